@@ -1,0 +1,147 @@
+//! The UDP listener: bound before the runtime runs, read in batches, never waited for when sending.
+
+use sip_stack::Transmit;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::{io, net::SocketAddr};
+use tokio::net::UdpSocket;
+
+/// Bytes asked of the kernel for each direction; it gives what its limits allow. A second of a
+/// thousand calls' signalling is some 8 MiB.
+const BUFFER_BYTES: usize = 8 << 20;
+/// The longest datagram there is (RFC 768: a 16-bit length).
+const DATAGRAM_BYTES: usize = 65_535;
+/// DSCP CS3 in the upper six bits (RFC 4594 §4.2, signalling).
+const SIGNALLING_TOS: u32 = 24 << 2;
+
+/// Why the listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {source}; write a free address of this host")]
+pub struct BindError {
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+/// A bound listener that nobody reads yet.
+#[derive(Debug)]
+pub struct Bound {
+    socket: std::net::UdpSocket,
+    address: SocketAddr,
+}
+
+/// Binds a listener. Only this address: a wildcard must be asked for.
+pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+    let fail = |source| BindError { address, source };
+    let socket = open(address).map_err(fail)?;
+    let address = socket.local_addr().map_err(fail)?;
+    Ok(Bound { socket, address })
+}
+
+fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // Both are wishes: a smaller buffer or an unmarked packet still carries calls.
+    for wish in [
+        socket.set_recv_buffer_size(BUFFER_BYTES),
+        socket.set_send_buffer_size(BUFFER_BYTES),
+        mark(&socket, address),
+    ] {
+        if let Err(error) = wish {
+            tracing::debug!(%address, %error, "a socket option was refused");
+        }
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn mark(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => socket.set_tos_v4(SIGNALLING_TOS),
+        SocketAddr::V6(_) => socket.set_tclass_v6(SIGNALLING_TOS),
+    }
+}
+
+impl Bound {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands the socket to the runtime this is called in.
+    pub fn listen(self) -> io::Result<Udp> {
+        let sender = self.socket.try_clone()?;
+        let socket = UdpSocket::from_std(self.socket)?;
+        Ok(Udp { socket, sender, buffer: vec![0; DATAGRAM_BYTES] })
+    }
+}
+
+/// A listener that is read.
+#[derive(Debug)]
+pub struct Udp {
+    socket: UdpSocket,
+    /// The same socket, asked directly: the runtime lets nobody send before it has seen the socket
+    /// writable.
+    sender: std::net::UdpSocket,
+    buffer: Vec<u8>,
+}
+
+impl Udp {
+    /// Until there may be something to receive.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Gives what has come, at most `most` datagrams, and returns how many.
+    pub fn receive(&mut self, most: usize, mut each: impl FnMut(SocketAddr, &[u8])) -> usize {
+        for taken in 0..most {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((bytes, from)) => each(from, &self.buffer[..bytes]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
+                // The far side's ICMP about something we sent earlier; its transaction's timer
+                // will tell.
+                Err(_) => {}
+            }
+        }
+        most
+    }
+
+    /// Sends without waiting. A full buffer or an unreachable host is an error; what matters is
+    /// sent again by its transaction.
+    pub fn try_send(&self, transmit: &Transmit) -> io::Result<()> {
+        self.sender.send_to(&transmit.bytes, transmit.to).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> Bound {
+        bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn datagrams_arrive_with_their_source_and_at_most_as_many_as_asked() {
+        let (ours, theirs) = (loopback(), loopback());
+        let (to, from) = (ours.address(), theirs.address());
+        let (mut ours, theirs) = (ours.listen().unwrap(), theirs.listen().unwrap());
+        for text in ["one", "two", "three"] {
+            theirs.try_send(&Transmit { to, bytes: text.into() }).unwrap();
+        }
+
+        let mut heard = Vec::new();
+        ours.readable().await.unwrap();
+        ours.receive(2, |from, bytes| heard.push((from, bytes.to_vec())));
+        assert_eq!(heard, [(from, b"one".to_vec()), (from, b"two".to_vec())]);
+        ours.receive(9, |from, bytes| heard.push((from, bytes.to_vec())));
+        assert_eq!(heard.len(), 3);
+    }
+
+    #[test]
+    fn a_taken_address_is_named() {
+        let first = loopback();
+
+        let refused = bind(first.address()).unwrap_err().to_string();
+
+        assert!(refused.starts_with(&first.address().to_string()), "{refused}");
+        assert!(refused.contains("free address"), "{refused}");
+    }
+}

@@ -1,0 +1,86 @@
+//! What the endpoint is told when it starts: plain data, checked by whoever made it.
+
+use crate::{event::Target, trunk::Trunk};
+use std::{fmt, net::SocketAddr};
+
+/// The whole of it. The place of a trunk or a user in its list is its id.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bound address of the UDP listener.
+    pub local: SocketAddr,
+    /// What Via and Contact name: the address others reach us by.
+    pub advertise: SocketAddr,
+    /// Realm of the challenge and domain of the addresses phones register.
+    pub domain: String,
+    /// Text of User-Agent and Server.
+    pub user_agent: String,
+    pub trunks: Vec<Trunk>,
+    pub users: Vec<User>,
+    /// The first leg id that may be given: the counter goes on over restarts.
+    pub first_leg: u64,
+    /// Seed of tags, branches, Call-IDs and the nonces' key. From the operating system in
+    /// production, because none of them may be guessed.
+    pub seed: [u8; 32],
+    pub limits: Limits,
+}
+
+/// What is refused or dropped beyond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message; longer ones get 513.
+    pub message_bytes: usize,
+    /// Transactions at once; new calls beyond get 503.
+    pub transactions_max: usize,
+    /// Legs at once, in both directions; new calls beyond get 503.
+    pub legs_max: usize,
+}
+
+impl Limits {
+    /// For the reference machine: far above what it is sold for.
+    pub const STANDARD: Self =
+        Self { message_bytes: 65_535, transactions_max: 100_000, legs_max: 10_000 };
+}
+
+/// Somebody with a phone.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// User part of the address: `1001`.
+    pub name: String,
+    /// `None`: this phone cannot register.
+    pub password: Option<Secret>,
+    /// Where a phone that does not register is reached.
+    pub contact: Option<Target>,
+}
+
+/// A password, which no log can print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints_itself() {
+        let user =
+            User { name: "1001".into(), password: Some(Secret::new("hunter2")), contact: None };
+
+        assert!(!format!("{user:?}").contains("hunter2"));
+    }
+}

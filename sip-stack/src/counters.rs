@@ -1,0 +1,63 @@
+//! What passed and what was refused, as plain numbers for the metrics.
+
+use crate::wire::{Method, Response};
+use std::collections::BTreeMap;
+
+/// Every key comes out of a closed set, so the maps are bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// By method.
+    pub requests_in: BTreeMap<&'static str, u64>,
+    /// By method. Repeats are not counted here.
+    pub requests_out: BTreeMap<&'static str, u64>,
+    /// By method and status.
+    pub responses_in: BTreeMap<(&'static str, u16), u64>,
+    /// By method and status. Repeats are not counted here.
+    pub responses_out: BTreeMap<(&'static str, u16), u64>,
+    /// By reason.
+    pub parse_errors: BTreeMap<&'static str, u64>,
+    /// Refused or dropped on purpose, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Messages sent again, ours and answers to the peer's repeats.
+    pub retransmissions: u64,
+    /// Responses that belong to nothing here.
+    pub stray_responses: u64,
+    /// ACKs that belong to nothing here.
+    pub stray_acks: u64,
+    /// Datagrams of nothing but line ends.
+    pub keep_alives: u64,
+}
+
+impl Counters {
+    pub(crate) fn request_in(&mut self, method: &Method) {
+        bump(&mut self.requests_in, method.label());
+    }
+
+    pub(crate) fn request_out(&mut self, method: &Method) {
+        bump(&mut self.requests_out, method.label());
+    }
+
+    pub(crate) fn response_in(&mut self, response: &Response) {
+        bump(&mut self.responses_in, (method_of(response), response.status));
+    }
+
+    pub(crate) fn response_out(&mut self, response: &Response) {
+        bump(&mut self.responses_out, (method_of(response), response.status));
+    }
+
+    pub(crate) fn parse_error(&mut self, reason: &'static str) {
+        bump(&mut self.parse_errors, reason);
+    }
+
+    pub(crate) fn reject(&mut self, reason: &'static str) {
+        bump(&mut self.rejected, reason);
+    }
+}
+
+fn bump<K: Ord>(map: &mut BTreeMap<K, u64>, key: K) {
+    *map.entry(key).or_default() += 1;
+}
+
+fn method_of(response: &Response) -> &'static str {
+    response.headers.cseq().map_or("OTHER", |(_, method)| method.label())
+}

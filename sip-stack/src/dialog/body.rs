@@ -1,0 +1,82 @@
+//! What a message carries for us: one session description, or a reason to refuse it.
+
+use crate::{sdp, wire::Headers};
+
+/// The one type of body we read.
+pub(crate) const SDP: &str = "application/sdp";
+
+/// Why a body cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// RFC 3261 §21.4.13.
+    Type,
+    /// It says it is a session description and is none.
+    Malformed,
+}
+
+impl Unusable {
+    pub(crate) const fn status(self) -> u16 {
+        match self {
+            Self::Type => 415,
+            Self::Malformed => 400,
+        }
+    }
+}
+
+/// The session description, if there is any body.
+pub(crate) fn session(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Session>, Unusable> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let encoding = headers.text("Content-Encoding").unwrap_or("identity").trim();
+    if !encoding.eq_ignore_ascii_case("identity") || !is_sdp(headers) {
+        return Err(Unusable::Type);
+    }
+    sdp::parse(body).map(Some).map_err(|_| Unusable::Malformed)
+}
+
+/// Media types compare without case; parameters do not matter to us.
+fn is_sdp(headers: &Headers) -> bool {
+    let value = headers.text("Content-Type").unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default();
+    // `application / sdp` is legal (§25.1, SLASH).
+    let parts = media_type.split('/').map(str::trim);
+    parts.map(str::to_ascii_lowercase).eq(["application", "sdp"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(content_type: &str) -> Headers {
+        let mut headers = Headers::new();
+        headers.push("Content-Type", content_type);
+        headers
+    }
+
+    #[test]
+    fn only_session_descriptions_are_read() {
+        assert_eq!(session(&Headers::new(), b""), Ok(None));
+        assert_eq!(session(&headers("text/plain"), b"v=0"), Err(Unusable::Type));
+        assert_eq!(session(&Headers::new(), b"v=0"), Err(Unusable::Type));
+        assert_eq!(session(&headers("application/sdp"), b"x"), Err(Unusable::Malformed));
+    }
+
+    #[test]
+    fn the_type_may_be_written_as_the_grammar_allows() {
+        let body = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+                     m=audio 4000 RTP/AVP 8\r\n";
+
+        for written in ["application/sdp", "Application/SDP;charset=utf-8", "application / sdp"] {
+            assert!(session(&headers(written), body).is_ok_and(|read| read.is_some()), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_packed_body_is_not_unpacked() {
+        let mut packed = headers("application/sdp");
+        packed.push("Content-Encoding", "gzip");
+
+        assert_eq!(session(&packed, b"v=0"), Err(Unusable::Type));
+    }
+}

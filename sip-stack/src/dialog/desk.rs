@@ -1,0 +1,125 @@
+//! What a leg borrows of the endpoint while it acts: transactions, events, dice, letterhead.
+
+use super::body;
+use crate::{
+    counters::Counters,
+    dice::Dice,
+    event::Event,
+    ids::LegId,
+    trunk::Trunks,
+    txn::{Transactions, TxnId},
+    wire::{self, Method, Request, Response},
+};
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+
+/// What we do inside and outside dialogs (RFC 3261 §20.5).
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+
+/// RFC 6228: a 199 is taken for what it is, a provisional answer. We know no other extension.
+pub(crate) const SUPPORTED: &str = "199";
+
+/// How we present ourselves.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    pub(crate) advertise: SocketAddr,
+    pub(crate) domain: String,
+    pub(crate) user_agent: String,
+}
+
+impl Ours {
+    pub(crate) fn contact(&self) -> String {
+        format!("<sip:{}>", self.advertise)
+    }
+}
+
+/// What writing a request takes.
+pub(crate) struct Stationery<'a> {
+    pub(crate) ours: &'a Ours,
+    pub(crate) dice: &'a mut Dice,
+}
+
+impl Stationery<'_> {
+    /// §8.1.1.7, and RFC 3581: answers come back the way we sent.
+    pub(crate) fn via(&mut self) -> String {
+        format!("SIP/2.0/UDP {};branch={};rport", self.ours.advertise, self.dice.branch())
+    }
+}
+
+pub(crate) struct Desk<'a> {
+    pub(crate) txns: &'a mut Transactions,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) dice: &'a mut Dice,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) trunks: &'a mut Trunks,
+    pub(crate) ours: &'a Ours,
+    pub(crate) now: Instant,
+}
+
+impl Desk<'_> {
+    pub(crate) fn stationery(&mut self) -> Stationery<'_> {
+        Stationery { ours: self.ours, dice: self.dice }
+    }
+
+    pub(crate) fn say(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Sends a request of `leg`.
+    pub(crate) fn request(&mut self, request: Request, to: SocketAddr, leg: LegId) -> TxnId {
+        self.counters.request_out(&request.method);
+        self.txns.request(request, to, leg, self.now)
+    }
+
+    /// Sends an ACK of a 2xx: the one request that is no transaction.
+    pub(crate) fn acknowledge(&mut self, to: SocketAddr, ack: Vec<u8>) {
+        self.counters.request_out(&Method::Ack);
+        self.txns.send(to, ack);
+    }
+
+    pub(crate) fn respond(&mut self, txn: TxnId, response: &Response) {
+        self.counters.response_out(response);
+        self.txns.respond(txn, response, self.now);
+    }
+
+    /// Answers with nothing but a status.
+    pub(crate) fn reply(&mut self, txn: TxnId, request: &Request, status: u16, to_tag: &str) {
+        let response = self.response(request, status, to_tag);
+        self.respond(txn, &response);
+    }
+
+    /// A response with our letterhead.
+    pub(crate) fn response(&self, request: &Request, status: u16, to_tag: &str) -> Response {
+        letterhead(self.ours, request, status, to_tag)
+    }
+
+    /// §14.2, RFC 3311 §5.2: ask again in a while.
+    pub(crate) fn ask_again(&mut self, txn: TxnId, request: &Request, to_tag: &str) {
+        let mut response = self.response(request, 500, to_tag);
+        response.headers.push("Retry-After", self.dice.retry_seconds().to_string());
+        self.respond(txn, &response);
+    }
+}
+
+/// A response that says who we are, and where it is due what we can do (§8.2.6, §11.2, §12.1.1,
+/// §13.3.1, §21.4.6, §21.4.13).
+pub(crate) fn letterhead(ours: &Ours, request: &Request, status: u16, to_tag: &str) -> Response {
+    let mut response = wire::response_to(request, status, Some(to_tag));
+    let success = (200..300).contains(&status);
+    let headers = &mut response.headers;
+    let makes_dialog = matches!(request.method, Method::Invite | Method::Update);
+    let describes = success && (makes_dialog || request.method == Method::Options);
+    if describes || (makes_dialog && (101..200).contains(&status)) {
+        headers.push("Contact", ours.contact());
+    }
+    if describes || status == 405 {
+        headers.push("Allow", ALLOW);
+    }
+    if describes {
+        headers.push("Supported", SUPPORTED);
+    }
+    if status == 415 || (success && request.method == Method::Options) {
+        headers.push("Accept", body::SDP);
+    }
+    headers.push("Server", ours.user_agent.as_str());
+    response
+}

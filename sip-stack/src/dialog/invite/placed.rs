@@ -1,0 +1,116 @@
+//! The answers to the INVITE of a leg of ours: ringing, the first 2xx, forks, refusals.
+
+use super::{
+    super::{
+        Dialog, body,
+        desk::Desk,
+        setup::{Calling, Setup},
+        talk::{Stage, Talk, usable_answer},
+    },
+    Leg,
+};
+use crate::{
+    event::{Cause, Event},
+    txn::StatusClass,
+    wire::Response,
+};
+use std::net::SocketAddr;
+
+impl Leg {
+    pub(super) fn handle_invite_response(
+        &mut self,
+        response: Response,
+        from: Option<SocketAddr>,
+        desk: &mut Desk<'_>,
+    ) {
+        match StatusClass::of(response.status) {
+            StatusClass::Provisional => self.handle_provisional(&response, desk),
+            StatusClass::Success => self.handle_success(&response, from, desk),
+            StatusClass::Failure => {
+                self.cause.get_or_insert(Cause::Refused { status: response.status });
+                self.setup = Setup::Done;
+                self.conclude(desk);
+            }
+        }
+    }
+
+    fn handle_provisional(&mut self, response: &Response, desk: &mut Desk<'_>) {
+        let Setup::Calling(calling) = &mut self.setup else { return };
+        calling.heard(self.id, self.peer, desk);
+        if calling.is_withdrawn() || !(180..190).contains(&response.status) {
+            return;
+        }
+        let early = body::session(&response.headers, &response.body).ok().flatten();
+        if calling.rings && early.is_none() {
+            return;
+        }
+        calling.rings = true;
+        if early.is_some() {
+            calling.early.clone_from(&early);
+        }
+        desk.say(Event::Ringing { leg: self.id, early });
+    }
+
+    /// §13.2.2.4: every 2xx gets its ACK, a repeat the same one again; the first makes the call
+    /// and any other fork is ended at once. Also a 2xx that comes when all is over.
+    pub(crate) fn handle_success(
+        &mut self,
+        response: &Response,
+        from: Option<SocketAddr>,
+        desk: &mut Desk<'_>,
+    ) {
+        let Some(invite) = &self.placed else { return };
+        let sequence = invite.headers.cseq().map_or(0, |(sequence, _)| sequence);
+        let Some(dialog) = Dialog::accepted_by(invite, response) else { return };
+        let known = |talk: &&mut Talk| talk.dialog.remote_tag() == dialog.remote_tag();
+        if let Some(talk) = self.talks.iter_mut().find(known) {
+            return talk.acknowledge(sequence, desk);
+        }
+        let mut talk = Talk::new(self.id, self.peer, dialog, &self.local_tag);
+        talk.stage = Stage::Up;
+        talk.acknowledge(sequence, desk);
+        let first = self.talks.is_empty() && !self.ended;
+        let setup = std::mem::replace(&mut self.setup, Setup::Done);
+        self.talks.push(talk);
+        match setup {
+            Setup::Calling(calling) if first => self.handle_first(calling, response, from, desk),
+            Setup::Calling(_) | Setup::Alerting(_) | Setup::Done => self.end_fork(desk),
+        }
+        self.conclude(desk);
+    }
+
+    fn handle_first(
+        &mut self,
+        calling: Calling,
+        response: &Response,
+        from: Option<SocketAddr>,
+        desk: &mut Desk<'_>,
+    ) {
+        let remote_tag = response.headers.to().ok();
+        let remote_tag = remote_tag.as_ref().and_then(|to| to.tag()).unwrap_or_default();
+        if calling.is_gone(remote_tag) {
+            self.cause.get_or_insert(Cause::Bye);
+            return self.talks.iter_mut().for_each(|talk| talk.close(desk));
+        }
+        match usable_answer(response, calling.early) {
+            Some(answer) => {
+                let from = from.unwrap_or(self.peer.address);
+                desk.say(Event::Answered { leg: self.id, from, answer });
+            }
+            None => {
+                self.cause.get_or_insert(Cause::Failed);
+            }
+        }
+        if self.cause.is_some() {
+            self.hang_up_talks(desk);
+        }
+    }
+
+    /// The newest talk is a fork that nobody waits for.
+    fn end_fork(&mut self, desk: &mut Desk<'_>) {
+        let why = self.why;
+        if let Some(talk) = self.talks.last_mut() {
+            talk.hang_up(why, desk);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One door: datagrams, commands and the time in; datagrams, events and deadlines out.
+//!
+//! Owns the legs, the transactions, the registrations and their deadlines. After every
+//! `handle_*` and every command drain `poll_transmit` and `poll_event`, then sleep until
+//! `poll_timeout`.
+
+mod incoming;
+mod legs;
+
+use crate::{
+    config::{Config, Limits},
+    counters::Counters,
+    dialog::{
+        desk::{Desk, Ours},
+        invite::Leg,
+    },
+    dice::Dice,
+    event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
+    ids::{LegId, UserId},
+    registrar::Registrar,
+    trunk::Trunks,
+    txn::Transactions,
+};
+use legs::Legs;
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+
+#[derive(Debug)]
+pub struct Endpoint {
+    ours: Ours,
+    limits: Limits,
+    dice: Dice,
+    counters: Counters,
+    trunks: Trunks,
+    registrar: Registrar,
+    txns: Transactions,
+    legs: Legs,
+    events: VecDeque<Event>,
+    next_leg: u64,
+    draining: bool,
+}
+
+impl Endpoint {
+    pub fn new(config: Config) -> Self {
+        let mut dice = Dice::new(config.seed);
+        let own_hosts = [config.advertise.ip(), config.local.ip()];
+        let registrar = Registrar::new(config.users, &config.domain, own_hosts, dice.key());
+        Self {
+            ours: Ours {
+                advertise: config.advertise,
+                domain: config.domain,
+                user_agent: config.user_agent,
+            },
+            limits: config.limits,
+            dice,
+            counters: Counters::default(),
+            trunks: Trunks::new(config.trunks),
+            registrar,
+            txns: Transactions::default(),
+            legs: Legs::default(),
+            events: VecDeque::new(),
+            next_leg: config.first_leg,
+            draining: false,
+        }
+    }
+
+    // ---- what happened ----
+
+    /// One datagram, whatever it is. `from`: the address it really came from.
+    pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.receive(from, bytes, now);
+        self.settle(Some(from), now);
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.txns.handle_timeout(now);
+        self.settle(None, now);
+        while let Some(leg) = self.legs.take_due(now) {
+            self.with_leg(leg, now, |leg, desk| leg.handle_timeout(desk));
+        }
+        self.settle(None, now);
+        self.registrar.handle_timeout(now, &mut self.events);
+    }
+
+    // ---- polls ----
+
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.txns.poll_transmit()
+    }
+
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let legs = self.legs.poll_timeout().map(|at| (at, "a leg waits"));
+        let bindings = self.registrar.poll_timeout().map(|at| (at, "a registration expires"));
+        [self.txns.poll_timeout(), legs, bindings].into_iter().flatten().min_by_key(|&(at, _)| at)
+    }
+
+    // ---- commands: legal at any instant, without effect where they make no sense ----
+
+    /// Places a call. Over a limit it ends at once with 503, as if the peer had said so.
+    pub fn invite(&mut self, invite: Invite, now: Instant) -> LegId {
+        let id = self.new_leg_id();
+        let full = self.legs.live() >= self.limits.legs_max;
+        if full || invite.trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
+            self.counters.reject(if full { "legs_max" } else { "calls_max" });
+            self.events.push_back(Event::Ended { leg: id, cause: Cause::Refused { status: 503 } });
+            return id;
+        }
+        let leg = Leg::place(id, &invite, &mut self.desk(now));
+        self.legs.insert(leg);
+        self.settle(None, now);
+        id
+    }
+
+    /// Says 180 to the caller.
+    pub fn ring(&mut self, leg: LegId, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.ring(desk));
+    }
+
+    /// Says 200 with this session description, until the ACK comes.
+    pub fn answer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.answer(sdp, desk));
+    }
+
+    /// Says no to a caller who has no final answer yet.
+    pub fn refuse(&mut self, leg: LegId, refusal: Refusal, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.refuse(&refusal, desk));
+    }
+
+    /// CANCEL, BYE, 480 or a late ACK and BYE: whatever the moment asks for. Idempotent.
+    pub fn hang_up(&mut self, leg: LegId, why: HangUp, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.hang_up(why, desk));
+    }
+
+    /// The answer to [`Event::Reoffered`].
+    pub fn answer_reoffer(&mut self, leg: LegId, answer: Result<Vec<u8>, Refusal>, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.answer_reoffer(answer, desk));
+    }
+
+    /// Asks the far side whether it still knows of the call: [`Event::Checked`], or
+    /// [`Event::Ended`] with [`Cause::Lost`].
+    pub fn check(&mut self, leg: LegId, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.check(desk));
+    }
+
+    /// While draining, calls that come are refused with 503; the others go on.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    // ---- questions ----
+
+    /// Where this user can be reached: every live binding, newest first, or the fixed contact.
+    pub fn contacts(&self, user: UserId) -> Vec<Target> {
+        self.registrar.contacts(user)
+    }
+
+    /// Nothing is left of any call: no leg, no transaction. Registrations do not count.
+    pub fn is_idle(&self) -> bool {
+        self.legs.is_empty() && self.txns.is_empty()
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Legs whose [`Event::Ended`] has not been said.
+    pub fn legs(&self) -> usize {
+        self.legs.live()
+    }
+
+    // ---- inside ----
+
+    /// Whose phone or trunk speaks from there.
+    fn source(&self, from: SocketAddr, name: &str) -> Option<Source> {
+        let phone = self.registrar.user_at(from, name).map(Source::Phone);
+        phone.or_else(|| self.trunks.of(from.ip()).map(Source::Trunk))
+    }
+
+    fn new_leg_id(&mut self) -> LegId {
+        let id = LegId(self.next_leg);
+        self.next_leg += 1;
+        id
+    }
+
+    fn desk(&mut self, now: Instant) -> Desk<'_> {
+        Desk {
+            txns: &mut self.txns,
+            events: &mut self.events,
+            dice: &mut self.dice,
+            counters: &mut self.counters,
+            trunks: &mut self.trunks,
+            ours: &self.ours,
+            now,
+        }
+    }
+
+    fn command(&mut self, leg: LegId, now: Instant, act: impl FnOnce(&mut Leg, &mut Desk<'_>)) {
+        self.with_leg(leg, now, act);
+        self.settle(None, now);
+    }
+
+    fn with_leg(&mut self, leg: LegId, now: Instant, act: impl FnOnce(&mut Leg, &mut Desk<'_>)) {
+        let mut desk = Desk {
+            txns: &mut self.txns,
+            events: &mut self.events,
+            dice: &mut self.dice,
+            counters: &mut self.counters,
+            trunks: &mut self.trunks,
+            ours: &self.ours,
+            now,
+        };
+        self.legs.with(leg, |leg| act(leg, &mut desk));
+    }
+
+    /// Hands what the transactions have to say to their legs, until nobody says anything.
+    fn settle(&mut self, from: Option<SocketAddr>, now: Instant) {
+        while let Some(told) = self.txns.poll_event() {
+            self.with_leg(told.leg, now, |leg, desk| leg.handle_told(told, from, desk));
+        }
+        self.counters.retransmissions += std::mem::take(&mut self.txns.retransmissions);
+        self.counters.stray_responses += std::mem::take(&mut self.txns.stray_responses);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+//! What comes in: who may speak, what it belongs to, and what is said to the rest (RFC 3261 §8.2).
+
+use super::Endpoint;
+use crate::{
+    dialog::{
+        body,
+        desk::letterhead,
+        invite::{Leg, Peer},
+    },
+    event::{Event, Source},
+    guard,
+    ids::LegId,
+    registrar::Verdict,
+    txn::{Match, server_invite::AckFor},
+    wire::{self, Malformed, Message, Method, Request, Response, Scheme, Uri},
+};
+use std::{net::SocketAddr, time::Instant};
+
+/// Seconds of Retry-After while a trunk or the box is full: about how long until a call ends.
+const RETRY_FULL_SECONDS: u32 = 5;
+/// While draining: about how long a restart takes.
+const RETRY_DRAINING_SECONDS: u32 = 30;
+
+/// Whether what came inside a dialog belongs to one, and may.
+enum Owner {
+    Leg(LegId),
+    /// Of somebody we know, but of no dialog: 481.
+    Nobody,
+    /// Of a stranger: silence.
+    Stranger,
+}
+
+impl Endpoint {
+    pub(super) fn receive(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if guard::is_keep_alive(bytes) {
+            self.counters.keep_alives += 1;
+            return;
+        }
+        let known = self.registrar.knows(from)
+            || self.trunks.of(from.ip()).is_some()
+            || self.legs.knows_host(from.ip());
+        if !known && !guard::may_come_from_anywhere(bytes) {
+            return self.counters.reject("unknown_source");
+        }
+        match wire::parse(bytes) {
+            Ok(Message::Request(request)) => {
+                self.counters.request_in(&request.method);
+                self.receive_request(request, from, bytes.len(), now);
+            }
+            Ok(Message::Response(response)) => self.receive_response(response, from, now),
+            Err(malformed) => self.receive_malformed(&malformed, from),
+        }
+    }
+
+    /// A peer is told what is wrong; a stranger is told nothing.
+    fn receive_malformed(&mut self, malformed: &Malformed, from: SocketAddr) {
+        self.counters.parse_error(malformed.reason());
+        let Some(answer) = malformed.answer().filter(|_| self.source(from, "").is_some()) else {
+            return;
+        };
+        let mut answer = answer.clone();
+        wire::stamp_via(&mut answer.headers, from);
+        answer.headers.push("Server", self.ours.user_agent.as_str());
+        self.send_stateless(&answer, from);
+    }
+
+    fn receive_response(&mut self, response: Response, from: SocketAddr, now: Instant) {
+        self.counters.response_in(&response);
+        // §8.1.3.3: with another Via below ours it is somebody else's.
+        if response.headers.list("Via").len() != 1 {
+            self.counters.stray_responses += 1;
+            return;
+        }
+        let Err(response) = self.txns.handle_response(response, now) else { return };
+        self.counters.stray_responses += 1;
+        // §13.2.2.4: a 2xx to an INVITE that was given up still makes a dialog over there.
+        let invited = response.headers.cseq().is_ok_and(|(_, method)| method == Method::Invite);
+        if !invited || !(200..300).contains(&response.status) {
+            return;
+        }
+        let tag = response.headers.from().ok().and_then(|ours| ours.tag().map(str::to_owned));
+        let (Ok(call_id), Some(tag)) = (response.headers.call_id(), tag) else { return };
+        if let Some(leg) = self.legs.find(call_id, &tag).map(Leg::id) {
+            self.with_leg(leg, now, |leg, desk| leg.handle_success(&response, Some(from), desk));
+        }
+    }
+
+    fn receive_request(
+        &mut self,
+        mut request: Request,
+        from: SocketAddr,
+        bytes: usize,
+        now: Instant,
+    ) {
+        wire::add_received(&mut request, from);
+        if request.method == Method::Ack {
+            return self.receive_ack(&request, from, now);
+        }
+        if request.method == Method::Cancel {
+            return self.receive_cancel(&request, from, now);
+        }
+        let source = self.source(from, &from_user(&request));
+        match self.txns.recognise(&request) {
+            Match::Repeat => return,
+            Match::Merged if source.is_some() => {
+                self.counters.reject("merged");
+                return self.reply(&request, from, 482, now);
+            }
+            Match::Merged | Match::New => {}
+        }
+        if bytes > self.limits.message_bytes {
+            self.counters.reject("message_bytes");
+            return self.reply_if_known(source, &request, from, 513, now);
+        }
+        if request.method == Method::Register {
+            return self.receive_register(&request, from, now);
+        }
+        match to_tag(&request) {
+            Some(tag) => self.receive_in_dialog(request, &tag, source, from, now),
+            None => match source {
+                Some(source) => self.receive_out_of_dialog(request, source, from, now),
+                None => self.counters.reject("unknown_source"),
+            },
+        }
+    }
+
+    // ---- inside dialogs ----
+
+    fn owner(&self, request: &Request, tag: &str, from: SocketAddr) -> Owner {
+        let call_id = request.headers.call_id().unwrap_or_default();
+        match self.legs.find(call_id, tag) {
+            Some(leg) if leg.peer().permits(from.ip(), &self.trunks) => Owner::Leg(leg.id()),
+            Some(_) | None => match self.source(from, "") {
+                Some(_) => Owner::Nobody,
+                None => Owner::Stranger,
+            },
+        }
+    }
+
+    fn receive_in_dialog(
+        &mut self,
+        request: Request,
+        tag: &str,
+        source: Option<Source>,
+        from: SocketAddr,
+        now: Instant,
+    ) {
+        let leg = match self.owner(&request, tag, from) {
+            Owner::Leg(leg) => leg,
+            Owner::Nobody => {
+                self.counters.reject("no_dialog");
+                return self.reply(&request, from, 481, now);
+            }
+            Owner::Stranger => return self.counters.reject("unknown_source"),
+        };
+        if self.refuse_extension(&request, from, now) {
+            return;
+        }
+        // Ends of calls get through where new calls do not, but not without a bound either.
+        if self.txns.len() >= self.limits.transactions_max.saturating_mul(2) {
+            self.counters.reject("transactions_max");
+            return self.reply_if_known(source, &request, from, 503, now);
+        }
+        let to = wire::response_destination(&request.headers, from);
+        let txn = self.txns.accept(&request, to, Some(leg));
+        self.with_leg(leg, now, |leg, desk| leg.handle_request(request, from, txn, desk));
+    }
+
+    /// §17.2.3: of a refusal by its branch, of a 2xx by its dialog.
+    fn receive_ack(&mut self, ack: &Request, from: SocketAddr, now: Instant) {
+        if let Some((txn, _)) = self.txns.invite_named_by(ack)
+            && self.txns.handle_ack(txn, now) == AckFor::Transaction
+        {
+            return;
+        }
+        let owner = to_tag(ack).map(|tag| self.owner(ack, &tag, from));
+        match owner {
+            Some(Owner::Leg(leg)) => {
+                self.with_leg(leg, now, |leg, desk| leg.handle_ack(ack, desk));
+            }
+            Some(Owner::Nobody) | None => self.counters.stray_acks += 1,
+            Some(Owner::Stranger) => self.counters.reject("unknown_source"),
+        }
+    }
+
+    /// §9.2. Only whoever may act on the call may withdraw it.
+    fn receive_cancel(&mut self, cancel: &Request, from: SocketAddr, now: Instant) {
+        if self.txns.recognise(cancel) == Match::Repeat {
+            return;
+        }
+        let named = self.txns.invite_named_by(cancel).map(|(_, leg)| leg);
+        let leg = named.flatten().and_then(|leg| self.legs.get(leg));
+        let permitted = leg.is_none_or(|leg| leg.peer().permits(from.ip(), &self.trunks));
+        match (named, leg.map(|leg| (leg.id(), leg.key()))) {
+            (Some(_), Some((leg, (_, local_tag)))) if permitted => {
+                self.reply_tagged(cancel, from, 200, &local_tag, now);
+                self.with_leg(leg, now, |leg, desk| leg.handle_cancel(desk));
+            }
+            // Its INVITE has had its final answer.
+            (Some(_), None) => self.reply_if_known(self.source(from, ""), cancel, from, 200, now),
+            (Some(_), Some(_)) | (None, _) => {
+                self.counters.reject("no_dialog");
+                self.reply_if_known(self.source(from, ""), cancel, from, 481, now);
+            }
+        }
+    }
+
+    // ---- outside dialogs ----
+
+    fn receive_out_of_dialog(
+        &mut self,
+        request: Request,
+        source: Source,
+        from: SocketAddr,
+        now: Instant,
+    ) {
+        if self.refuse_extension(&request, from, now) {
+            return;
+        }
+        let status = match request.method {
+            Method::Invite => return self.receive_invite(&request, source, from, now),
+            Method::Options if self.draining => {
+                return self.reply_later(&request, from, RETRY_DRAINING_SECONDS, now);
+            }
+            Method::Options => 200,
+            // These live in dialogs only.
+            Method::Bye | Method::Info | Method::Prack | Method::Update => 481,
+            Method::Other(_) => 501,
+            Method::Ack
+            | Method::Cancel
+            | Method::Message
+            | Method::Notify
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe => 405,
+        };
+        self.reply(&request, from, status, now);
+    }
+
+    fn receive_invite(&mut self, invite: &Request, source: Source, from: SocketAddr, now: Instant) {
+        let trunk = match source {
+            Source::Trunk(trunk) => Some(trunk),
+            Source::Phone(_) => None,
+        };
+        let Some(uri) = Uri::parse(&invite.uri).ok().filter(is_ours_to_call) else {
+            return self.reply(invite, from, 416, now);
+        };
+        if let Some((why, seconds)) = self.overload() {
+            self.counters.reject(why);
+            return self.reply_later(invite, from, seconds, now);
+        }
+        let offer = match body::session(&invite.headers, &invite.body) {
+            Ok(offer) => offer,
+            Err(unusable) => {
+                self.counters.reject("body");
+                return self.reply(invite, from, unusable.status(), now);
+            }
+        };
+        if trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
+            self.counters.reject("calls_max");
+            return self.reply_later(invite, from, RETRY_FULL_SECONDS, now);
+        }
+        let to = wire::response_destination(&invite.headers, from);
+        let id = self.new_leg_id();
+        let txn = self.txns.accept(invite, to, Some(id));
+        let tag = self.dice.tag();
+        let peer = Peer { trunk, address: from };
+        let mut desk = self.desk(now);
+        let Some(leg) = Leg::take(id, peer, invite, txn, &tag, &mut desk) else {
+            // §8.1.1.8: without a Contact nothing could ever be sent inside the dialog.
+            desk.reply(txn, invite, 400, &tag);
+            if let Some(trunk) = trunk {
+                self.trunks.give_call_back(trunk);
+            }
+            return;
+        };
+        self.legs.insert(leg);
+        let caller = invite.headers.from().ok();
+        self.events.push_back(Event::Invited {
+            leg: id,
+            source,
+            from,
+            from_user: from_user(invite),
+            from_display: caller.and_then(|caller| caller.display),
+            to_user: uri.user().unwrap_or_default().to_owned(),
+            sip_call_id: invite.headers.call_id().unwrap_or_default().to_owned(),
+            offer,
+        });
+    }
+
+    /// Why no new call can be taken, and when to ask again.
+    fn overload(&self) -> Option<(&'static str, u32)> {
+        if self.draining {
+            Some(("draining", RETRY_DRAINING_SECONDS))
+        } else if self.legs.live() >= self.limits.legs_max {
+            Some(("legs_max", RETRY_FULL_SECONDS))
+        } else if self.txns.len() >= self.limits.transactions_max {
+            Some(("transactions_max", RETRY_FULL_SECONDS))
+        } else {
+            None
+        }
+    }
+
+    /// §10.3. A challenge costs no transaction.
+    fn receive_register(&mut self, request: &Request, from: SocketAddr, now: Instant) {
+        let verdict = self.registrar.handle_register(request, from, now, &mut self.events);
+        let tag = self.dice.tag();
+        match verdict {
+            Verdict::Challenge { www_authenticate } => {
+                let mut response = letterhead(&self.ours, request, 401, &tag);
+                response.headers.push("WWW-Authenticate", www_authenticate);
+                let to = wire::response_destination(&request.headers, from);
+                self.send_stateless(&response, to);
+            }
+            Verdict::Answer { status, headers } => {
+                let mut response = letterhead(&self.ours, request, status, &tag);
+                for (name, value) in headers {
+                    response.headers.push(name, value);
+                }
+                self.reply_with(request, from, &response, now);
+            }
+        }
+    }
+
+    // ---- answers that belong to no leg ----
+
+    /// §8.2.2.3: whether it asks for an extension, of which we have none; then 420 is said.
+    fn refuse_extension(&mut self, request: &Request, from: SocketAddr, now: Instant) -> bool {
+        let unknown = unsupported(request);
+        if unknown.is_empty() {
+            return false;
+        }
+        self.counters.reject("extension");
+        let tag = self.dice.tag();
+        let mut response = letterhead(&self.ours, request, 420, &tag);
+        response.headers.push("Unsupported", unknown);
+        self.reply_with(request, from, &response, now);
+        true
+    }
+
+    fn reply(&mut self, request: &Request, from: SocketAddr, status: u16, now: Instant) {
+        let tag = self.dice.tag();
+        self.reply_tagged(request, from, status, &tag, now);
+    }
+
+    fn reply_if_known(
+        &mut self,
+        source: Option<Source>,
+        request: &Request,
+        from: SocketAddr,
+        status: u16,
+        now: Instant,
+    ) {
+        match source {
+            Some(_) => self.reply(request, from, status, now),
+            None => self.counters.reject("unknown_source"),
+        }
+    }
+
+    fn reply_later(&mut self, request: &Request, from: SocketAddr, seconds: u32, now: Instant) {
+        let tag = self.dice.tag();
+        let mut response = letterhead(&self.ours, request, 503, &tag);
+        response.headers.push("Retry-After", seconds.to_string());
+        self.reply_with(request, from, &response, now);
+    }
+
+    fn reply_tagged(
+        &mut self,
+        request: &Request,
+        from: SocketAddr,
+        status: u16,
+        tag: &str,
+        now: Instant,
+    ) {
+        let response = letterhead(&self.ours, request, status, tag);
+        self.reply_with(request, from, &response, now);
+    }
+
+    /// From a transaction while there is room for one, so that repeats get the same answer.
+    fn reply_with(
+        &mut self,
+        request: &Request,
+        from: SocketAddr,
+        response: &Response,
+        now: Instant,
+    ) {
+        let to = wire::response_destination(&request.headers, from);
+        if self.txns.len() >= self.limits.transactions_max {
+            return self.send_stateless(response, to);
+        }
+        let txn = self.txns.accept(request, to, None);
+        self.counters.response_out(response);
+        self.txns.respond(txn, response, now);
+    }
+
+    fn send_stateless(&mut self, response: &Response, to: SocketAddr) {
+        self.counters.response_out(response);
+        self.txns.send(to, response.to_bytes());
+    }
+}
+
+/// §8.2.2.1: a scheme we can call a number of. A sips URI asks for TLS on every hop.
+fn is_ours_to_call(uri: &Uri) -> bool {
+    matches!(uri.scheme, Scheme::Sip | Scheme::Tel)
+}
+
+/// Option tags of Require that we do not know; 199 asks for nothing.
+fn unsupported(request: &Request) -> String {
+    let tags = request.headers.list("Require").into_iter();
+    let tags = tags.map(|tag| String::from_utf8_lossy(tag.trim_ascii()).into_owned());
+    tags.filter(|tag| !tag.eq_ignore_ascii_case("199")).collect::<Vec<_>>().join(", ")
+}
+
+fn to_tag(request: &Request) -> Option<String> {
+    request.headers.to().ok()?.tag().map(str::to_owned)
+}
+
+fn from_user(request: &Request) -> String {
+    let from = request.headers.from().ok();
+    let uri = from.and_then(|from| Uri::parse(&from.uri).ok());
+    uri.as_ref().and_then(Uri::user).unwrap_or_default().to_owned()
+}

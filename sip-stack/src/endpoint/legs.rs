@@ -1,0 +1,109 @@
+//! The table of legs: by id, by dialog, by deadline, and the hosts they lead to.
+
+use crate::{dialog::invite::Leg, ids::LegId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
+
+#[derive(Debug)]
+struct Slot {
+    leg: Leg,
+    due: Option<Instant>,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Legs {
+    slots: BTreeMap<LegId, Slot>,
+    /// Call-ID and our tag.
+    by_dialog: BTreeMap<(String, String), LegId>,
+    deadlines: BTreeSet<(Instant, LegId)>,
+    /// How many legs lead to a host: it may speak although it is no trunk and no phone.
+    hosts: BTreeMap<IpAddr, usize>,
+    live: usize,
+}
+
+impl Legs {
+    pub(super) fn insert(&mut self, leg: Leg) {
+        let id = leg.id();
+        self.by_dialog.insert(leg.key(), id);
+        *self.hosts.entry(leg.peer().address.ip()).or_default() += 1;
+        self.live += 1;
+        self.slots.insert(id, Slot { leg, due: None, ended: false });
+        self.settle(id);
+    }
+
+    pub(super) fn with(&mut self, id: LegId, act: impl FnOnce(&mut Leg)) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            act(&mut slot.leg);
+            self.settle(id);
+        }
+    }
+
+    pub(super) fn find(&self, call_id: &str, local_tag: &str) -> Option<&Leg> {
+        let id = self.by_dialog.get(&(call_id.to_owned(), local_tag.to_owned()))?;
+        self.get(*id)
+    }
+
+    pub(super) fn get(&self, id: LegId) -> Option<&Leg> {
+        self.slots.get(&id).map(|slot| &slot.leg)
+    }
+
+    pub(super) fn knows_host(&self, host: IpAddr) -> bool {
+        self.hosts.contains_key(&host)
+    }
+
+    /// A leg whose moment has come; its deadline is taken with it.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<LegId> {
+        let &(at, id) = self.deadlines.first().filter(|&&(at, _)| at <= now)?;
+        self.deadlines.remove(&(at, id));
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.due = None;
+        }
+        Some(id)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// Legs that have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn settle(&mut self, id: LegId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if slot.leg.has_ended() && !slot.ended {
+            slot.ended = true;
+            self.live -= 1;
+        }
+        if let Some(due) = slot.due.take() {
+            self.deadlines.remove(&(due, id));
+        }
+        if slot.leg.is_over() {
+            self.remove(id);
+        } else if let Some(due) = slot.leg.poll_timeout() {
+            slot.due = Some(due);
+            self.deadlines.insert((due, id));
+        }
+    }
+
+    fn remove(&mut self, id: LegId) {
+        let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
+        self.by_dialog.remove(&leg.key());
+        let host = leg.peer().address.ip();
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the endpoint is asked and what it says: plain data between SIP and the layer above.
+
+use crate::{
+    ids::{LegId, TrunkId, UserId},
+    sdp,
+};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Bytes to send, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// Who a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Source {
+    Trunk(TrunkId),
+    Phone(UserId),
+}
+
+/// Where a request goes: the Request-URI as it is written, and the transport address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub uri: String,
+    pub to: SocketAddr,
+}
+
+/// A call we place.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    pub target: Target,
+    /// The trunk it is counted against; `None` for an agent's phone.
+    pub trunk: Option<TrunkId>,
+    /// User part of From: the caller's number or extension.
+    pub from_user: String,
+    pub from_display: Option<String>,
+    /// User part of To.
+    pub to_user: String,
+    pub offer: Vec<u8>,
+    /// Written as `X-Clavija-Call`, so that a trace can name the call. A token.
+    pub call_name: Option<String>,
+}
+
+/// A "no" to an INVITE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 400 to 699.
+    pub status: u16,
+    pub retry_after_seconds: Option<u32>,
+    /// Text of a `Warning: 305` header (RFC 3261 §20.43).
+    pub warning: Option<String>,
+}
+
+/// Why we end a leg; decides the `Reason` header (RFC 3326).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HangUp {
+    Normal,
+    /// Another phone took the call: `Reason: SIP;cause=200;text="Call completed elsewhere"`.
+    ElsewhereAnswered,
+    Failed,
+}
+
+/// How a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The peer sent BYE.
+    Bye,
+    /// The peer withdrew its INVITE before the answer (CANCEL).
+    Cancelled,
+    /// Our own `hang_up` or `refuse` was carried out and confirmed.
+    Released,
+    /// A final answer other than 2xx to our INVITE.
+    Refused { status: u16 },
+    /// No answer of any kind until the transaction's timer, or no ACK within 64*T1.
+    Lost,
+    /// The peer's answer could not be used (malformed, no session description).
+    Failed,
+}
+
+/// What the endpoint has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Somebody calls. A 100 has been sent; nothing else is until `ring`, `answer` or `refuse`.
+    Invited {
+        leg: LegId,
+        source: Source,
+        /// Where the request came from: the host whose media may be learned.
+        from: SocketAddr,
+        from_user: String,
+        from_display: Option<String>,
+        /// User part of the Request-URI: the number dialled.
+        to_user: String,
+        sip_call_id: String,
+        /// `None`: the offer is ours to make in the 200 (RFC 3264, delayed offer).
+        offer: Option<sdp::Session>,
+    },
+    /// A 18x to our INVITE.
+    Ringing { leg: LegId, early: Option<sdp::Session> },
+    /// The first 2xx to our INVITE; its ACK has been sent. Said also when we had already hung up
+    /// (the endpoint sends the BYE by itself): the layer above decides by its own state what a
+    /// late answer means.
+    Answered { leg: LegId, from: SocketAddr, answer: sdp::Session },
+    /// The ACK of our 200 came. `answer`: the peer's, when the offer was ours.
+    Established { leg: LegId, answer: Option<sdp::Session> },
+    /// A re-INVITE, or an UPDATE with a session description. Owes `answer_reoffer`.
+    Reoffered { leg: LegId, from: SocketAddr, offer: Option<sdp::Session> },
+    /// The far side answered our `check`.
+    Checked { leg: LegId },
+    /// Exactly once per leg, and the last thing said about it. For a leg that we called, only
+    /// when its phone can have nothing of it left: a final non-2xx; CANCEL and its 487; a late
+    /// 200, our ACK, and the final answer to our BYE; a BYE received; or the transaction's timer.
+    Ended { leg: LegId, cause: Cause },
+    /// The first binding of a user appeared, or their number changed.
+    Registered { user: UserId, contacts: usize },
+    /// A user's last binding expired or was removed.
+    Unregistered { user: UserId },
+}

@@ -1,0 +1,27 @@
+//! SIP as pure state machines: bytes, commands and the time in; bytes, events and deadlines out.
+//!
+//! No sockets, no clock, no threads. What is random (tags, branches, nonces) comes from a
+//! generator the shell seeds. This crate does not know what an agent, a queue or a call is.
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // Tests need one clock read for an epoch.
+
+mod config;
+mod counters;
+mod dialog;
+mod dice;
+pub mod digest;
+mod endpoint;
+pub mod event;
+mod guard;
+pub mod ids;
+mod registrar;
+pub mod sdp;
+mod trunk;
+pub mod txn;
+pub mod wire;
+
+pub use config::{Config, Limits, Secret, User};
+pub use counters::Counters;
+pub use endpoint::Endpoint;
+pub use event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit};
+pub use ids::{LegId, TrunkId, UserId};
+pub use trunk::{BadCidr, Cidr, Trunk};

@@ -1,0 +1,287 @@
+//! Phones that register here (RFC 3261 §10.3): who they are, where they are, for how long.
+//!
+//! Challenges are stateless; only a right answer changes or costs anything.
+
+mod binding;
+mod nonce;
+
+use crate::{
+    config::User,
+    digest::{Algorithm, Challenge, Credentials, verify},
+    event::{Event, Target},
+    ids::UserId,
+    wire::{NameAddr, Request, Uri},
+};
+use binding::{BINDINGS_MAX, Binding, EXPIRES_DEFAULT, EXPIRES_MAX, EXPIRES_MIN, is_usable};
+use nonce::{Nonce, Nonces};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    domain: String,
+    /// Hosts that mean us where a domain is asked for.
+    own_hosts: [IpAddr; 2],
+    users: Vec<User>,
+    /// By user; newest first.
+    bindings: Vec<Vec<Binding>>,
+    /// Who speaks from there: live bindings and fixed contacts.
+    addresses: BTreeMap<SocketAddr, BTreeSet<UserId>>,
+    /// The earliest expiry of each user.
+    deadlines: BTreeSet<(Instant, UserId)>,
+    nonces: Nonces,
+}
+
+/// What a REGISTER gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// 401, the same for whom we do not know and for who is wrong.
+    Challenge { www_authenticate: String },
+    /// Of somebody who proved who they are.
+    Answer { status: u16, headers: Vec<(&'static str, String)> },
+}
+
+/// Why an authenticated REGISTER changes nothing.
+type Refused = (u16, Vec<(&'static str, String)>);
+
+impl Registrar {
+    pub(crate) fn new(
+        users: Vec<User>,
+        domain: &str,
+        own_hosts: [IpAddr; 2],
+        key: [u8; 32],
+    ) -> Self {
+        let mut addresses = BTreeMap::<_, BTreeSet<_>>::new();
+        for (id, user) in (0_u16..).zip(&users) {
+            if let Some(contact) = &user.contact {
+                addresses.entry(contact.to).or_default().insert(UserId(id));
+            }
+        }
+        Self {
+            domain: domain.to_owned(),
+            own_hosts,
+            bindings: users.iter().map(|_| vec![]).collect(),
+            users,
+            addresses,
+            deadlines: BTreeSet::new(),
+            nonces: Nonces::new(key),
+        }
+    }
+
+    pub(crate) fn handle_register(
+        &mut self,
+        request: &Request,
+        from: SocketAddr,
+        now: Instant,
+        events: &mut VecDeque<Event>,
+    ) -> Verdict {
+        let user = match self.authenticate(request, from, now) {
+            Ok(user) => user,
+            Err(stale) => return self.challenge(stale, from, now),
+        };
+        let answer =
+            self.check_address(user, request).and_then(|()| self.rebind(user, request, from, now));
+        match answer {
+            Ok(bindings) => {
+                self.replace(user, bindings, events);
+                Verdict::Answer { status: 200, headers: self.listing(user, now) }
+            }
+            Err((status, headers)) => Verdict::Answer { status, headers },
+        }
+    }
+
+    /// Whether somebody's phone is exactly there.
+    pub(crate) fn knows(&self, address: SocketAddr) -> bool {
+        self.addresses.contains_key(&address)
+    }
+
+    /// Whose phone is exactly there; of several, the one whose name the request says.
+    pub(crate) fn user_at(&self, address: SocketAddr, name: &str) -> Option<UserId> {
+        let here = self.addresses.get(&address)?;
+        let named = here.iter().find(|&&user| {
+            self.users.get(usize::from(user.0)).is_some_and(|known| known.name == name)
+        });
+        named.or_else(|| here.first()).copied()
+    }
+
+    /// Where this user can be reached: every binding, newest first, or the fixed contact.
+    pub(crate) fn contacts(&self, user: UserId) -> Vec<Target> {
+        let at = usize::from(user.0);
+        let live = self.bindings.get(at).into_iter().flatten().map(Binding::target);
+        let live: Vec<_> = live.collect();
+        if !live.is_empty() {
+            return live;
+        }
+        self.users.get(at).and_then(|user| user.contact.clone()).into_iter().collect()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        while let Some(&(at, user)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.deadlines.remove(&(at, user));
+            let kept = self.bindings.get(usize::from(user.0)).into_iter().flatten();
+            let kept = kept.filter(|binding| binding.expires_at > now).cloned().collect();
+            self.replace(user, kept, events);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    // ---- who it is ----
+
+    /// `Err`: whether the answer was right, but to a nonce that is not good any more.
+    fn authenticate(
+        &mut self,
+        request: &Request,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<UserId, bool> {
+        let answers = request.headers.all("Authorization");
+        let parsed =
+            answers.filter_map(|answer| Credentials::parse(std::str::from_utf8(answer).ok()?).ok());
+        let ours = parsed.into_iter().find(|credentials| credentials.realm == self.domain);
+        let credentials = ours.ok_or(false)?;
+        let known = (0_u16..).zip(&self.users).find_map(|(id, user)| {
+            let password = user.password.as_ref().filter(|_| user.name == credentials.username)?;
+            Some((UserId(id), password.reveal()))
+        });
+        // Whom we do not know costs the same work as who is wrong.
+        let password = known.map_or("nobody's", |(_, password)| password);
+        let right = verify(&credentials, "REGISTER", password, &request.body);
+        let nonce = self.nonces.check(&credentials.nonce, from.ip(), now);
+        match (known, right, nonce) {
+            (Some((user, _)), true, Nonce::Fresh) => Ok(user),
+            (Some(_), true, Nonce::Stale) => Err(true),
+            (None, _, _) | (Some(_), false, _) => Err(false),
+        }
+    }
+
+    fn challenge(&mut self, stale: bool, from: SocketAddr, now: Instant) -> Verdict {
+        let challenge = Challenge {
+            realm: self.domain.clone(),
+            nonce: self.nonces.issue(from.ip(), now),
+            opaque: None,
+            algorithm: Algorithm::Md5,
+            stale,
+        };
+        Verdict::Challenge { www_authenticate: challenge.to_string() }
+    }
+
+    /// §10.3 steps 4 and 5: a phone binds its own address of record, in our domain.
+    fn check_address(&self, user: UserId, request: &Request) -> Result<(), Refused> {
+        let bad = |status| Err((status, vec![]));
+        let Some(to) = request.headers.to().ok().and_then(|to| Uri::parse(&to.uri).ok()) else {
+            return bad(400);
+        };
+        let ours = to.host.eq_ignore_ascii_case(&self.domain)
+            || to.host_ip().is_some_and(|host| self.own_hosts.contains(&host));
+        let name = self.users.get(usize::from(user.0)).map(|known| known.name.as_str());
+        match (ours, to.user() == name) {
+            (true, true) => Ok(()),
+            (true, false) => bad(403),
+            (false, _) => bad(404),
+        }
+    }
+
+    // ---- where it is ----
+
+    /// §10.3 steps 6 and 7: the bindings as they will be, or why nothing changes.
+    fn rebind(
+        &self,
+        user: UserId,
+        request: &Request,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<Vec<Binding>, Refused> {
+        let bad = |status| (status, vec![]);
+        let headers = &request.headers;
+        let live = self.bindings.get(usize::from(user.0)).cloned().unwrap_or_default();
+        let (sequence, _) = headers.cseq().map_err(|_| bad(400))?;
+        let call_id = headers.call_id().map_err(|_| bad(400))?.to_owned();
+        let in_order =
+            |binding: &Binding| binding.call_id != call_id || binding.sequence < sequence;
+        if headers.is_star_contact() {
+            let all = headers.expires() == Some(0) && live.iter().all(in_order);
+            return if all { Ok(vec![]) } else { Err(bad(400)) };
+        }
+        let mut next = live.clone();
+        for contact in headers.contacts().map_err(|_| bad(400))? {
+            let uri = Uri::parse(&contact.uri).ok().filter(is_usable).ok_or_else(|| bad(400))?;
+            let seconds = asked_seconds(&contact, headers.expires())?;
+            let same = |binding: &&Binding| binding.uri.is_equivalent(&uri);
+            if live.iter().find(same).is_some_and(|binding| !in_order(binding)) {
+                return Err(bad(400));
+            }
+            next.retain(|binding| !binding.uri.is_equivalent(&uri));
+            if seconds > 0 {
+                let expires_at = now + Duration::from_secs(u64::from(seconds));
+                let to = binding::reach(&uri, &headers.top_via(), from);
+                let (call_id, source) = (call_id.clone(), from);
+                let binding = Binding { uri, to, source, call_id, sequence, expires_at };
+                next.insert(0, binding);
+            }
+        }
+        if next.len() > BINDINGS_MAX { Err(bad(403)) } else { Ok(next) }
+    }
+
+    fn replace(&mut self, user: UserId, next: Vec<Binding>, events: &mut VecDeque<Event>) {
+        let Some(bindings) = self.bindings.get_mut(usize::from(user.0)) else { return };
+        let old = std::mem::replace(bindings, next);
+        let contacts = bindings.len();
+        let earliest = |list: &[Binding]| list.iter().map(|binding| binding.expires_at).min();
+        let (stop, start) = (earliest(&old), earliest(bindings));
+        if let Some(at) = stop {
+            self.deadlines.remove(&(at, user));
+        }
+        self.deadlines.extend(start.map(|at| (at, user)));
+        self.readdress(user, &old);
+        if contacts == 0 && !old.is_empty() {
+            events.push_back(Event::Unregistered { user });
+        } else if contacts != old.len() {
+            events.push_back(Event::Registered { user, contacts });
+        }
+    }
+
+    fn readdress(&mut self, user: UserId, old: &[Binding]) {
+        for address in old.iter().flat_map(|binding| [binding.to, binding.source]) {
+            if let Some(here) = self.addresses.get_mut(&address) {
+                here.remove(&user);
+                if here.is_empty() {
+                    self.addresses.remove(&address);
+                }
+            }
+        }
+        let at = usize::from(user.0);
+        let live = self.bindings.get(at).into_iter().flatten();
+        let live = live.flat_map(|binding| [binding.to, binding.source]);
+        let fixed = self.users.get(at).and_then(|user| user.contact.as_ref()).map(|fixed| fixed.to);
+        for address in live.chain(fixed) {
+            self.addresses.entry(address).or_default().insert(user);
+        }
+    }
+
+    /// §10.3 step 8: every binding and the seconds it has left.
+    fn listing(&self, user: UserId, now: Instant) -> Vec<(&'static str, String)> {
+        let live = self.bindings.get(usize::from(user.0)).into_iter().flatten();
+        live.map(|binding| ("Contact", binding.listed(now))).collect()
+    }
+}
+
+/// Seconds a contact asks for: its own, the request's, or what we give who asks for nothing.
+fn asked_seconds(contact: &NameAddr, header: Option<u32>) -> Result<u32, Refused> {
+    let seconds = contact.expires().or(header).unwrap_or(EXPIRES_DEFAULT);
+    match seconds {
+        1..EXPIRES_MIN => Err((423, vec![("Min-Expires", EXPIRES_MIN.to_string())])),
+        0 | EXPIRES_MIN.. => Ok(seconds.min(EXPIRES_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! Offer and answer (RFC 3264): what a call's audio will be, or the exact reason why not.
+
+use super::{
+    Connection, Direction, Media, Session, parse,
+    write::{self, Audio},
+};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+/// The payload numbers of our own offers; 101 is what everybody uses for telephone-event.
+const OUR_TELEPHONE_EVENT: u8 = 101;
+/// Milliseconds in a packet if the peer does not say (RFC 3551 §4.2).
+const PTIME_MS: u16 = 20;
+/// What an error message says of the peer's codecs, at most.
+const OFFERED_BYTES_MAX: usize = 120;
+
+/// The two laws of G.711.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// PCMA.
+    A,
+    /// PCMU.
+    Mu,
+}
+
+impl Law {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::A => "PCMA",
+            Self::Mu => "PCMU",
+        }
+    }
+
+    /// RFC 3551 §6: the number that needs no rtpmap.
+    fn static_number(self) -> u8 {
+        match self {
+            Self::A => 8,
+            Self::Mu => 0,
+        }
+    }
+}
+
+/// Where we receive, and what identifies our description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    pub addr: IpAddr,
+    pub rtp_port: u16,
+    pub session_id: u64,
+    /// Goes up by one with each description that differs from the last (RFC 3264 §8).
+    pub version: u64,
+}
+
+/// What may be agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// In our order of preference.
+    pub laws: Vec<Law>,
+    pub telephone_event: bool,
+}
+
+/// What was agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    pub remote_rtp: SocketAddr,
+    pub remote_rtcp: SocketAddr,
+    pub law: Law,
+    pub payload_type: u8,
+    pub telephone_event: Option<u8>,
+    /// We may send: the peer receives, and its address is not 0.0.0.0.
+    pub sends: bool,
+    /// The peer sends.
+    pub receives: bool,
+    /// Milliseconds of audio the peer wants in a packet.
+    pub ptime_ms: u16,
+}
+
+/// Why there is no audio between the two.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("no audio stream offered")]
+    NoAudio,
+    #[error("transport {offered} offered, RTP/AVP allowed")]
+    Protocol { offered: String },
+    #[error("no codec in common: they offer {offered}, we allow {allowed}")]
+    NoCommonCodec { offered: String, allowed: String },
+    #[error("no usable media address: {offered}")]
+    NoAddress { offered: String },
+    #[error("media address {offered} is not of the family of ours, {ours}")]
+    AddressFamily { offered: IpAddr, ours: IpAddr },
+}
+
+impl NoAnswer {
+    /// RFC 3261 §13.3.1.3.
+    pub fn status(&self) -> u16 {
+        488
+    }
+
+    /// Code of the `Warning` header (RFC 3261 §20.43).
+    pub fn warning(&self) -> u16 {
+        match self {
+            Self::NoAudio => 304,
+            Self::Protocol { .. } => 302,
+            Self::NoCommonCodec { .. } => 305,
+            Self::NoAddress { .. } => 301,
+            Self::AddressFamily { .. } => 300,
+        }
+    }
+}
+
+/// The answer to an offer (RFC 3264 §6): as many streams, the first usable audio among them
+/// taken with the peer's payload numbers and the others refused.
+pub fn answer(
+    offer: &Session,
+    allowed: &Allowed,
+    local: Local,
+) -> Result<(Vec<u8>, Agreed), NoAnswer> {
+    let (taken, agreed) = first_usable(offer, allowed)?;
+    if agreed.remote_rtp.is_ipv4() != local.addr.is_ipv4() {
+        let (offered, ours) = (agreed.remote_rtp.ip(), local.addr);
+        return Err(NoAnswer::AddressFamily { offered, ours });
+    }
+    let mut text = write::head(local);
+    for (at, media) in offer.media.iter().enumerate() {
+        if at == taken {
+            let audio = Audio {
+                laws: vec![(agreed.payload_type, agreed.law)],
+                telephone_event: agreed.telephone_event,
+                direction: Direction::of(agreed.sends, agreed.receives),
+            };
+            write::audio(&mut text, local.rtp_port, &media.protocol, &audio);
+        } else {
+            write::refused(&mut text, media);
+        }
+    }
+    Ok((text.into_bytes(), agreed))
+}
+
+/// Our offer: everything that is allowed, both ways.
+pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
+    let mut text = write::head(local);
+    let audio = Audio {
+        laws: allowed.laws.iter().map(|law| (law.static_number(), *law)).collect(),
+        telephone_event: allowed.telephone_event.then_some(OUR_TELEPHONE_EVENT),
+        direction: Direction::SendRecv,
+    };
+    write::audio(&mut text, local.rtp_port, "RTP/AVP", &audio);
+    text.into_bytes()
+}
+
+/// The peer's answer to our offer.
+pub fn accept(answer: &Session, allowed: &Allowed) -> Result<Agreed, NoAnswer> {
+    first_usable(answer, allowed).map(|(_, agreed)| agreed)
+}
+
+/// The first stream we can use; if there is none, why not the first audio that was offered.
+fn first_usable(session: &Session, allowed: &Allowed) -> Result<(usize, Agreed), NoAnswer> {
+    let mut why = NoAnswer::NoAudio;
+    for (at, media) in session.media.iter().enumerate() {
+        match usable(session, media, allowed) {
+            Ok(agreed) => return Ok((at, agreed)),
+            Err(NoAnswer::NoAudio) => {}
+            Err(better) if why == NoAnswer::NoAudio => why = better,
+            Err(_) => {}
+        }
+    }
+    Err(why)
+}
+
+fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed, NoAnswer> {
+    if media.kind != "audio" || media.port == 0 {
+        return Err(NoAnswer::NoAudio);
+    }
+    if !matches!(media.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
+        return Err(NoAnswer::Protocol { offered: shortened(&media.protocol) });
+    }
+    let (payload_type, law) =
+        chosen(media, allowed).ok_or_else(|| no_common_codec(media, allowed))?;
+    let address = address(session, media)?;
+    let held = address.is_unspecified();
+    let direction = media.direction.or(session.direction).unwrap_or(Direction::SendRecv);
+    let (rtcp_port, rtcp_address) =
+        media.rtcp.unwrap_or_else(|| (media.port.saturating_add(1), None));
+    let rtcp_address =
+        rtcp_address.filter(|other| other.is_ipv4() == address.is_ipv4()).unwrap_or(address);
+    Ok(Agreed {
+        remote_rtp: SocketAddr::new(address, media.port),
+        remote_rtcp: SocketAddr::new(rtcp_address, rtcp_port),
+        law,
+        payload_type,
+        telephone_event: telephone_event(media).filter(|_| allowed.telephone_event),
+        sends: direction.receives() && !held,
+        receives: direction.sends(),
+        ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS),
+    })
+}
+
+/// The first of the peer's formats that is allowed.
+fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Law)> {
+    media.payload_types().find_map(|number| {
+        let law = media.law(number)?;
+        allowed.laws.contains(&law).then_some((number, law))
+    })
+}
+
+/// The number for keys pressed (RFC 4733), on the clock of G.711.
+fn telephone_event(media: &Media) -> Option<u8> {
+    media.payload_types().find(|number| {
+        media.codecs.get(number).is_some_and(|codec| {
+            codec.clock_hz == 8000 && codec.name.eq_ignore_ascii_case("telephone-event")
+        })
+    })
+}
+
+fn address(session: &Session, media: &Media) -> Result<IpAddr, NoAnswer> {
+    let broadcast = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(_) => false,
+    };
+    match media.connection.as_ref().or(session.connection.as_ref()) {
+        Some(Connection::Address(address)) if !address.is_multicast() && !broadcast(address) => {
+            Ok(*address)
+        }
+        Some(Connection::Address(address)) => {
+            Err(NoAnswer::NoAddress { offered: address.to_string() })
+        }
+        Some(Connection::Name(name)) => Err(NoAnswer::NoAddress { offered: shortened(name) }),
+        None => Err(NoAnswer::NoAddress { offered: "none".to_owned() }),
+    }
+}
+
+fn no_common_codec(media: &Media, allowed: &Allowed) -> NoAnswer {
+    let names: Vec<_> = media
+        .payload_types()
+        .take(OFFERED_BYTES_MAX)
+        .map(|number| media.describe(number))
+        .collect();
+    let allowed: Vec<_> = allowed.laws.iter().map(|law| law.name()).collect();
+    NoAnswer::NoCommonCodec { offered: shortened(&names.join(", ")), allowed: allowed.join(", ") }
+}
+
+/// What a peer wrote goes into a header of ours: not more of it than helps.
+fn shortened(text: &str) -> String {
+    text.chars().take(OFFERED_BYTES_MAX).collect()
+}
+
+impl Media {
+    /// RTP in any of its profiles, so formats are payload numbers.
+    pub(super) fn is_rtp(&self) -> bool {
+        self.protocol.split('/').any(|part| part == "RTP")
+    }
+
+    fn payload_types(&self) -> impl Iterator<Item = u8> {
+        self.formats.iter().filter_map(|format| parse::payload_type(format))
+    }
+
+    /// By its rtpmap, or by RFC 3551 if it has none.
+    fn law(&self, number: u8) -> Option<Law> {
+        let laws = [Law::A, Law::Mu].into_iter();
+        match self.codecs.get(&number) {
+            Some(codec) if codec.clock_hz == 8000 && codec.channels == 1 => {
+                laws.into_iter().find(|law| codec.name.eq_ignore_ascii_case(law.name()))
+            }
+            Some(_) => None,
+            None => laws.into_iter().find(|law| law.static_number() == number),
+        }
+    }
+
+    fn describe(&self, number: u8) -> String {
+        match (self.codecs.get(&number), self.law(number)) {
+            (Some(codec), _) => format!("{}/{}", codec.name, codec.clock_hz),
+            (None, Some(law)) => law.name().to_owned(),
+            (None, None) => format!("payload {number}"),
+        }
+    }
+}
+
+impl Direction {
+    /// Of whoever sends and receives so.
+    fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Offers of the field and what we make of them.
+
+use super::*;
+use crate::sdp::{MEDIA_MAX, parse};
+
+const LOCAL: Local = Local {
+    addr: IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)),
+    rtp_port: 20_000,
+    session_id: 77,
+    version: 3,
+};
+
+fn session(media: &str) -> Session {
+    let head = "v=0\no=- 1 2 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n";
+    parse(format!("{head}{media}\n").replace('\n', "\r\n").as_bytes()).expect(media)
+}
+
+fn both_laws() -> Allowed {
+    Allowed { laws: vec![Law::A, Law::Mu], telephone_event: true }
+}
+
+fn answered(media: &str) -> (String, Agreed) {
+    let (bytes, agreed) = answer(&session(media), &both_laws(), LOCAL).expect(media);
+    (String::from_utf8(bytes).unwrap(), agreed)
+}
+
+fn refused(media: &str) -> NoAnswer {
+    answer(&session(media), &both_laws(), LOCAL).expect_err(media)
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn an_offer_is_answered_in_full_with_its_own_numbers() {
+    let (text, agreed) = answered(
+        "m=audio 4000 RTP/AVP 18 96 8 97\na=rtpmap:18 G729/8000\na=rtpmap:96 pcmu/8000\n\
+         a=rtpmap:97 telephone-event/8000\na=fmtp:97 0-16\na=ptime:30",
+    );
+
+    assert_eq!(
+        text,
+        "v=0\r\no=- 77 3 IN IP4 203.0.113.1\r\ns=-\r\nc=IN IP4 203.0.113.1\r\nt=0 0\r\n\
+         m=audio 20000 RTP/AVP 96 97\r\na=rtpmap:96 PCMU/8000\r\n\
+         a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+    );
+    assert_eq!(
+        agreed,
+        Agreed {
+            remote_rtp: addr("192.0.2.1:4000"),
+            remote_rtcp: addr("192.0.2.1:4001"),
+            law: Law::Mu,
+            payload_type: 96,
+            telephone_event: Some(97),
+            sends: true,
+            receives: true,
+            ptime_ms: 30,
+        }
+    );
+}
+
+#[test]
+fn the_peers_order_counts_among_what_we_allow() {
+    let law = |formats: &str| answered(&format!("m=audio 4000 RTP/AVP {formats}")).1.law;
+
+    assert_eq!((law("0 8"), law("8 0"), law("3 9 0")), (Law::Mu, Law::A, Law::Mu));
+    let only_a = Allowed { laws: vec![Law::A], telephone_event: false };
+    let offer = session("m=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000");
+    let agreed = answer(&offer, &only_a, LOCAL).unwrap().1;
+    assert_eq!((agreed.law, agreed.telephone_event), (Law::A, None));
+}
+
+#[test]
+fn a_static_number_that_was_given_another_meaning_has_it() {
+    let (_, agreed) = answered("m=audio 4000 RTP/AVP 0 8\na=rtpmap:0 G729/8000");
+    assert_eq!((agreed.law, agreed.payload_type), (Law::A, 8));
+
+    let (_, agreed) = answered("m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMA/8000");
+    assert_eq!((agreed.law, agreed.payload_type), (Law::A, 0));
+}
+
+#[test]
+fn telephone_event_on_another_clock_is_not_taken() {
+    let (text, agreed) = answered("m=audio 4000 RTP/AVP 8 126\na=rtpmap:126 telephone-event/48000");
+
+    assert_eq!(agreed.telephone_event, None);
+    assert!(text.contains("m=audio 20000 RTP/AVP 8\r\n"));
+}
+
+#[test]
+fn direction_is_mirrored() {
+    for (offered, ours, sends, receives) in [
+        ("", "sendrecv", true, true),
+        ("\na=sendrecv", "sendrecv", true, true),
+        ("\na=sendonly", "recvonly", false, true),
+        ("\na=recvonly", "sendonly", true, false),
+        ("\na=inactive", "inactive", false, false),
+        // The hold of RFC 2543: it does not want to be sent to.
+        ("\nc=IN IP4 0.0.0.0", "recvonly", false, true),
+        ("\nc=IN IP4 0.0.0.0\na=recvonly", "inactive", false, false),
+    ] {
+        let (text, agreed) = answered(&format!("m=audio 4000 RTP/AVP 8{offered}"));
+        assert!(text.ends_with(&format!("a={ours}\r\n")), "{offered}: {text}");
+        assert_eq!((agreed.sends, agreed.receives), (sends, receives), "{offered}");
+    }
+    assert!(answered("a=sendonly\nm=audio 4000 RTP/AVP 8").0.ends_with("a=recvonly\r\n"));
+}
+
+#[test]
+fn every_stream_gets_a_line_and_the_first_usable_audio_is_taken() {
+    let (text, agreed) = answered(
+        "m=video 3000 RTP/AVP 31 34\nm=audio 0 RTP/AVP 8\nm=audio 3002 RTP/SAVP 8\n\
+         m=audio 3004 RTP/AVP 9\nm=audio 4000 RTP/AVPF 8\nm=audio 4002 RTP/AVP 8\nm=image 5 udptl t38",
+    );
+
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 31",
+            "m=audio 0 RTP/AVP 8",
+            "m=audio 0 RTP/SAVP 8",
+            "m=audio 0 RTP/AVP 9",
+            "m=audio 20000 RTP/AVPF 8",
+            "m=audio 0 RTP/AVP 8",
+            "m=image 0 udptl t38",
+        ]
+    );
+    assert_eq!(agreed.remote_rtp, addr("192.0.2.1:4000"));
+}
+
+#[test]
+fn our_answers_and_offers_can_be_read() {
+    let v6 = Local { addr: "2001:db8::1".parse().unwrap(), ..LOCAL };
+
+    let read = parse(&offer(&both_laws(), v6)).unwrap();
+    assert_eq!(read.connection, Some(Connection::Address(v6.addr)));
+    assert_eq!(read.media[0].formats, ["8", "0", "101"]);
+
+    let (bytes, agreed) = answer(&read, &both_laws(), v6).unwrap();
+    assert_eq!(agreed.remote_rtp, addr("[2001:db8::1]:20000"));
+    let accepted = accept(&parse(&bytes).unwrap(), &both_laws()).unwrap();
+    assert_eq!(accepted, agreed);
+}
+
+#[test]
+fn an_offer_of_ours_without_keys_has_no_telephone_event() {
+    let only_mu = Allowed { laws: vec![Law::Mu], telephone_event: false };
+
+    let text = String::from_utf8(offer(&only_mu, LOCAL)).unwrap();
+
+    assert!(text.contains("m=audio 20000 RTP/AVP 0\r\n") && !text.contains("telephone-event"));
+}
+
+#[test]
+fn rtcp_goes_where_the_attribute_says() {
+    let rtcp =
+        |line: &str| answered(&format!("m=audio 4000 RTP/AVP 8\na=rtcp:{line}")).1.remote_rtcp;
+
+    assert_eq!(rtcp("53020"), addr("192.0.2.1:53020"));
+    assert_eq!(rtcp("53020 IN IP4 192.0.2.9"), addr("192.0.2.9:53020"));
+    assert_eq!(rtcp("53020 IN IP6 ::1"), addr("192.0.2.1:53020"));
+    let last = answered("m=audio 65535 RTP/AVP 8").1;
+    assert_eq!(last.remote_rtcp, addr("192.0.2.1:65535"));
+}
+
+#[test]
+fn refusals_say_exactly_why() {
+    for (media, why, warning) in [
+        ("", "no audio stream offered", 304),
+        ("m=video 4000 RTP/AVP 31", "no audio stream offered", 304),
+        ("m=audio 0 RTP/AVP 8", "no audio stream offered", 304),
+        ("m=audio 4000 RTP/SAVP 8", "transport RTP/SAVP offered, RTP/AVP allowed", 302),
+        // The first audio is what the peer wanted most.
+        (
+            "m=video 2 RTP/AVP 31\nm=audio 4000 RTP/SAVP 8\nm=audio 4002 RTP/AVP 9",
+            "transport RTP/SAVP offered, RTP/AVP allowed",
+            302,
+        ),
+        (
+            "m=audio 4000 UDP/TLS/RTP/SAVPF 8",
+            "transport UDP/TLS/RTP/SAVPF offered, RTP/AVP allowed",
+            302,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 18 3 96\na=rtpmap:96 opus/48000/2",
+            "no codec in common: they offer payload 18, payload 3, opus/48000, we allow PCMA, PCMU",
+            305,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 8\na=rtpmap:8 PCMA/16000",
+            "no codec in common: they offer PCMA/16000, we allow PCMA, PCMU",
+            305,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 8\nc=IN IP4 media.example.com",
+            "no usable media address: media.example.com",
+            301,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 8\nc=IN IP4 224.2.1.1/127",
+            "no usable media address: 224.2.1.1",
+            301,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 8\nc=IN IP4 255.255.255.255",
+            "no usable media address: 255.255.255.255",
+            301,
+        ),
+        (
+            "m=audio 4000 RTP/AVP 8\nc=IN IP6 2001:db8::1",
+            "media address 2001:db8::1 is not of the family of ours, 203.0.113.1",
+            300,
+        ),
+    ] {
+        let refusal = refused(media);
+        assert_eq!((refusal.to_string().as_str(), refusal.status()), (why, 488));
+        assert_eq!(refusal.warning(), warning);
+    }
+}
+
+#[test]
+fn a_refusal_of_many_codecs_stays_short() {
+    let names: String =
+        (96..128).map(|number| format!("a=rtpmap:{number} {}/8000\n", "x".repeat(50))).collect();
+    let formats: Vec<_> = (96..128).map(|number| number.to_string()).collect();
+
+    let why = refused(&format!("m=audio 4000 RTP/AVP {}\n{}", formats.join(" "), names.trim_end()));
+
+    assert!(why.to_string().len() < 250, "{why}");
+}
+
+#[test]
+fn a_rejected_stream_in_an_answer_is_no_audio() {
+    assert_eq!(accept(&session("m=audio 0 RTP/AVP 8"), &both_laws()), Err(NoAnswer::NoAudio));
+}
+
+#[test]
+fn as_many_streams_and_attributes_as_fit_are_answered() {
+    let streams = ["m=video 9 RTP/AVP 31"; MEDIA_MAX - 1].join("\n") + "\nm=audio 4000 RTP/AVP 8";
+    let (text, _) = answered(&streams);
+    assert_eq!(text.matches("m=").count(), MEDIA_MAX);
+
+    let attributes = ["a=rtpmap:101 telephone-event/8000"; 5_000].join("\n");
+    let formats = ["101"; 5_000].join(" ");
+    let (text, agreed) = answered(&format!("m=audio 4000 RTP/AVP {formats} 8\n{attributes}"));
+    assert_eq!((agreed.telephone_event, agreed.payload_type), (Some(101), 8));
+    assert!(text.contains("m=audio 20000 RTP/AVP 8 101\r\n"));
+}

@@ -1,0 +1,52 @@
+//! A description of ours to bytes (RFC 8866 §5).
+
+use super::{
+    Direction, Media,
+    answer::{Law, Local},
+};
+use std::{fmt::Write, net::IpAddr};
+
+/// What we would put into an audio stream: payload numbers, ours or the peer's.
+pub(super) struct Audio {
+    /// Never empty; the first is what we send.
+    pub(super) laws: Vec<(u8, Law)>,
+    pub(super) telephone_event: Option<u8>,
+    pub(super) direction: Direction,
+}
+
+/// Everything before the first `m=` line.
+pub(super) fn head(local: Local) -> String {
+    let Local { addr, session_id, version, rtp_port: _ } = local;
+    let family = match addr {
+        IpAddr::V4(_) => "IP4",
+        IpAddr::V6(_) => "IP6",
+    };
+    format!(
+        "v=0\r\no=- {session_id} {version} IN {family} {addr}\r\ns=-\r\n\
+         c=IN {family} {addr}\r\nt=0 0\r\n"
+    )
+}
+
+/// The stream we take, `protocol` as the peer wrote it.
+pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio) {
+    let mut numbers = String::new();
+    let mut attributes = String::new();
+    for (number, law) in &audio.laws {
+        _ = write!(numbers, " {number}");
+        _ = write!(attributes, "a=rtpmap:{number} {}/8000\r\n", law.name());
+    }
+    if let Some(number) = audio.telephone_event {
+        _ = write!(numbers, " {number}");
+        _ = write!(attributes, "a=rtpmap:{number} telephone-event/8000\r\n");
+        _ = write!(attributes, "a=fmtp:{number} 0-15\r\n");
+    }
+    let direction = audio.direction.name();
+    _ = write!(text, "m=audio {port} {protocol}{numbers}\r\n");
+    _ = write!(text, "{attributes}a=ptime:20\r\na={direction}\r\n");
+}
+
+/// A stream we do not take: its line with port 0 (RFC 3264 §6). One format is enough.
+pub(super) fn refused(text: &mut String, media: &Media) {
+    let format = media.formats.first().map_or("0", String::as_str);
+    _ = write!(text, "m={} 0 {} {format}\r\n", media.kind, media.protocol);
+}

@@ -1,0 +1,170 @@
+//! Trunks: who may call without a challenge, and how many calls at once.
+
+use crate::ids::TrunkId;
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+/// A peer known by its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    pub name: String,
+    /// Who may call; any port.
+    pub peers: Vec<Cidr>,
+    /// Where calls to it are sent. `None`: it only calls us.
+    pub address: Option<SocketAddr>,
+    /// Calls at once, in both directions.
+    pub calls_max: u32,
+}
+
+/// One address or a network of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(host)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                net.to_bits() & mask == host.to_bits() & mask
+            }
+            (IpAddr::V6(net), IpAddr::V6(host)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                net.to_bits() & mask == host.to_bits() & mask
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// What is wrong with the text of a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither an address nor a network; write it like 203.0.113.7 or 10.0.0.0/8")]
+pub struct BadCidr(pub String);
+
+impl FromStr for Cidr {
+    type Err = BadCidr;
+
+    fn from_str(text: &str) -> Result<Self, BadCidr> {
+        let bad = || BadCidr(text.to_owned());
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(digits) => digits.parse().map_err(|_| bad())?,
+            None => widest,
+        };
+        if prefix > widest {
+            return Err(bad());
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+/// All trunks and their calls.
+#[derive(Debug)]
+pub(crate) struct Trunks {
+    trunks: Vec<Trunk>,
+    calls: Vec<u32>,
+}
+
+impl Trunks {
+    pub(crate) fn new(trunks: Vec<Trunk>) -> Self {
+        Self { calls: vec![0; trunks.len()], trunks }
+    }
+
+    /// The trunk this address belongs to: the narrowest network wins, then the first trunk.
+    pub(crate) fn of(&self, address: IpAddr) -> Option<TrunkId> {
+        let matching = (0_u16..).zip(&self.trunks).flat_map(|(id, trunk)| {
+            trunk
+                .peers
+                .iter()
+                .filter(move |peer| peer.contains(address))
+                .map(move |peer| (id, peer))
+        });
+        let (id, _) = matching.min_by_key(|&(id, peer)| (u8::MAX - peer.prefix, id))?;
+        Some(TrunkId(id))
+    }
+
+    /// Whether packets of this trunk's calls may come from here.
+    pub(crate) fn owns(&self, trunk: TrunkId, address: IpAddr) -> bool {
+        self.trunks.get(usize::from(trunk.0)).is_some_and(|trunk| {
+            trunk.peers.iter().any(|peer| peer.contains(address))
+                || trunk.address.is_some_and(|own| own.ip() == address)
+        })
+    }
+
+    /// Counts one more call, or says no.
+    pub(crate) fn take_call(&mut self, trunk: TrunkId) -> bool {
+        let at = usize::from(trunk.0);
+        let (Some(known), Some(calls)) = (self.trunks.get(at), self.calls.get_mut(at)) else {
+            return false;
+        };
+        let free = *calls < known.calls_max;
+        *calls += u32::from(free);
+        free
+    }
+
+    pub(crate) fn give_call_back(&mut self, trunk: TrunkId) {
+        if let Some(calls) = self.calls.get_mut(usize::from(trunk.0)) {
+            *calls = calls.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trunk(peers: &[&str], calls_max: u32) -> Trunk {
+        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+        Trunk { name: "t".into(), peers, address: None, calls_max }
+    }
+
+    fn contains(network: &str, address: &str) -> bool {
+        network.parse::<Cidr>().unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn networks_contain_their_addresses_and_no_others() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("127.0.0.1", "127.0.0.1") && !contains("127.0.0.1", "127.0.0.2"));
+        assert!(contains("0.0.0.0/0", "192.0.2.1") && !contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("2001:db8::/32", "2001:db8:1::1") && contains("::/0", "::1"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused_by_name() {
+        for text in ["", "10.0.0.0/33", "10.0.0/8", "carrier.example", "::/129", "1.2.3.4/", "/8"] {
+            assert_eq!(text.parse::<Cidr>(), Err(BadCidr(text.into())));
+        }
+    }
+
+    #[test]
+    fn the_narrowest_network_names_the_trunk() {
+        let trunks = Trunks::new(vec![trunk(&["10.0.0.0/8"], 1), trunk(&["10.1.0.0/16"], 1)]);
+
+        assert_eq!(trunks.of("10.1.2.3".parse().unwrap()), Some(TrunkId(1)));
+        assert_eq!(trunks.of("10.2.2.3".parse().unwrap()), Some(TrunkId(0)));
+        assert_eq!(trunks.of("192.0.2.1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_full_trunk_takes_no_call_until_one_ends() {
+        let mut trunks = Trunks::new(vec![trunk(&[], 2)]);
+        let taken: Vec<_> = (0..3).map(|_| trunks.take_call(TrunkId(0))).collect();
+        trunks.give_call_back(TrunkId(0));
+
+        assert_eq!(taken, [true, true, false]);
+        assert!(trunks.take_call(TrunkId(0)));
+        assert!(!trunks.take_call(TrunkId(9)));
+    }
+}
