@@ -1,0 +1,18 @@
+//! The media plane's shell: one thread that owns the sockets and the engine, one that writes
+//! recordings, and the rings between them and the control side.
+//!
+//! Start with [`handle::Media`]; then `thread.rs`, which is the loop.
+
+pub mod counters;
+pub mod handle;
+pub mod ports;
+mod real_time;
+pub mod recorder;
+mod socket;
+mod sys;
+mod tape;
+#[cfg(test)]
+mod test_folder;
+mod thread;
+mod tick;
+pub mod wav;

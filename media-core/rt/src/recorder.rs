@@ -1,0 +1,308 @@
+//! The recorder: takes frames from its ring and keeps a WAV file for each talk that opens at any
+//! instant. A slow disk makes it slow; nobody waits for it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use media_core::order::{RecordFrame, RecordKind, TalkName};
+use nix::{sys::eventfd::EventFd, unistd::syncfs};
+use ringbuf::{
+    HeapCons, HeapProd,
+    traits::{Consumer, Observer, Producer},
+};
+
+use crate::{
+    counters::RecorderCount,
+    tape::{Disk, Tape},
+};
+
+/// Where recordings go.
+#[derive(Clone, Debug)]
+pub struct RecorderConfig {
+    /// Made if it is not there.
+    pub dir: PathBuf,
+    /// A talk's file name without `.wav`: its call's id.
+    pub name: fn(TalkName) -> String,
+}
+
+/// What the recorder has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecorderEvent {
+    /// The file is there and its name is durable.
+    Started { talk: TalkName, path: PathBuf },
+    /// Once for every file: it is whole, closed, and holds `frames` of 20 ms of which `lost` are
+    /// silence because the frame did not get here or the disk did not take it.
+    Finished { talk: TalkName, path: PathBuf, bytes: u64, frames: u64, lost: u64 },
+    /// An alarm, at most once a talk, with what went wrong first. A full disk is tried again
+    /// every second; what comes meanwhile is lost and counted.
+    Failed { talk: TalkName, path: PathBuf, what: String },
+}
+
+/// Why there can be no recordings at all.
+#[derive(Debug, thiserror::Error)]
+#[error("recording.dir {}: {source}; name a folder this user may write to", dir.display())]
+pub struct FolderError {
+    pub dir: PathBuf,
+    pub source: io::Error,
+}
+
+/// Makes the folder if need be, and makes sure that files can be made in it.
+pub(crate) fn check_folder(dir: &Path) -> Result<(), FolderError> {
+    let refuse = |source| FolderError { dir: dir.to_path_buf(), source };
+    fs::create_dir_all(dir).map_err(refuse)?;
+    let probe = dir.join(format!(".writable-{}", std::process::id()));
+    OpenOptions::new().write(true).create(true).truncate(true).open(&probe).map_err(refuse)?;
+    fs::remove_file(&probe).map_err(refuse)
+}
+
+/// How often the ring is emptied.
+const PASS: Duration = Duration::from_millis(50);
+
+/// What a power cut may take, if the disk keeps up.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
+
+/// More files than this are made durable by one order to their file system: its journal then
+/// turns once and not once a file.
+const SINGLY_MAX: usize = 4;
+
+/// Events that wait while nobody takes them; further ones are counted.
+const BACKLOG_MAX: usize = 4096;
+
+/// The thread around a [`Writer`].
+pub(crate) struct Recorder {
+    pub(crate) writer: Writer,
+    pub(crate) frames: HeapCons<RecordFrame>,
+    pub(crate) events: HeapProd<RecorderEvent>,
+    pub(crate) bell: Arc<EventFd>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Recorder {
+    /// Runs until it is told to stop and the ring is empty. Gives itself back, so that the rings
+    /// are dropped where they were made.
+    pub(crate) fn run(mut self) -> Self {
+        loop {
+            // Before the pass: what came before the wish to stop is still written.
+            let stopping = self.stop.load(Ordering::Acquire);
+            self.guarded(|recorder| recorder.pass(Instant::now()));
+            if stopping {
+                self.guarded(|recorder| recorder.writer.close_all(Instant::now()));
+                self.hand_over_events();
+                return self;
+            }
+            thread::park_timeout(PASS);
+        }
+    }
+
+    /// A panic costs this pass; the other recordings go on with the next.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.writer.counters.panics.bump();
+        }
+    }
+
+    fn pass(&mut self, now: Instant) {
+        // One ring's worth at most, so that files are also written when frames never stop coming.
+        for _ in 0..self.frames.capacity().get() {
+            let Some(frame) = self.frames.try_pop() else { break };
+            self.writer.handle_frame(&frame, now);
+        }
+        self.writer.write(now);
+        self.hand_over_events();
+    }
+
+    fn hand_over_events(&mut self) {
+        let mut rang = false;
+        while let Some(event) = self.writer.events.pop_front() {
+            if let Err(event) = self.events.try_push(event) {
+                self.writer.events.push_front(event);
+                break;
+            }
+            rang = true;
+        }
+        if rang {
+            // It fails only when the count would overflow, and then the bell rings already.
+            let _rung = self.bell.write(1);
+        }
+    }
+}
+
+/// All recordings under way.
+pub(crate) struct Writer {
+    config: RecorderConfig,
+    disk: Disk,
+    tapes: BTreeMap<TalkName, Tape>,
+    /// Files made since the folder was last made durable.
+    made: Vec<TalkName>,
+    events: VecDeque<RecorderEvent>,
+    counters: Arc<RecorderCount>,
+    /// Of the tapes that are gone.
+    written: u64,
+    lost: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(config: RecorderConfig, disk: Disk, counters: Arc<RecorderCount>) -> Self {
+        Self {
+            config,
+            disk,
+            tapes: BTreeMap::new(),
+            made: Vec::new(),
+            events: VecDeque::new(),
+            counters,
+            written: 0,
+            lost: 0,
+        }
+    }
+
+    pub(crate) fn handle_frame(&mut self, frame: &RecordFrame, now: Instant) {
+        let tape = self.tape(frame.talk, now);
+        match frame.kind {
+            RecordKind::Start => {}
+            RecordKind::Audio => tape.append(frame.index, &frame.samples, now),
+            RecordKind::End => tape.end(frame.index, now),
+        }
+    }
+
+    /// Writes what is due, makes durable what is due, and says what happened.
+    pub(crate) fn write(&mut self, now: Instant) {
+        for tape in self.tapes.values_mut() {
+            tape.write_due(now);
+            tape.end_if_forgotten(now);
+        }
+        self.announce();
+        self.sync_due(now);
+        self.alarm();
+        self.count();
+    }
+
+    /// Ends every recording where it is.
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        for tape in self.tapes.values_mut() {
+            tape.end_here(now);
+        }
+        self.announce();
+        self.sync_due(now);
+        self.count();
+    }
+
+    /// Also for a talk whose start did not get here: better late than not at all.
+    fn tape(&mut self, talk: TalkName, now: Instant) -> &mut Tape {
+        self.tapes.entry(talk).or_insert_with(|| {
+            self.made.push(talk);
+            let path = self.config.dir.join((self.config.name)(talk) + ".wav");
+            Tape::new(path, self.disk, now)
+        })
+    }
+
+    /// One fsync of the folder for all files that are new in it.
+    fn announce(&mut self) {
+        if self.made.is_empty() {
+            return;
+        }
+        let synced = File::open(&self.config.dir).and_then(|folder| folder.sync_all());
+        for talk in std::mem::take(&mut self.made) {
+            let Some(tape) = self.tapes.get_mut(&talk) else { continue };
+            if tape.file().is_none() {
+                continue;
+            }
+            let path = tape.path().to_path_buf();
+            if let Err(error) = &synced {
+                tape.raise_alarm(error);
+            }
+            self.tell(RecorderEvent::Started { talk, path });
+        }
+    }
+
+    /// Makes durable what has waited long enough or has ended, and says goodbye to the latter.
+    fn sync_due(&mut self, now: Instant) {
+        let due = |tape: &Tape| {
+            let waited = now.saturating_duration_since(tape.synced_at());
+            tape.has_ended() || tape.is_dirty() && waited >= SYNC_AFTER
+        };
+        let due: Vec<TalkName> =
+            self.tapes.iter().filter(|(_, tape)| due(tape)).map(|(&talk, _)| talk).collect();
+        for tape in self.tapes.values_mut().filter(|tape| tape.has_ended()) {
+            tape.settle(now);
+        }
+        if due.len() > SINGLY_MAX {
+            self.sync_together(now);
+        } else {
+            self.sync_singly(&due, now);
+        }
+        for talk in due {
+            self.finish(talk);
+        }
+    }
+
+    fn sync_singly(&mut self, due: &[TalkName], now: Instant) {
+        for talk in due {
+            let Some(tape) = self.tapes.get_mut(talk) else { continue };
+            let result = tape.file().map_or(Ok(()), File::sync_data);
+            tape.synced(&result, now);
+        }
+    }
+
+    fn sync_together(&mut self, now: Instant) {
+        let any = self.tapes.values().find_map(Tape::file);
+        let result = any.map_or(Ok(()), |file| syncfs(file).map_err(io::Error::from));
+        for tape in self.tapes.values_mut().filter(|tape| tape.is_dirty()) {
+            tape.synced(&result, now);
+        }
+    }
+
+    fn finish(&mut self, talk: TalkName) {
+        if !self.tapes.get(&talk).is_some_and(Tape::has_ended) {
+            return;
+        }
+        let Some(mut tape) = self.tapes.remove(&talk) else { return };
+        self.written += tape.written();
+        self.lost += tape.lost();
+        let path = tape.path().to_path_buf();
+        if let Some(what) = tape.take_alarm() {
+            self.tell(RecorderEvent::Failed { talk, path: path.clone(), what });
+        }
+        if tape.file().is_some() {
+            let (bytes, frames, lost) = (tape.bytes(), u64::from(tape.next()), tape.lost());
+            self.tell(RecorderEvent::Finished { talk, path, bytes, frames, lost });
+        }
+    }
+
+    fn alarm(&mut self) {
+        let alarms: Vec<_> = (self.tapes.iter_mut())
+            .filter_map(|(&talk, tape)| Some((talk, tape.take_alarm()?, tape.path().into())))
+            .collect();
+        for (talk, what, path) in alarms {
+            self.tell(RecorderEvent::Failed { talk, path, what });
+        }
+    }
+
+    fn tell(&mut self, event: RecorderEvent) {
+        if self.events.len() < BACKLOG_MAX {
+            self.events.push_back(event);
+        } else {
+            self.counters.events_lost.bump();
+        }
+    }
+
+    fn count(&self) {
+        let tapes = || self.tapes.values();
+        self.counters.active.set(tapes().filter(|tape| tape.file().is_some()).count() as u64);
+        self.counters.frames_written.set(self.written + tapes().map(Tape::written).sum::<u64>());
+        self.counters.frames_lost.set(self.lost + tapes().map(Tape::lost).sum::<u64>());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+//! The thread's sockets: which of them listen, which have something to read, and sending in runs.
+
+use std::{net::SocketAddr, os::fd::AsFd, time::Instant};
+
+use media_core::{
+    engine::Channel,
+    order::{LegName, PortName},
+};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use socket2::Socket;
+
+use crate::{
+    counters::MediaCount,
+    ports::{Pair, close_ears, open_ears},
+    sys::{BATCH, DATAGRAM_BYTES, Inbox, Parcel, SEND_BATCH, send_many},
+};
+
+/// All pairs of the pool. Those that a leg has opened are watched; the others keep nothing.
+pub(crate) struct Sockets {
+    pairs: Vec<Pair>,
+    /// Place in `pairs` by half the distance from the first port.
+    places: Vec<Option<usize>>,
+    first: u16,
+    epoll: Epoll,
+    ready: Vec<EpollEvent>,
+    /// Who has which pair.
+    taken: Vec<(LegName, PortName)>,
+}
+
+/// One socket of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) port: PortName,
+    pub(crate) channel: Channel,
+}
+
+impl Sockets {
+    pub(crate) fn new(pairs: Vec<Pair>) -> nix::Result<Self> {
+        let first = pairs.iter().map(|pair| pair.name.0).min().unwrap_or(0);
+        let last = pairs.iter().map(|pair| pair.name.0).max().unwrap_or(0);
+        let mut places = vec![None; usize::from((last - first) / 2) + 1];
+        for (place, pair) in pairs.iter().enumerate() {
+            places[usize::from((pair.name.0 - first) / 2)] = Some(place);
+        }
+        Ok(Self {
+            places,
+            first,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            ready: vec![EpollEvent::empty(); pairs.len() * 2],
+            taken: Vec::with_capacity(pairs.len()),
+            pairs,
+        })
+    }
+
+    /// Makes a pair listen. What lay in it is thrown away first. False: no such port, somebody
+    /// has it, or the system refused.
+    pub(crate) fn open(&mut self, leg: LegName, port: PortName, inbox: &mut Inbox) -> bool {
+        let free = self.taken.iter().all(|&(_, other)| other != port);
+        let Some(pair) = self.pair(port).filter(|_| free) else {
+            return false;
+        };
+        let opened = [(&pair.rtp, Channel::Rtp), (&pair.rtcp, Channel::Rtcp)]
+            .into_iter()
+            .all(|(socket, channel)| self.listen(socket, Name { port, channel }, inbox));
+        if opened {
+            self.taken.push((leg, port));
+        } else if let Some(pair) = self.pair(port) {
+            self.rest(pair, inbox);
+        }
+        opened
+    }
+
+    /// Lets what the leg opened keep nothing again.
+    pub(crate) fn close(&mut self, leg: LegName, inbox: &mut Inbox) {
+        while let Some(place) = self.taken.iter().position(|&(who, _)| who == leg) {
+            let (_, port) = self.taken.swap_remove(place);
+            if let Some(pair) = self.pair(port) {
+                self.rest(pair, inbox);
+            }
+        }
+    }
+
+    /// Looks which listening sockets have something, without waiting. Returns how many; each is
+    /// told by [`ready`](Self::ready). Level-triggered: what is not drained is told again.
+    pub(crate) fn look(&mut self) -> usize {
+        // One entry a socket, so that a flood at one cannot keep another out of the list.
+        self.epoll.wait(&mut self.ready, EpollTimeout::ZERO).unwrap_or(0)
+    }
+
+    pub(crate) fn ready(&self, place: usize) -> Option<(Name, &Socket)> {
+        let name = Name::from_token(self.ready.get(place)?.data())?;
+        Some((name, self.socket(name)?))
+    }
+
+    pub(crate) fn socket(&self, name: Name) -> Option<&Socket> {
+        let pair = self.pair(name.port)?;
+        Some(match name.channel {
+            Channel::Rtp => &pair.rtp,
+            Channel::Rtcp => &pair.rtcp,
+        })
+    }
+
+    fn pair(&self, port: PortName) -> Option<&Pair> {
+        let distance = port.0.checked_sub(self.first)?;
+        let place = (*self.places.get(usize::from(distance / 2))?)?;
+        self.pairs.get(place).filter(|pair| pair.name == port)
+    }
+
+    fn listen(&self, socket: &Socket, name: Name, inbox: &mut Inbox) -> bool {
+        drain(socket, inbox);
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, name.token());
+        open_ears(socket).is_ok() && self.epoll.add(socket, event).is_ok()
+    }
+
+    /// No call of these can be helped if it fails: a socket that is not watched gets what its
+    /// receive buffer holds and no more, and `open` throws that away.
+    fn rest(&self, pair: &Pair, inbox: &mut Inbox) {
+        for socket in [&pair.rtp, &pair.rtcp] {
+            let _unwatched = self.epoll.delete(socket);
+            let _deaf = close_ears(socket);
+            drain(socket, inbox);
+        }
+    }
+}
+
+impl Name {
+    fn token(self) -> u64 {
+        match self.channel {
+            Channel::Rtp => u64::from(self.port.0),
+            Channel::Rtcp => u64::from(self.port.0) + 1,
+        }
+    }
+
+    fn from_token(token: u64) -> Option<Self> {
+        let port = u16::try_from(token).ok()?;
+        let channel = if port % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
+        Some(Self { port: PortName(port & !1), channel })
+    }
+}
+
+/// Throws away what a call before left. Bounded: a resting socket's buffer holds a few hundred.
+fn drain(socket: &Socket, inbox: &mut Inbox) {
+    const ROUNDS: usize = 32;
+    for _ in 0..ROUNDS {
+        if inbox.receive(socket.as_fd()).unwrap_or(0) < BATCH {
+            return;
+        }
+    }
+}
+
+/// Packets on their way out. Those that follow each other from one socket leave by one call.
+pub(crate) struct Outbox {
+    run: Vec<Parcel>,
+    count: usize,
+    from: Option<Name>,
+    /// When the packets of this run were read, if they are relayed.
+    read_at: Option<Instant>,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        let parcel = || Parcel {
+            to: SocketAddr::from(([0, 0, 0, 0], 0)).into(),
+            length: 0,
+            body: [0; DATAGRAM_BYTES],
+        };
+        Self {
+            run: std::iter::repeat_with(parcel).take(SEND_BATCH).collect(),
+            count: 0,
+            from: None,
+            read_at: None,
+        }
+    }
+
+    /// Puts a packet behind the others; sends those first that have another origin.
+    pub(crate) fn put(
+        &mut self,
+        from: Name,
+        to: SocketAddr,
+        bytes: &[u8],
+        read_at: Option<Instant>,
+        sockets: &Sockets,
+        counters: &MediaCount,
+    ) {
+        if self.from != Some(from) || self.read_at != read_at || self.count == self.run.len() {
+            self.flush(sockets, counters);
+        }
+        // After a flush there is always room for one more; it may only be too long.
+        let Some(parcel) = self.run.get_mut(self.count) else { return };
+        let Some(body) = parcel.body.get_mut(..bytes.len()) else {
+            counters.send_errors.bump();
+            return;
+        };
+        body.copy_from_slice(bytes);
+        parcel.length = bytes.len();
+        parcel.to = to.into();
+        self.count += 1;
+        (self.from, self.read_at) = (Some(from), read_at);
+    }
+
+    /// Sends what waits. Never waits itself: what the kernel does not take is counted and gone.
+    pub(crate) fn flush(&mut self, sockets: &Sockets, counters: &MediaCount) {
+        let count = std::mem::take(&mut self.count);
+        let Some(socket) = self.from.take().and_then(|name| sockets.socket(name)) else {
+            counters.send_errors.add(count as u64);
+            return;
+        };
+        let sent = send_run(socket, &self.run[..count]);
+        counters.datagrams_sent.add(sent);
+        counters.send_errors.add(count as u64 - sent);
+        if let Some(read_at) = self.read_at.take() {
+            counters.forward_latency.observe(read_at.elapsed(), sent);
+        }
+    }
+}
+
+/// Returns how many the kernel took. One that it refuses does not stop those behind it.
+fn send_run(socket: &Socket, mut run: &[Parcel]) -> u64 {
+    let mut sent = 0;
+    while let Some(first) = run.first() {
+        let taken = if run.len() == 1 {
+            socket.send_to(first.bytes(), &first.to).map(|_| 1)
+        } else {
+            send_many(socket.as_fd(), run)
+        };
+        let taken = taken.unwrap_or(0);
+        sent += taken as u64;
+        run = &run[taken.max(1).min(run.len())..];
+    }
+    sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::PortPool;
+    use std::net::{IpAddr, UdpSocket};
+
+    const LEG: LegName = LegName(7);
+    const PORT: PortName = PortName(21_000);
+
+    /// A loopback address of the test's own: nobody else's ports are in the way.
+    fn sockets(last: u8) -> (Sockets, IpAddr, UdpSocket) {
+        let address = IpAddr::from([127, 77, 2, last]);
+        let pool = PortPool::open(address, 21_000..=21_007).unwrap();
+        let peer = UdpSocket::bind((address, 0)).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        (Sockets::new(pool.into_pairs()).unwrap(), address, peer)
+    }
+
+    /// What one look at the sockets gives: which had something, and how many datagrams.
+    fn heard(sockets: &mut Sockets, inbox: &mut Inbox) -> Vec<(Name, usize)> {
+        let ready = sockets.look();
+        let one = |place| {
+            let (name, socket) = sockets.ready(place).unwrap();
+            (name, inbox.receive(socket.as_fd()).unwrap())
+        };
+        (0..ready).map(one).collect()
+    }
+
+    #[test]
+    fn an_open_pair_hears_from_then_on_and_a_closed_one_nothing() {
+        let (mut sockets, address, peer) = sockets(1);
+        let mut inbox = Inbox::new();
+        let mut says = |sockets: &mut Sockets, port| {
+            peer.send_to(b"packet", (address, port)).unwrap();
+            heard(sockets, &mut inbox)
+        };
+        assert_eq!(says(&mut sockets, 21_000), []);
+
+        assert!(sockets.open(LEG, PORT, &mut Inbox::new()));
+        let (rtp, rtcp) = (Channel::Rtp, Channel::Rtcp);
+        assert_eq!(says(&mut sockets, 21_000), [(Name { port: PORT, channel: rtp }, 1)]);
+        assert_eq!(says(&mut sockets, 21_001), [(Name { port: PORT, channel: rtcp }, 1)]);
+        assert_eq!(says(&mut sockets, 21_002), []);
+
+        sockets.close(LEG, &mut Inbox::new());
+        assert_eq!(says(&mut sockets, 21_000), []);
+        assert!(sockets.open(LegName(8), PORT, &mut Inbox::new()), "it can be used again");
+        assert_eq!(heard(&mut sockets, &mut Inbox::new()), [], "and says nothing of before");
+    }
+
+    #[test]
+    fn what_a_call_left_unread_is_not_heard_by_the_next() {
+        let (mut sockets, address, peer) = sockets(2);
+        assert!(sockets.open(LEG, PORT, &mut Inbox::new()));
+        for _ in 0..100 {
+            peer.send_to(b"old", (address, 21_000)).unwrap();
+        }
+        let socket = Name { port: PORT, channel: Channel::Rtp };
+        sockets.close(LEG, &mut Inbox::new());
+
+        let left = sockets.socket(socket).unwrap().recv(&mut [std::mem::MaybeUninit::uninit(); 8]);
+        assert_eq!(left.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "no memory is held");
+        assert!(sockets.open(LegName(8), PORT, &mut Inbox::new()));
+        assert_eq!(heard(&mut sockets, &mut Inbox::new()), []);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_or_not_in_the_pool_is_refused() {
+        let (mut sockets, ..) = sockets(3);
+        let mut inbox = Inbox::new();
+        assert!(sockets.open(LEG, PORT, &mut inbox));
+
+        for port in [21_000, 21_001, 20_998, 21_008, 0, u16::MAX] {
+            assert!(!sockets.open(LegName(8), PortName(port), &mut inbox), "{port}");
+        }
+    }
+
+    #[test]
+    fn a_flood_at_one_port_takes_one_batch_a_wake_and_leaves_the_others_theirs() {
+        let (mut sockets, address, peer) = sockets(4);
+        let mut inbox = Inbox::new();
+        assert!(sockets.open(LEG, PORT, &mut inbox));
+        assert!(sockets.open(LegName(8), PortName(21_002), &mut inbox));
+        for _ in 0..3 * BATCH / 2 {
+            peer.send_to(b"flood", (address, 21_000)).unwrap();
+        }
+        peer.send_to(b"voice", (address, 21_002)).unwrap();
+
+        let mut counts: Vec<usize> = heard(&mut sockets, &mut inbox).iter().map(|x| x.1).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [1, BATCH]);
+        let rest = heard(&mut sockets, &mut inbox);
+        assert_eq!(rest, [(Name { port: PORT, channel: Channel::Rtp }, BATCH / 2)]);
+    }
+
+    #[test]
+    fn packets_leave_in_order_and_one_the_kernel_refuses_stops_no_other() {
+        let (sockets, _, peer) = sockets(5);
+        let (mut outbox, counters) = (Outbox::new(), MediaCount::default());
+        let (here, nowhere) = (peer.local_addr().unwrap(), SocketAddr::from(([0, 0, 0, 0], 0)));
+        let from = Name { port: PORT, channel: Channel::Rtp };
+        for number in 0..40 {
+            let to = if number % 10 == 3 { nowhere } else { here };
+            outbox.put(from, to, &[number], None, &sockets, &counters);
+        }
+        outbox.flush(&sockets, &counters);
+
+        let mut body = [0; 8];
+        let arrived: Vec<u8> =
+            std::iter::from_fn(|| peer.recv(&mut body).ok().map(|_| body[0])).collect();
+        assert_eq!(arrived, (0..40).filter(|number| number % 10 != 3).collect::<Vec<_>>());
+        assert_eq!((counters.read().datagrams_sent, counters.read().send_errors), (36, 4));
+    }
+
+    #[test]
+    fn each_packet_leaves_by_the_socket_it_was_put_to_and_relayed_ones_are_timed() {
+        let (sockets, address, peer) = sockets(6);
+        let (mut outbox, counters) = (Outbox::new(), MediaCount::default());
+        let here = peer.local_addr().unwrap();
+        for (port, channel) in [(21_000, Channel::Rtp), (21_002, Channel::Rtcp)] {
+            let from = Name { port: PortName(port), channel };
+            outbox.put(from, here, b"x", Some(Instant::now()), &sockets, &counters);
+        }
+        outbox.flush(&sockets, &counters);
+
+        let sender = || peer.recv_from(&mut [0; 8]).unwrap().1;
+        let expected = [(address, 21_000), (address, 21_003)].map(SocketAddr::from);
+        assert_eq!([sender(), sender()], expected);
+        assert_eq!(counters.read().forward_latency.counts.iter().sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn a_packet_too_long_to_be_ours_is_counted_and_not_sent() {
+        let (sockets, _, peer) = sockets(7);
+        let (mut outbox, counters) = (Outbox::new(), MediaCount::default());
+        let from = Name { port: PORT, channel: Channel::Rtp };
+
+        let long = [0; DATAGRAM_BYTES + 1];
+        outbox.put(from, peer.local_addr().unwrap(), &long, None, &sockets, &counters);
+        outbox.flush(&sockets, &counters);
+
+        assert_eq!((counters.read().datagrams_sent, counters.read().send_errors), (0, 1));
+    }
+}

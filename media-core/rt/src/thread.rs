@@ -1,0 +1,295 @@
+//! The media thread: every millisecond it takes orders, drains the sockets that have something,
+//! lets the engine tick, and says what happened. It waits for nobody and allocates nothing.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use media_core::{
+    engine::{Channel, Engine, Out},
+    order::{Event, Order, PortName, RecordFrame, RecordKind},
+};
+use nix::sys::eventfd::EventFd;
+use ringbuf::{
+    HeapCons, HeapProd,
+    traits::{Consumer, Observer, Producer},
+};
+
+use crate::{
+    counters::MediaCount,
+    socket::{Name, Outbox, Sockets},
+    sys::Inbox,
+    tick::{TICK, Ticker, Wake},
+};
+
+/// Orders one wake carries out; the others have a millisecond to wait.
+const ORDERS_MAX: usize = 64;
+
+/// Events one wake says.
+const EVENTS_MAX: usize = 256;
+
+/// Wakes between two copies of the engine's counters.
+const PUBLISH_EVERY: u64 = 64;
+
+/// So many panics in a row mean that the thread can do nothing useful any more. One that comes
+/// with a leg's phase, every 20 ms, is not in a row: the other legs are still served.
+const PANICS_MAX: u32 = 50;
+
+/// The thread's half of every ring.
+pub(crate) struct Rings {
+    pub(crate) orders: HeapCons<Order>,
+    pub(crate) events: HeapProd<Event>,
+    pub(crate) frames: HeapProd<RecordFrame>,
+}
+
+/// All that the thread owns. It is made and dropped on the control side.
+pub(crate) struct MediaThread {
+    engine: Engine,
+    sockets: Sockets,
+    inbox: Inbox,
+    outbox: Outbox,
+    rings: Rings,
+    /// An event for which the ring had no room.
+    delayed: Option<Event>,
+    counters: Arc<MediaCount>,
+    bell: Arc<EventFd>,
+    stop: Arc<AtomicBool>,
+}
+
+impl MediaThread {
+    pub(crate) fn new(
+        engine: Engine,
+        sockets: Sockets,
+        rings: Rings,
+        counters: Arc<MediaCount>,
+        bell: Arc<EventFd>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let (inbox, outbox) = (Inbox::new(), Outbox::new());
+        Self { engine, sockets, inbox, outbox, rings, delayed: None, counters, bell, stop }
+    }
+
+    /// Runs until it is told to stop. Gives everything back, to be dropped where it was made.
+    pub(crate) fn run(mut self) -> Self {
+        let mut ticker = Ticker::new();
+        let mut patience = Patience::default();
+        loop {
+            let wake = ticker.wait();
+            // Before the wake: orders given before the wish to stop are still carried out.
+            let stopping = self.stop.load(Ordering::Acquire);
+            self.count(wake);
+            let panicked = patience.guard(|| self.wake());
+            self.counters.panics.add(panicked.into());
+            if stopping || patience.is_over() {
+                break;
+            }
+        }
+        self.counters.publish(self.engine.counters());
+        self.counters.dead.store(true, Ordering::Release);
+        self.ring();
+        self
+    }
+
+    fn count(&self, wake: Wake) {
+        self.counters.ticks.bump();
+        self.counters.lateness.observe(wake.late, 1);
+        if wake.late >= TICK {
+            self.counters.ticks_late.bump();
+        }
+        self.counters.ticks_skipped.add(wake.skipped.into());
+    }
+
+    fn wake(&mut self) {
+        let now = Instant::now();
+        self.take_orders(now);
+        self.receive(now);
+        let (engine, mut outlet) = self.outlet(None);
+        engine.tick(now, &mut outlet);
+        self.outbox.flush(&self.sockets, &self.counters);
+        self.tell();
+        if self.counters.ticks.read().is_multiple_of(PUBLISH_EVERY) {
+            self.counters.publish(self.engine.counters());
+        }
+    }
+
+    fn take_orders(&mut self, now: Instant) {
+        for _ in 0..ORDERS_MAX {
+            let Some(order) = self.rings.orders.try_pop() else { return };
+            match order {
+                // The engine says no to a port somebody has; one that cannot listen is counted.
+                Order::Open { leg, port, .. } => {
+                    if !self.sockets.open(leg, port, &mut self.inbox) {
+                        self.counters.ports_refused.bump();
+                    }
+                }
+                Order::Close { leg } => self.sockets.close(leg, &mut self.inbox),
+                Order::Connect { .. }
+                | Order::Hear { .. }
+                | Order::Bridge { .. }
+                | Order::Part { .. }
+                | Order::EndTalk { .. } => {}
+            }
+            self.engine.handle_order(order, now);
+        }
+    }
+
+    /// One batch of every socket that has something: a flood at one port takes its share and
+    /// leaves the others theirs.
+    fn receive(&mut self, now: Instant) {
+        for place in 0..self.sockets.look() {
+            let Some((name, socket)) = self.sockets.ready(place) else { continue };
+            match self.inbox.receive(socket.as_fd()) {
+                Ok(count) => self.counters.datagrams_received.add(count as u64),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => self.counters.receive_errors.bump(),
+            }
+            self.hand_on(name, now);
+        }
+        self.outbox.flush(&self.sockets, &self.counters);
+    }
+
+    fn hand_on(&mut self, name: Name, now: Instant) {
+        let Self { engine, sockets, inbox, outbox, rings, counters, .. } = self;
+        let frames = &mut rings.frames;
+        let mut outlet = Outlet { sockets, outbox, frames, counters, read_at: Some(now) };
+        for datagram in inbox.datagrams() {
+            match datagram.from {
+                Some(from) if !datagram.cut => {
+                    let Name { port, channel } = name;
+                    engine.handle_packet(port, channel, from, datagram.bytes, now, &mut outlet);
+                }
+                Some(_) | None => counters.datagrams_cut.bump(),
+            }
+        }
+    }
+
+    fn outlet(&mut self, read_at: Option<Instant>) -> (&mut Engine, Outlet<'_>) {
+        let Self { engine, sockets, outbox, rings, counters, .. } = self;
+        let frames = &mut rings.frames;
+        (engine, Outlet { sockets, outbox, frames, counters, read_at })
+    }
+
+    /// Events into their ring, and one stroke of the bell for all of them. What has no room waits
+    /// here and in the engine.
+    fn tell(&mut self) {
+        let mut told = false;
+        for _ in 0..EVENTS_MAX {
+            let Some(event) = self.delayed.take().or_else(|| self.engine.poll_event()) else {
+                break;
+            };
+            if let Err(event) = self.rings.events.try_push(event) {
+                self.delayed = Some(event);
+                self.counters.events_delayed.bump();
+                break;
+            }
+            told = true;
+        }
+        if told {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // It fails only when the count would overflow, and then the bell rings already.
+        let _rung = self.bell.write(1);
+    }
+}
+
+/// A panic costs the wake it comes in, until too many come in a row.
+#[derive(Default)]
+struct Patience {
+    panics_in_a_row: u32,
+}
+
+impl Patience {
+    /// True: it panicked, and the panic hook has said so.
+    fn guard(&mut self, work: impl FnOnce()) -> bool {
+        let panicked = catch_unwind(AssertUnwindSafe(work)).is_err();
+        self.panics_in_a_row = if panicked { self.panics_in_a_row + 1 } else { 0 };
+        panicked
+    }
+
+    fn is_over(&self) -> bool {
+        self.panics_in_a_row >= PANICS_MAX
+    }
+}
+
+/// Where the engine's packets and frames go.
+struct Outlet<'a> {
+    sockets: &'a Sockets,
+    outbox: &'a mut Outbox,
+    frames: &'a mut HeapProd<RecordFrame>,
+    counters: &'a MediaCount,
+    /// When what is relayed was read.
+    read_at: Option<Instant>,
+}
+
+impl Out for Outlet<'_> {
+    fn send(&mut self, port: PortName, channel: Channel, to: SocketAddr, bytes: &[u8]) {
+        let from = Name { port, channel };
+        self.outbox.put(from, to, bytes, self.read_at, self.sockets, self.counters);
+    }
+
+    fn record(&mut self, frame: &RecordFrame) -> bool {
+        // Audio leaves a little room, so that a recording's start and end get through when frames
+        // are being lost.
+        let reserve = match frame.kind {
+            RecordKind::Audio => self.frames.capacity().get() / 64,
+            RecordKind::Start | RecordKind::End => 0,
+        };
+        self.frames.vacant_len() > reserve && self.frames.try_push(*frame).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_core::order::TalkName;
+    use ringbuf::{HeapRb, traits::Split};
+
+    #[test]
+    fn a_recording_can_end_when_the_ring_has_no_room_for_audio() {
+        let (mut frames, _recorder) = HeapRb::new(128).split();
+        let (sockets, counters) = (Sockets::new(vec![]).unwrap(), MediaCount::default());
+        let mut outbox = Outbox::new();
+        let mut outlet = Outlet {
+            sockets: &sockets,
+            outbox: &mut outbox,
+            frames: &mut frames,
+            counters: &counters,
+            read_at: None,
+        };
+        let frame = |kind| RecordFrame { talk: TalkName(1), kind, index: 0, samples: [0; 320] };
+
+        let taken = (0..128).filter(|_| outlet.record(&frame(RecordKind::Audio))).count();
+
+        assert_eq!(taken, 126);
+        assert!(outlet.record(&frame(RecordKind::End)) && outlet.record(&frame(RecordKind::Start)));
+        assert!(!outlet.record(&frame(RecordKind::End)), "and no more than that");
+    }
+
+    #[test]
+    fn single_panics_are_survived_and_fifty_in_a_row_are_not() {
+        let mut patience = Patience::default();
+        let fault = || panic!("planted");
+
+        for _ in 0..PANICS_MAX {
+            assert!(patience.guard(fault));
+            assert!(!patience.guard(|| {}));
+        }
+        assert!(!patience.is_over());
+        for _ in 0..PANICS_MAX {
+            assert!(!patience.is_over());
+            patience.guard(fault);
+        }
+        assert!(patience.is_over());
+    }
+}

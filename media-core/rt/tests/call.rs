@@ -1,0 +1,158 @@
+//! A call through the real threads: both hear each other, and the recording has both.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::net::{IpAddr, SocketAddr};
+
+use common::{CALLER, Folder, OTHER, Party, Said, TALK, give, media, share, talk};
+use media_core::order::{Event, Order, Source};
+use media_rt::{handle::Bell, recorder::RecorderEvent};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+const CALLER_HERTZ: f64 = 400.0;
+const OTHER_HERTZ: f64 = 1_000.0;
+
+#[test]
+fn two_parties_hear_each_other_and_are_recorded_apart() {
+    let folder = Folder::new("call");
+    let address = IpAddr::from([127, 77, 3, 1]);
+    let mut media = media(address, &folder);
+    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+    let mut said = Said::default();
+
+    give(&mut media, caller.orders(CALLER));
+    give(&mut media, other.orders(OTHER));
+    give(&mut media, [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }]);
+    talk(&mut media, &mut said, [&mut caller, &mut other], 100);
+    give(
+        &mut media,
+        [Order::EndTalk { talk: TALK }, Order::Close { leg: CALLER }, Order::Close { leg: OTHER }],
+    );
+    said.wait(&mut media, "end", |said| {
+        said.closed(CALLER) && said.closed(OTHER) && said.finished().is_some()
+    });
+    for party in [&mut caller, &mut other] {
+        party.listen();
+    }
+
+    let bridged = |event: &&Event| matches!(event, Event::Bridged { talk: TALK, .. });
+    assert_eq!(said.events.iter().filter(bridged).count(), 1);
+    hears(&caller.heard, OTHER_HERTZ, CALLER_HERTZ);
+    hears(&other.heard, CALLER_HERTZ, OTHER_HERTZ);
+    check_recording(&folder, &said);
+    let counters = media.counters();
+    assert!(counters.engine.packets_in >= 150 && counters.datagrams_sent >= 150, "{counters:?}");
+    assert_eq!((counters.panics, counters.send_errors, counters.ports_refused), (0, 0, 0));
+    assert!(media.is_alive());
+    media.stop();
+    assert!(!media.is_alive());
+}
+
+/// The last second holds this tone and not the other.
+fn hears(heard: &[i16], tone: f64, not: f64) {
+    assert!(heard.len() >= 60 * 160, "only {} samples", heard.len());
+    let last = &heard[heard.len() - 8_000..];
+    let (tone, not) = (share(last, tone), share(last, not));
+    assert!(tone > 0.5 && not < 0.1, "{tone} of the tone, {not} of its own");
+}
+
+fn check_recording(folder: &Folder, said: &Said) {
+    let path = folder.path().join("call-0000001d.wav");
+    let started = RecorderEvent::Started { talk: TALK, path: path.clone() };
+    assert_eq!(said.recorder.first(), Some(&started));
+    let recorded = said.events.iter().find_map(|event| match event {
+        Event::TalkEnded { recorded, .. } => *recorded,
+        Event::Bridged { .. }
+        | Event::Closed { .. }
+        | Event::Silent { .. }
+        | Event::Heard { .. }
+        | Event::Refused { .. } => None,
+    });
+    let Some(&RecorderEvent::Finished { bytes, frames, lost, .. }) = said.finished() else {
+        panic!("{:?}", said.recorder);
+    };
+    let reader = hound::WavReader::open(&path).unwrap();
+    assert_eq!(u64::from(reader.duration()), frames * 160);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes);
+    assert_eq!(recorded.map(|recorded| (recorded.frames, recorded.lost)), Some((frames, lost)));
+    assert!(frames >= 90, "{frames} frames");
+
+    let samples: Vec<i16> = reader.into_samples().map(Result::unwrap).collect();
+    let track = |offset: usize| -> Vec<i16> {
+        let track: Vec<i16> = samples.iter().skip(offset).step_by(2).copied().collect();
+        track[track.len() - 12_000..track.len() - 4_000].to_vec()
+    };
+    let (left, right) = (track(0), track(1));
+    assert!(share(&left, CALLER_HERTZ) > 0.5 && share(&left, OTHER_HERTZ) < 0.1);
+    assert!(share(&right, OTHER_HERTZ) > 0.5 && share(&right, CALLER_HERTZ) < 0.1);
+}
+
+#[test]
+fn stopping_in_the_middle_of_a_call_keeps_the_recording_whole() {
+    let folder = Folder::new("stop-in-call");
+    let address = IpAddr::from([127, 77, 3, 2]);
+    let mut media = media(address, &folder);
+    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+    let mut said = Said::default();
+    give(&mut media, caller.orders(CALLER));
+    give(&mut media, other.orders(OTHER));
+    give(&mut media, [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }]);
+    talk(&mut media, &mut said, [&mut caller, &mut other], 20);
+
+    media.stop();
+
+    said.poll(&mut media);
+    let Some(&RecorderEvent::Finished { frames, .. }) = said.finished() else {
+        panic!("{:?}", said.recorder);
+    };
+    let reader = hound::WavReader::open(folder.path().join("call-0000001d.wav")).unwrap();
+    assert_eq!(u64::from(reader.duration()), frames * 160);
+    assert!(frames >= 10, "{frames}");
+}
+
+#[test]
+fn the_bell_rings_for_what_is_said_and_is_silent_once_cleared() {
+    let folder = Folder::new("bell");
+    let address = IpAddr::from([127, 77, 3, 3]);
+    let mut media = media(address, &folder);
+    let bell = media.bell().unwrap();
+    bell.clear();
+    assert!(!readable(&bell, 0));
+
+    // A talk that was never bridged ends too.
+    give(&mut media, [Order::EndTalk { talk: TALK }]);
+
+    assert!(readable(&bell, 20_000));
+    bell.clear();
+    assert!(matches!(media.poll_event(), Some(Event::TalkEnded { talk: TALK, .. })));
+    assert!(!readable(&bell, 0));
+}
+
+#[test]
+fn orders_given_before_a_stop_are_carried_out_and_later_ones_come_back() {
+    let folder = Folder::new("orders");
+    let address = IpAddr::from([127, 77, 3, 4]);
+    let mut media = media(address, &folder);
+    let party = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+    give(&mut media, party.orders(CALLER));
+    give(&mut media, [Order::Close { leg: CALLER }]);
+
+    media.stop();
+
+    let mut said = Said::default();
+    said.poll(&mut media);
+    assert!(said.closed(CALLER), "{:?}", said.events);
+    let order = Order::Hear { leg: CALLER, source: Source::Silence };
+    let refused = (0..1_000_000).find_map(|_| media.push(order).err());
+    assert_eq!(refused, Some(order));
+}
+
+fn readable(bell: &Bell, timeout_ms: u16) -> bool {
+    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+    epoll.add(bell, EpollEvent::new(EpollFlags::EPOLLIN, 0)).unwrap();
+    let mut events = [EpollEvent::empty()];
+    epoll.wait(&mut events, timeout_ms).unwrap() == 1
+}

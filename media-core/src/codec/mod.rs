@@ -1,0 +1,3 @@
+//! Codecs a leg may speak.
+
+pub mod g711;

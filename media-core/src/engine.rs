@@ -1,0 +1,330 @@
+//! The whole of one media thread without IO: orders, datagrams and the time in; datagrams,
+//! recorder frames and events out.
+//!
+//! Call [`Engine::handle_packet`] for all that came, then [`Engine::tick`], every millisecond.
+//! All memory is taken by [`Engine::new`]; nothing after it allocates or waits.
+
+mod events;
+mod orders;
+mod slots;
+
+use self::{
+    events::Events,
+    slots::{Phases, Ports, Slots},
+};
+use crate::{
+    clock::{Clock, PHASES},
+    counters::{Counters, Dropped},
+    leg::{Change, Heard, Leg, Mode, send::Wire},
+    music::Tune,
+    order::{Event, PortName, RecordFrame},
+    record::Tape,
+    rtp::rtcp::Compound,
+    session::{Pair, Talk},
+};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What an engine is made for.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Legs at a time, those included whose `Closed` nobody has fetched.
+    pub legs_max: usize,
+    /// Talks at a time, those included whose `TalkEnded` nobody has fetched.
+    pub talks_max: usize,
+    /// How long nothing may come before a leg is said to be silent.
+    pub silent_after: Duration,
+    /// What [`crate::order::TuneId`] counts.
+    pub tunes: Vec<Arc<Tune>>,
+    /// Between two RTCP reports of a leg (RFC 3550 §6.2: 5 s).
+    pub rtcp_interval: Duration,
+    /// Canonical name in reports (RFC 3550 §6.5.1), like `media@192.0.2.1`; 64 bytes at most.
+    pub cname: String,
+    /// NTP time stamp, 32.32 bits, of the instant given to [`Engine::new`].
+    pub ntp_epoch: u64,
+}
+
+/// Which port of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    Rtp,
+    Rtcp,
+}
+
+/// Where what an engine says goes at once. Must not wait.
+pub trait Out {
+    /// Sends a datagram from one port of a pair.
+    fn send(&mut self, port: PortName, channel: Channel, to: SocketAddr, bytes: &[u8]);
+
+    /// Takes a step of a recording. False: there is no room, the frame is lost.
+    fn record(&mut self, frame: &RecordFrame) -> bool;
+}
+
+/// The state of one media thread.
+#[derive(Debug)]
+pub struct Engine {
+    clock: Clock,
+    silent_after: Duration,
+    rtcp_interval: Duration,
+    cname: String,
+    tunes: Vec<Arc<Tune>>,
+    legs: Slots<Leg>,
+    legs_max: usize,
+    ports: Ports,
+    /// Legs by phase.
+    due_legs: Phases,
+    talks: Slots<Talk>,
+    talks_max: usize,
+    /// Talks that are recorded, by phase.
+    due_talks: Phases,
+    /// Recordings whose talk has ended and whose end the recorder has not taken.
+    endings: VecDeque<Ending>,
+    /// The last reports of legs that have gone.
+    farewells: Vec<Farewell>,
+    events: Events,
+    counters: Counters,
+    /// The millisecond that is to be served next.
+    next_ms: u64,
+}
+
+impl Engine {
+    /// Takes all memory. `now` is the epoch of music and of reports.
+    pub fn new(config: EngineConfig, now: Instant) -> Self {
+        let EngineConfig { legs_max, talks_max, .. } = config;
+        Self {
+            clock: Clock::new(now, config.ntp_epoch),
+            silent_after: config.silent_after,
+            rtcp_interval: config.rtcp_interval,
+            cname: config.cname,
+            tunes: config.tunes,
+            legs: Slots::new(legs_max),
+            legs_max,
+            ports: Ports::new(),
+            due_legs: Phases::new(legs_max),
+            talks: Slots::new(talks_max),
+            talks_max,
+            due_talks: Phases::new(talks_max),
+            endings: VecDeque::with_capacity(talks_max),
+            farewells: Vec::with_capacity(legs_max),
+            events: Events::new(legs_max, talks_max),
+            counters: Counters::default(),
+            next_ms: 0,
+        }
+    }
+
+    /// Takes one datagram that came on a leg's port; relays it at once where nothing else needs
+    /// its samples.
+    pub fn handle_packet(
+        &mut self,
+        port: PortName,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut impl Out,
+    ) {
+        match channel {
+            Channel::Rtp => self.handle_rtp(port, from, bytes, now, out),
+            Channel::Rtcp => self.handle_rtcp(port, from, bytes, now),
+        }
+    }
+
+    /// Serves what is due: legs and recordings of the phases that have come since the last call.
+    pub fn tick(&mut self, now: Instant, out: &mut impl Out) {
+        self.say_farewell(out);
+        self.end_recordings(out);
+        let last = self.clock.millis(now);
+        // Every phase is served once at most: how much is due each leg knows by itself.
+        let first = self.next_ms.max((last + 1).saturating_sub(PHASES));
+        self.counters.phases_skipped += first - self.next_ms;
+        for ms in first..=last {
+            self.serve_legs(ms % PHASES, now, out);
+            self.run_tapes(ms % PHASES, now, out);
+        }
+        self.next_ms = self.next_ms.max(last + 1);
+    }
+
+    /// What there is to say. Fetch all of it after every call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.poll()
+    }
+
+    /// Totals since start.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Legs that are open.
+    pub const fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Nothing is open, nothing is owed to anybody.
+    pub fn is_idle(&self) -> bool {
+        self.legs.is_empty()
+            && self.talks.is_empty()
+            && self.endings.is_empty()
+            && self.farewells.is_empty()
+            && self.events.is_empty()
+    }
+
+    fn handle_rtp(
+        &mut self,
+        port: PortName,
+        from: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut impl Out,
+    ) {
+        let Self { clock, legs, talks, ports, counters, .. } = self;
+        counters.packets_in += 1;
+        let slot = ports.slot(port);
+        let Some((slot, leg)) = slot.and_then(|slot| Some((slot, legs.get_mut(slot)?))) else {
+            counters.drop_packet(Dropped::NoLeg);
+            return;
+        };
+        let heard = match leg.hear(from, bytes, clock, now) {
+            Ok(heard) => heard,
+            Err(reason) => return counters.drop_packet(reason),
+        };
+        let Mode::Bridged { peer, talk, side } = leg.mode else {
+            if matches!(heard, Heard::Digit(_)) {
+                leg.count_dropped();
+                counters.drop_packet(Dropped::TelephoneEvent);
+            }
+            return;
+        };
+        let Some((speaker, listener)) = legs.pair_mut(slot, peer) else { return };
+        let tape = talks.get_mut(talk).and_then(Talk::tape);
+        let mut pair = Pair { speaker, listener, side, tape };
+        let mut wire = Wire { out, counters };
+        match heard {
+            Heard::Audio { payload, sequence } => {
+                pair.pass_audio(payload, sequence, clock, now, &mut wire);
+            }
+            Heard::Digit(digit) => pair.pass_digit(&digit, clock, now, &mut wire),
+        }
+    }
+
+    fn handle_rtcp(&mut self, port: PortName, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.counters.reports_in += 1;
+        let slot = self.ports.slot(port);
+        let Some(leg) = slot.and_then(|slot| self.legs.get_mut(slot)) else {
+            self.counters.reports_refused += 1;
+            return;
+        };
+        if !leg.believes_report(from, now) {
+            self.counters.reports_refused += 1;
+        } else if !leg.hear_report(bytes, &self.clock, now) {
+            self.counters.reports_malformed += 1;
+        }
+    }
+
+    fn serve_legs(&mut self, phase: u64, now: Instant, out: &mut impl Out) {
+        let mut n = 0;
+        while let Some(slot) = self.due_legs.get(phase, n) {
+            self.watch(slot, now);
+            self.feed(slot, now, out);
+            self.report(slot, now, out);
+            n += 1;
+        }
+    }
+
+    fn watch(&mut self, slot: usize, now: Instant) {
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let name = leg.name;
+        let event = match leg.poll_change(self.silent_after, now) {
+            Some(Change::Silent) => Event::Silent { leg: name, at: now },
+            Some(Change::Heard(at)) => Event::Heard { leg: name, at },
+            None => return,
+        };
+        self.tell(event);
+    }
+
+    /// Sends a leg the frame that is due: music or silence, or what a bridge is short of.
+    fn feed(&mut self, slot: usize, now: Instant, out: &mut impl Out) {
+        let Self { clock, legs, talks, tunes, counters, .. } = self;
+        let Some(leg) = legs.get_mut(slot) else { return };
+        let mut wire = Wire { out, counters };
+        match leg.mode {
+            Mode::Hear(source) => {
+                let place = clock.frame(leg.phase, now);
+                match leg.path() {
+                    Some(path) => leg.send.play(source, tunes, place, &path, &mut wire),
+                    None => leg.send.pause(),
+                }
+            }
+            Mode::Bridged { peer, talk, side } => {
+                let Some((listener, speaker)) = legs.pair_mut(slot, peer) else { return };
+                let tape = talks.get_mut(talk).and_then(Talk::tape);
+                Pair { speaker, listener, side: side.opposite(), tape }.fill(clock, now, &mut wire);
+            }
+        }
+    }
+
+    fn report(&mut self, slot: usize, now: Instant, out: &mut impl Out) {
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let due = leg.poll_report(self.rtcp_interval, &self.cname, &self.clock, now);
+        let Some((to, compound)) = due else { return };
+        self.counters.reports_out += 1;
+        out.send(leg.port, Channel::Rtcp, to, compound.bytes());
+    }
+
+    fn run_tapes(&mut self, phase: u64, now: Instant, out: &mut impl Out) {
+        let mut n = 0;
+        while let Some(slot) = self.due_talks.get(phase, n) {
+            if let Some(tape) = self.talks.get_mut(slot).and_then(Talk::tape) {
+                tape.run(now, out, &mut self.counters);
+            }
+            n += 1;
+        }
+    }
+
+    /// One ring serves all recordings: where it is full for one it is full for all.
+    fn end_recordings(&mut self, out: &mut impl Out) {
+        while let Some(ending) = self.endings.front_mut() {
+            if !ending.tape.end(ending.frames, out, &mut self.counters) {
+                return;
+            }
+            self.endings.pop_front();
+        }
+    }
+
+    fn say_farewell(&mut self, out: &mut impl Out) {
+        for farewell in self.farewells.drain(..) {
+            self.counters.reports_out += 1;
+            out.send(farewell.port, Channel::Rtcp, farewell.to, farewell.compound.bytes());
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if !self.events.news(event) {
+            self.counters.events_lost += 1;
+        }
+    }
+}
+
+/// A recording whose talk is over.
+#[derive(Debug)]
+struct Ending {
+    tape: Tape,
+    /// The length of the whole.
+    frames: u64,
+}
+
+/// The last report of a leg that has gone.
+#[derive(Debug)]
+struct Farewell {
+    port: PortName,
+    to: SocketAddr,
+    compound: Compound,
+}
+
+/// The talk's millisecond within the frame, rounded up: its frames are complete by then.
+fn phase_of(clock: &Clock, start: Instant) -> u64 {
+    clock.micros(start).div_ceil(1000) % PHASES
+}

@@ -1,0 +1,222 @@
+//! How orders change the engine. One that cannot be carried out is said so, and changes nothing.
+
+use super::{Ending, Engine, Farewell, phase_of};
+use crate::{
+    leg::{Leg, Mode},
+    order::{Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
+    record::{Side, Tape},
+    session::{Recording, Talk},
+};
+use std::time::Instant;
+
+impl Engine {
+    /// Carries out one order, whole. Legal at any instant, whatever came before.
+    pub fn handle_order(&mut self, order: Order, now: Instant) {
+        match order {
+            Order::Open { leg, port, stream } => self.open(leg, port, stream),
+            Order::Connect { leg, remote, codec, telephone_event, sends } => {
+                match self.leg_mut(leg) {
+                    Some(leg) => leg.connect(remote, codec, telephone_event, sends, now),
+                    None => self.refuse(leg, "connect: no such leg"),
+                }
+            }
+            Order::Hear { leg, source } => self.hear(leg, source),
+            Order::Bridge { talk, caller, other, record } => {
+                self.bridge(talk, caller, other, record, now);
+            }
+            Order::Part { talk, caller_hears, other_hears } => {
+                self.part(talk, caller_hears, other_hears);
+            }
+            Order::EndTalk { talk } => self.end_talk(talk, now),
+            Order::Close { leg } => self.close(leg, now),
+        }
+    }
+
+    fn open(&mut self, name: LegName, port: PortName, stream: Stream) {
+        if port.0 & 1 != 0 {
+            return self.refuse(name, "open: a pair begins with an even port");
+        }
+        if self.ports.slot(port).is_some() {
+            return self.refuse(name, "open: this port is in use");
+        }
+        if self.legs.slot(name.0).is_some() {
+            return self.refuse(name, "open: this leg is open");
+        }
+        if self.legs.len() + self.events.legs() >= self.legs_max {
+            return self.refuse(name, "open: no room for another leg");
+        }
+        let phase = self.due_legs.lightest();
+        let Some(slot) = self.legs.insert(name.0, Leg::new(name, port, phase, stream)) else {
+            return self.refuse(name, "open: no room for another leg");
+        };
+        self.ports.set(port, Some(slot));
+        self.due_legs.add(phase, slot);
+    }
+
+    fn hear(&mut self, name: LegName, source: Source) {
+        let Some(slot) = self.legs.slot(name.0) else {
+            return self.refuse(name, "hear: no such leg");
+        };
+        if self.bridge_of(slot).is_some() {
+            return self.refuse(name, "hear: this leg is bridged; part the talk first");
+        }
+        self.listen(slot, source);
+    }
+
+    fn bridge(
+        &mut self,
+        name: TalkName,
+        caller: LegName,
+        other: LegName,
+        record: bool,
+        now: Instant,
+    ) {
+        let slots = (self.legs.slot(caller.0), self.legs.slot(other.0));
+        let (caller_slot, other_slot) = match slots {
+            (Some(one), Some(two)) if one != two => (one, two),
+            (Some(_), Some(_)) => return self.refuse(caller, "bridge: a leg with itself"),
+            (None, _) => return self.refuse(caller, "bridge: no such caller's leg"),
+            (_, None) => return self.refuse(other, "bridge: no such other leg"),
+        };
+        let Some(talk) = self.talk(name, caller, other) else {
+            return self.refuse(caller, "bridge: no room for another talk");
+        };
+        self.separate(talk);
+        self.leave(caller_slot);
+        self.leave(other_slot);
+        self.join(caller_slot, other_slot, talk, Side::Caller);
+        self.join(other_slot, caller_slot, talk, Side::Other);
+        if let Some(state) = self.talks.get_mut(talk) {
+            (state.caller, state.other) = (caller, other);
+            if record && state.recording.is_none() {
+                let phase = phase_of(&self.clock, now);
+                state.recording = Some(Recording { tape: Tape::new(name, now), phase });
+                self.due_talks.add(phase, talk);
+            }
+        }
+        self.tell(Event::Bridged { talk: name, at: now });
+    }
+
+    fn part(&mut self, name: TalkName, caller_hears: Source, other_hears: Source) {
+        let slot = self.talks.slot(name.0);
+        let Some((slot, talk)) = slot.and_then(|slot| Some((slot, self.talks.get_mut(slot)?)))
+        else {
+            // There is no leg to name: zero is never given to one.
+            return self.refuse(LegName(0), "part: no such talk");
+        };
+        let (caller, other) = (talk.caller, talk.other);
+        self.separate(slot);
+        for (name, source) in [(caller, caller_hears), (other, other_hears)] {
+            // One that has closed, or that meets somebody else by now, is left alone.
+            if let Some(leg) = self.legs.slot(name.0)
+                && self.bridge_of(leg).is_none()
+            {
+                self.listen(leg, source);
+            }
+        }
+    }
+
+    fn end_talk(&mut self, name: TalkName, now: Instant) {
+        let Some(slot) = self.talks.slot(name.0) else {
+            return self.tell(Event::TalkEnded { talk: name, at: now, recorded: None });
+        };
+        self.separate(slot);
+        let Some((_, talk)) = self.talks.remove(name.0) else { return };
+        let recorded = talk.recording.map(|Recording { tape, phase }| {
+            self.due_talks.remove(phase, slot);
+            let recorded = tape.recorded(now);
+            if self.endings.len() >= self.talks_max {
+                self.endings.pop_front();
+                self.counters.recordings_unfinished += 1;
+            }
+            self.endings.push_back(Ending { tape, frames: recorded.frames });
+            recorded
+        });
+        self.events.talk(Event::TalkEnded { talk: name, at: now, recorded });
+    }
+
+    fn close(&mut self, name: LegName, now: Instant) {
+        let Some(slot) = self.legs.slot(name.0) else {
+            return self.tell(Event::Closed { leg: name, report: LegReport::default() });
+        };
+        self.leave(slot);
+        let Some((_, mut leg)) = self.legs.remove(name.0) else { return };
+        self.ports.set(leg.port, None);
+        self.due_legs.remove(leg.phase, slot);
+        let last = leg.farewell(&self.cname, &self.clock, now);
+        if let Some((to, compound)) = last
+            && self.farewells.len() < self.legs_max
+        {
+            self.farewells.push(Farewell { port: leg.port, to, compound });
+        }
+        self.events.leg(Event::Closed { leg: name, report: leg.report() });
+    }
+
+    /// The slot of this talk, a new one if it has none.
+    fn talk(&mut self, name: TalkName, caller: LegName, other: LegName) -> Option<usize> {
+        if let Some(slot) = self.talks.slot(name.0) {
+            return Some(slot);
+        }
+        if self.talks.len() + self.events.talks() >= self.talks_max {
+            return None;
+        }
+        self.talks.insert(name.0, Talk { caller, other, recording: None })
+    }
+
+    /// Ends the bridge of a talk, if there is one.
+    fn separate(&mut self, talk: usize) {
+        let Some(state) = self.talks.get_mut(talk) else { return };
+        for name in [state.caller, state.other] {
+            let leg = self.legs.slot(name.0);
+            if let Some(leg) = leg.filter(|leg| self.bridge_of(*leg).is_some_and(|b| b.1 == talk)) {
+                self.leave(leg);
+            }
+        }
+    }
+
+    /// Takes a leg out of its bridge, if it is in one. Both hear silence.
+    fn leave(&mut self, leg: usize) {
+        if let Some((peer, _)) = self.bridge_of(leg) {
+            self.listen(leg, Source::Silence);
+            self.listen(peer, Source::Silence);
+        }
+    }
+
+    /// Peer and talk of a bridged leg.
+    fn bridge_of(&mut self, leg: usize) -> Option<(usize, usize)> {
+        match self.legs.get_mut(leg)?.mode {
+            Mode::Bridged { peer, talk, .. } => Some((peer, talk)),
+            Mode::Hear(_) => None,
+        }
+    }
+
+    fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side) {
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.receive.forget();
+            leg.mode = Mode::Bridged { peer, talk, side };
+        }
+    }
+
+    fn listen(&mut self, leg: usize, source: Source) {
+        let known = match source {
+            Source::Music(tune) => usize::from(tune.0) < self.tunes.len(),
+            Source::Nothing | Source::Silence => true,
+        };
+        let Some(leg) = self.legs.get_mut(leg) else { return };
+        leg.receive.forget();
+        leg.mode = Mode::Hear(source);
+        let name = leg.name;
+        if !known {
+            self.refuse(name, "hear: no such tune, silence instead");
+        }
+    }
+
+    fn leg_mut(&mut self, name: LegName) -> Option<&mut Leg> {
+        let slot = self.legs.slot(name.0)?;
+        self.legs.get_mut(slot)
+    }
+
+    fn refuse(&mut self, leg: LegName, what: &'static str) {
+        self.tell(Event::Refused { leg, what });
+    }
+}

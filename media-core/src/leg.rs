@@ -1,0 +1,353 @@
+//! One party: what it agreed on, its receive half, its send half, its reports.
+
+pub(crate) mod receive;
+pub(crate) mod reports;
+pub(crate) mod send;
+pub(crate) mod shelf;
+
+use self::{
+    receive::Receive,
+    reports::Reports,
+    send::{Path, Send},
+};
+use crate::{
+    clock::Clock,
+    counters::Dropped,
+    order::{Codec, LegName, LegReport, PortName, Remote, Source, Stream},
+    record::Side,
+    rtp::{
+        header::{self, Packet},
+        latch::{Latch, Verdict},
+        rtcp::Compound,
+    },
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// One party's media, from `Open` to `Close`.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) name: LegName,
+    pub(crate) port: PortName,
+    /// The millisecond of the 20 ms frame at which it is served.
+    pub(crate) phase: u64,
+    pub(crate) mode: Mode,
+    pub(crate) receive: Receive,
+    pub(crate) send: Send,
+    line: Option<Line>,
+    reports: Reports,
+    vigil: Vigil,
+    dropped: u64,
+}
+
+/// Where what a leg hears comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Hear(Source),
+    /// Slots of the other party and of the talk, and which of the two this one is.
+    Bridged {
+        peer: usize,
+        talk: usize,
+        side: Side,
+    },
+}
+
+/// What was agreed with the far side.
+#[derive(Debug)]
+struct Line {
+    latch: Latch,
+    codec: Codec,
+    telephone_event: Option<u8>,
+    sends: bool,
+}
+
+/// A packet that was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard<'a> {
+    Audio { payload: &'a [u8], sequence: u16 },
+    Digit(Digit),
+}
+
+/// One packet of an RFC 4733 event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digit {
+    /// When the event began, in the time of who sent it. All packets of an event share it.
+    pub(crate) timestamp: u32,
+    /// Event, end and volume, duration (RFC 4733 §2.3).
+    pub(crate) event: [u8; 4],
+}
+
+/// What changed in whether anything comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Silent,
+    Heard(Instant),
+}
+
+impl Leg {
+    pub(crate) fn new(name: LegName, port: PortName, phase: u64, stream: Stream) -> Self {
+        Self {
+            name,
+            port,
+            phase,
+            mode: Mode::Hear(Source::Nothing),
+            receive: Receive::default(),
+            send: Send::new(stream),
+            line: None,
+            reports: Reports::default(),
+            vigil: Vigil::default(),
+            dropped: 0,
+        }
+    }
+
+    /// Takes what was agreed. A far side that did not move keeps the source that was learned.
+    pub(crate) fn connect(
+        &mut self,
+        remote: Remote,
+        codec: Codec,
+        telephone_event: Option<u8>,
+        sends: bool,
+        now: Instant,
+    ) {
+        let unmoved = self.line.take().map(|line| line.latch).filter(|l| *l.remote() == remote);
+        let latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
+        self.receive.forget();
+        self.line = Some(Line { latch, codec, telephone_event, sends });
+    }
+
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        self.line.as_ref().map(|line| line.codec)
+    }
+
+    /// How audio leaves; none while the far side wants none.
+    pub(crate) fn path(&self) -> Option<Path> {
+        let line = self.line.as_ref().filter(|line| line.sends)?;
+        let to = reachable(line.latch.rtp())?;
+        let Line { codec, telephone_event, .. } = *line;
+        Some(Path { port: self.port, to, codec, telephone_event })
+    }
+
+    /// Takes an RTP datagram in, or says why not.
+    pub(crate) fn hear<'a>(
+        &mut self,
+        from: SocketAddr,
+        bytes: &'a [u8],
+        clock: &Clock,
+        now: Instant,
+    ) -> Result<Heard<'a>, Dropped> {
+        let heard = self.judge(from, bytes, clock, now);
+        self.dropped += u64::from(heard.is_err());
+        heard
+    }
+
+    /// A frame of this leg's that went no further after all.
+    pub(crate) const fn count_dropped(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// True: an RTCP datagram from this source is believed. Counts as a sign of life.
+    pub(crate) fn believes_report(&mut self, from: SocketAddr, now: Instant) -> bool {
+        let believed = self.line.as_ref().is_some_and(|line| line.latch.believes_report(from));
+        if believed {
+            self.vigil.last = Some(now);
+        }
+        believed
+    }
+
+    /// Takes a believed RTCP datagram in. False: it cannot be read.
+    pub(crate) fn hear_report(&mut self, bytes: &[u8], clock: &Clock, now: Instant) -> bool {
+        self.reports.take(bytes, self.send.ssrc(), self.receive.ssrc(), clock, now)
+    }
+
+    /// The report that is due, if one is, and where it goes.
+    pub(crate) fn poll_report(
+        &mut self,
+        every: Duration,
+        cname: &str,
+        clock: &Clock,
+        now: Instant,
+    ) -> Option<(SocketAddr, Compound)> {
+        let to = reachable(self.line.as_ref()?.latch.rtcp())?;
+        if !self.reports.is_due(every, self.phase, now) {
+            return None;
+        }
+        Some((to, self.compose(cname, clock, now)))
+    }
+
+    /// The last report with its BYE (RFC 3550 §6.6); none if nothing was ever sent.
+    pub(crate) fn farewell(
+        &mut self,
+        cname: &str,
+        clock: &Clock,
+        now: Instant,
+    ) -> Option<(SocketAddr, Compound)> {
+        let to = reachable(self.line.as_ref()?.latch.rtcp())?;
+        if self.send.packets() == 0 {
+            return None;
+        }
+        let mut compound = self.compose(cname, clock, now);
+        compound.bye(self.send.ssrc());
+        Some((to, compound))
+    }
+
+    /// Whether a silence has begun or ended since the last call.
+    pub(crate) fn poll_change(&mut self, silent_after: Duration, now: Instant) -> Option<Change> {
+        self.vigil.poll(silent_after, now)
+    }
+
+    pub(crate) fn report(&self) -> LegReport {
+        let mut report = LegReport {
+            packets_sent: self.send.packets(),
+            packets_dropped: self.dropped,
+            frames_inserted: self.send.inserted(),
+            round_trip_us: self.reports.round_trip_us(),
+            far_packets_lost: self.reports.far_packets_lost(),
+            ..LegReport::default()
+        };
+        self.receive.fill(&mut report);
+        report
+    }
+
+    fn judge<'a>(
+        &mut self,
+        from: SocketAddr,
+        bytes: &'a [u8],
+        clock: &Clock,
+        now: Instant,
+    ) -> Result<Heard<'a>, Dropped> {
+        let line = self.line.as_mut().ok_or(Dropped::NotConnected)?;
+        if header::is_rtcp(bytes) {
+            return Err(Dropped::RtcpOnRtp);
+        }
+        let packet = Packet::parse(bytes).map_err(|_| Dropped::Malformed)?;
+        let kind = line.kind(packet.header.payload_type);
+        let plausible = kind != Kind::Unknown;
+        match line.latch.judge(from, &packet.header, plausible, now) {
+            Verdict::Own => {}
+            Verdict::Learning => return Err(Dropped::Learning),
+            Verdict::Locked => return Err(Dropped::SourceLock),
+            Verdict::Stranger => return Err(Dropped::Source),
+        }
+        self.vigil.last = Some(now);
+        let arrival = (kind == Kind::Audio).then(|| clock.samples(now));
+        let late = self.receive.place(&packet.header, arrival)?;
+        self.keep_order(kind, packet.header.sequence, late, now)?;
+        match kind {
+            Kind::Audio => audio(&packet),
+            Kind::Digit => digit(&packet),
+            Kind::ComfortNoise => Err(Dropped::ComfortNoise),
+            Kind::Unknown => Err(Dropped::PayloadType),
+        }
+    }
+
+    /// Audio of a bridge is put in order where it is passed on; the rest is not worth a wait.
+    fn keep_order(
+        &mut self,
+        kind: Kind,
+        sequence: u16,
+        late: bool,
+        now: Instant,
+    ) -> Result<(), Dropped> {
+        match (self.mode, kind) {
+            (Mode::Bridged { .. }, Kind::Audio) => Ok(()),
+            (Mode::Bridged { .. }, Kind::ComfortNoise | Kind::Digit | Kind::Unknown) => {
+                self.receive.arrange(sequence, &[], now);
+                if late { Err(Dropped::Late) } else { Ok(()) }
+            }
+            (Mode::Hear(_), _) if late => Err(Dropped::Late),
+            (Mode::Hear(_), _) => {
+                self.receive.skip_to(sequence);
+                Ok(())
+            }
+        }
+    }
+
+    fn compose(&mut self, cname: &str, clock: &Clock, now: Instant) -> Compound {
+        let mut compound = Compound::new();
+        let ssrc = self.send.ssrc();
+        let last = self.reports.last_sender(now);
+        let reception = self.receive.reception();
+        let heard = reception.as_ref().map(|reception| (reception, last));
+        match self.send.info(self.phase, clock, now) {
+            Some(info) => compound.sender(ssrc, &info, heard),
+            None => compound.receiver(ssrc, heard),
+        }
+        compound.canonical_name(ssrc, cname);
+        compound
+    }
+}
+
+/// What a payload type means on one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Audio,
+    ComfortNoise,
+    Digit,
+    Unknown,
+}
+
+impl Line {
+    fn kind(&self, payload_type: u8) -> Kind {
+        if payload_type == self.codec.payload_type {
+            Kind::Audio
+        } else if Some(payload_type) == self.telephone_event {
+            Kind::Digit
+        } else if payload_type == COMFORT_NOISE {
+            Kind::ComfortNoise
+        } else {
+            Kind::Unknown
+        }
+    }
+}
+
+fn audio<'a>(packet: &Packet<'a>) -> Result<Heard<'a>, Dropped> {
+    match packet.payload.len() {
+        1..=PAYLOAD_MAX => {
+            Ok(Heard::Audio { payload: packet.payload, sequence: packet.header.sequence })
+        }
+        _ => Err(Dropped::Length),
+    }
+}
+
+/// RFC 4733 §2.3: four bytes; more of them are older events, told before.
+fn digit<'a>(packet: &Packet<'a>) -> Result<Heard<'a>, Dropped> {
+    let event = *packet.payload.first_chunk::<4>().ok_or(Dropped::Malformed)?;
+    Ok(Heard::Digit(Digit { timestamp: packet.header.timestamp, event }))
+}
+
+/// An address that something can be sent to: a held far side may have written none.
+fn reachable(address: SocketAddr) -> Option<SocketAddr> {
+    let nowhere = address.port() == 0
+        || match address.ip() {
+            IpAddr::V4(ip) => ip.is_unspecified(),
+            IpAddr::V6(ip) => ip.is_unspecified(),
+        };
+    (!nowhere).then_some(address)
+}
+
+/// Watches for a far side that fell silent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Vigil {
+    last: Option<Instant>,
+    silent: bool,
+}
+
+impl Vigil {
+    fn poll(&mut self, silent_after: Duration, now: Instant) -> Option<Change> {
+        let last = self.last?;
+        let silent = now.saturating_duration_since(last) >= silent_after;
+        if silent == self.silent {
+            return None;
+        }
+        self.silent = silent;
+        Some(if silent { Change::Silent } else { Change::Heard(last) })
+    }
+}
+
+/// RFC 3389 §4: the static payload type.
+const COMFORT_NOISE: u8 = 13;
+
+/// 60 ms of G.711.
+pub(crate) const PAYLOAD_MAX: usize = 480;

@@ -1,0 +1,18 @@
+//! Audio as pure state: orders, packets and the time in; packets, recorder frames and events out.
+//!
+//! No sockets, no clock, no threads; after start nothing here allocates. This crate does not know
+//! what SIP, an agent or a queue is.
+
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+pub mod clock;
+pub mod codec;
+pub mod counters;
+pub mod engine;
+pub mod frame;
+mod leg;
+pub mod music;
+pub mod order;
+mod record;
+pub mod rtp;
+mod session;

@@ -1,0 +1,162 @@
+//! What the media plane is told to do, and what it says: plain data that crosses threads in rings.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+/// One party's media. The layer above chooses the number (its own leg id) and never reuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LegName(pub u64);
+
+/// One conversation, from the first bridge to the end of the call; the call's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TalkName(pub u64);
+
+/// The even RTP port of a pair in the pool; RTCP uses the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortName(pub u16);
+
+/// A tune, by its place in the list given at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TuneId(pub u16);
+
+/// The two companding laws of ITU-T G.711.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Law {
+    /// PCMA, static payload type 8 (RFC 3551 §6).
+    A,
+    /// PCMU, static payload type 0 (RFC 3551 §6).
+    Mu,
+}
+
+/// What a leg speaks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Codec {
+    pub law: Law,
+    /// As negotiated; the static number unless the peer asked otherwise.
+    pub payload_type: u8,
+}
+
+/// Where a leg's one outgoing stream starts. Random (RFC 3550 §5.1), chosen by the layer above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    pub ssrc: u32,
+    pub sequence: u16,
+    pub timestamp: u32,
+}
+
+/// What a leg that is not bridged hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// Nothing is sent. Only before the stream has started; a running stream turns silent instead.
+    Nothing,
+    Silence,
+    Music(TuneId),
+}
+
+/// Where the far side said it listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote {
+    pub rtp: SocketAddr,
+    pub rtcp: SocketAddr,
+    /// The host its signalling came from: besides the SDP's address the only one a stream may be
+    /// learned from.
+    pub signalling: IpAddr,
+}
+
+/// An order to the media plane. Orders are carried out one by one in the order given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order {
+    /// Takes a port pair. Packets that come before `Connect` are counted and dropped.
+    Open { leg: LegName, port: PortName, stream: Stream },
+    /// What was agreed. May come again when a re-INVITE moves the far side: the same outgoing
+    /// stream goes on and the source is learned anew.
+    Connect {
+        leg: LegName,
+        remote: Remote,
+        codec: Codec,
+        /// Payload type of RFC 4733 events, if agreed.
+        telephone_event: Option<u8>,
+        /// False while the far side asked to be sent nothing (`a=sendonly`, `a=inactive`).
+        sends: bool,
+    },
+    /// What an unbridged leg hears. The stream starts with the first packet sent and never breaks.
+    Hear { leg: LegName, source: Source },
+    /// Lets two parties meet. `record`: the recording of this talk starts with its first bridge.
+    Bridge { talk: TalkName, caller: LegName, other: LegName, record: bool },
+    /// Parts the two of a bridge. The talk, and its recording (silence), go on.
+    Part { talk: TalkName, caller_hears: Source, other_hears: Source },
+    /// The call is over and so is its recording. Answered by [`Event::TalkEnded`], always.
+    EndTalk { talk: TalkName },
+    /// Gives the port pair back. Answered by [`Event::Closed`], always.
+    Close { leg: LegName },
+}
+
+/// What the media plane has to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// The two first heard each other at this instant. Once per [`Order::Bridge`].
+    Bridged { talk: TalkName, at: Instant },
+    /// Once per [`Order::EndTalk`], also for a talk that was never bridged.
+    TalkEnded { talk: TalkName, at: Instant, recorded: Option<Recorded> },
+    /// Once per [`Order::Close`]. The port must rest before it is used again.
+    Closed { leg: LegName, report: LegReport },
+    /// After packets had come once, none (RTP or RTCP) for the configured time. Once per silence.
+    Silent { leg: LegName, at: Instant },
+    /// The end of a silence.
+    Heard { leg: LegName, at: Instant },
+    /// An order could not be carried out; `what` says why in words fit for a log.
+    Refused { leg: LegName, what: &'static str },
+}
+
+/// How long a recording became. One frame is 20 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Frames of the time line, lost ones included.
+    pub frames: u64,
+    /// Frames that did not fit into the recorder's ring and are silence in the file.
+    pub lost: u64,
+}
+
+/// What a leg went through, said when it closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LegReport {
+    pub packets_received: u64,
+    pub packets_sent: u64,
+    /// Expected less received, never negative (RFC 3550 §A.3).
+    pub packets_lost: u64,
+    pub packets_duplicate: u64,
+    pub packets_reordered: u64,
+    /// Packets refused, for any reason; each is counted by reason in the engine's counters.
+    pub packets_dropped: u64,
+    /// Frames of silence we put in where the far side sent nothing in time.
+    pub frames_inserted: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), at the end, in microseconds.
+    pub jitter_us: u32,
+    /// Round trip by RTCP (RFC 3550 §6.4.1), the last one measured, in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// What the far side's last report said it lost of our packets, cumulative.
+    pub far_packets_lost: Option<u32>,
+}
+
+/// What a step of a recording is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    Start,
+    Audio,
+    End,
+}
+
+/// One 20 ms step of a recording on its way to the writer's thread.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecordFrame {
+    pub talk: TalkName,
+    pub kind: RecordKind,
+    /// Place on the talk's time line, counted from the first bridge on the monotonic clock.
+    /// In a frame of kind `End`: the length of the whole line.
+    pub index: u32,
+    /// 160 pairs at 8 kHz: left what the caller said, right what people said to the caller.
+    pub samples: [i16; 320],
+}
