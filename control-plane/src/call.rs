@@ -1,0 +1,119 @@
+//! A call's states and the offers made for it: what each holds, and until when.
+
+use crate::{
+    config::Destination,
+    ids::{CallId, OfferId, TeamId},
+    route::Route,
+    seats::{self, PauseReason, SeatClaim},
+    time::Stamp,
+};
+use serde::{Deserialize, Serialize};
+use sip_stack::{
+    event::{Cause, Source},
+    ids::{LegId, TrunkId},
+};
+use std::collections::BTreeMap;
+
+/// One conversation, from the caller's INVITE to the last word of the media plane about it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Call {
+    pub caller: LegId,
+    pub source: Source,
+    /// The caller's number or extension.
+    pub from: String,
+    pub from_display: Option<String>,
+    /// The number dialled.
+    pub number: String,
+    /// `None`: the number led nowhere.
+    pub route: Option<Route>,
+    /// Its place in every queue, for the whole call.
+    pub arrived: Stamp,
+    /// The caller has been sent a 200.
+    pub answered: bool,
+    /// When two people first heard each other, by the media thread's clock.
+    pub bridged: Option<Stamp>,
+    pub state: State,
+}
+
+impl Call {
+    /// The team whose queue this call belongs in.
+    pub fn team(&self) -> Option<TeamId> {
+        match self.route?.to {
+            Destination::Team(team) => Some(team),
+            Destination::Seat(_) | Destination::Trunk(_) => None,
+        }
+    }
+
+    /// The offer this call is waiting for or talking on.
+    pub fn offer(&self) -> Option<OfferId> {
+        match self.state {
+            State::Offered { offer } | State::Talking { offer, .. } => Some(offer),
+            State::Over | State::Waiting => None,
+        }
+    }
+}
+
+/// Where a call is. An offer that is ending belongs to no state: the caller is free to be offered
+/// to somebody else while the phone of the last one is still being told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Offered { offer: OfferId },
+    /// Decided; waits for the media plane's last word.
+    Over,
+    Talking { offer: OfferId, held: bool },
+    /// In the queue of its team.
+    Waiting,
+}
+
+/// One attempt to reach a party. It owns the claim until every leg of it has truly ended: a
+/// withdrawal is a wish, and the phone may be answering at this moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Offer {
+    pub call: CallId,
+    /// Whose rules hold for it; the call may be forgotten before its last leg has ended.
+    pub team: Option<TeamId>,
+    pub callee: Callee,
+    /// `None` for a trunk: it takes any number of calls.
+    #[serde(with = "seats::snapshot")]
+    pub claim: Option<SeatClaim>,
+    /// Every leg made for it; `Some` once it has ended.
+    pub legs: BTreeMap<LegId, Option<Cause>>,
+    pub phase: Phase,
+    /// Somebody took it: the agent is busy, not offered.
+    pub answered: bool,
+}
+
+impl Offer {
+    pub fn live_legs(&self) -> Vec<LegId> {
+        self.legs.iter().filter(|(_, ended)| ended.is_none()).map(|(&leg, _)| leg).collect()
+    }
+}
+
+/// Who an offer is made to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Callee {
+    Seat,
+    Trunk(TrunkId),
+    /// The agent who placed the call: their own seat, their own leg.
+    Caller,
+}
+
+/// Where an offer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Asked for; the legs are not known yet.
+    Dialling,
+    Ringing { until: Stamp },
+    Answered { leg: LegId },
+    /// Withdrawn or over. Only the end of its last leg ends it.
+    Ending(Then),
+}
+
+/// What becomes of a seat when its offer has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// The caller left, or the agent's own call is over.
+    AsBefore,
+    SetAside(PauseReason),
+    WrapUp,
+}

@@ -1,0 +1,451 @@
+//! The story of each call, and the one record that is left of it: folded from facts alone.
+
+use crate::{
+    config::{Destination, Plan},
+    fact::{End, Fact, OfferEnd, Party, Quality, Reason, Side, Step, What},
+    ids::CallId,
+    time::Stamp,
+};
+use serde::{Deserialize, Serialize, Serializer};
+use sip_stack::event::Source;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+/// A call as the outside sees it: while it lives through the API, then as its CDR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    pub id: String,
+    pub channel: Channel,
+    pub direction: Direction,
+    pub from: String,
+    /// The number dialled.
+    pub to: String,
+    pub number: String,
+    /// The trunk it came in by.
+    pub trunk: Option<String>,
+    pub team: Option<String>,
+    /// Who talked to the caller last, or is being offered the call.
+    pub agent: Option<String>,
+    pub state: CallState,
+    #[serde(with = "rfc3339")]
+    pub started_at: Option<Stamp>,
+    #[serde(with = "rfc3339")]
+    pub answered_at: Option<Stamp>,
+    /// The media thread's stamp.
+    #[serde(with = "rfc3339")]
+    pub bridged_at: Option<Stamp>,
+    /// The media thread's stamp, if the call had media.
+    #[serde(with = "rfc3339")]
+    pub ended_at: Option<Stamp>,
+    pub end: Option<End>,
+    pub end_reason: Option<String>,
+    pub recording_id: Option<String>,
+    pub recording: Option<Recording>,
+    pub quality: Vec<Quality>,
+    /// From the first ring to the first bridge, or to the end; by the monotonic clock.
+    pub wait_seconds: f64,
+    /// From the first bridge to the end; by the monotonic clock.
+    pub talk_seconds: f64,
+    pub sip_call_id: String,
+    pub events: Vec<StoryStep>,
+    /// The last journal record this is derived from.
+    pub seq: u64,
+    /// Whether that record had reached the disk when this became a CDR; unset until then.
+    pub durable: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    Sip,
+}
+
+impl Channel {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sip => "sip",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    Inbound,
+    Outbound,
+    Internal,
+}
+
+impl Direction {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// The states of contract §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    Ringing,
+    Queued,
+    Offered,
+    Talking,
+    Held,
+    Ended,
+}
+
+/// One line of a call's story.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoryStep {
+    #[serde(with = "rfc3339")]
+    pub at: Option<Stamp>,
+    pub event: String,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// 20 ms each, lost ones included.
+    pub frames: u64,
+    pub frames_lost: u64,
+}
+
+/// All calls that have not ended, as the facts tell them.
+#[derive(Debug)]
+pub struct Ledger {
+    plan: Arc<Plan>,
+    active: BTreeMap<CallId, CallRecord>,
+}
+
+impl Ledger {
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, active: BTreeMap::new() }
+    }
+
+    /// Goes on from a snapshot.
+    pub fn restore(plan: Arc<Plan>, active: BTreeMap<CallId, CallRecord>) -> Self {
+        Self { plan, active }
+    }
+
+    /// What a snapshot keeps.
+    pub fn records(&self) -> &BTreeMap<CallId, CallRecord> {
+        &self.active
+    }
+
+    pub fn active(&self) -> impl Iterator<Item = (CallId, &CallRecord)> {
+        self.active.iter().map(|(&call, record)| (call, record))
+    }
+
+    pub fn call(&self, call: CallId) -> Option<&CallRecord> {
+        self.active.get(&call)
+    }
+
+    /// Takes one fact in; gives the record of a call that ended with it.
+    pub fn apply(&mut self, fact: &Fact) -> Option<CallRecord> {
+        let What::Call(call, step) = &fact.what else { return None };
+        if let Step::Arrived { source, from, number, sip_call_id } = step {
+            let record = self.arrived(*call, *source, from, number, sip_call_id);
+            self.active.insert(*call, record);
+        }
+        let line = StoryStep {
+            at: Some(fact.at),
+            event: name(step).to_owned(),
+            detail: self.detail(step),
+        };
+        let plan = Arc::clone(&self.plan);
+        let record = self.active.get_mut(call)?;
+        record.seq = fact.seq;
+        record.events.push(line);
+        take_in(record, step, fact.at, &plan);
+        if matches!(step, Step::Ended { .. }) {
+            return self.active.remove(call);
+        }
+        None
+    }
+
+    fn arrived(
+        &self,
+        call: CallId,
+        source: Source,
+        from: &str,
+        number: &str,
+        sip_call_id: &str,
+    ) -> CallRecord {
+        let trunk = match source {
+            Source::Trunk(trunk) => self.plan.trunks.get(usize::from(trunk.0)),
+            Source::Phone(_) => None,
+        };
+        let direction =
+            if trunk.is_some() { Direction::Inbound } else { Direction::Internal };
+        CallRecord {
+            id: call.to_string(),
+            channel: Channel::Sip,
+            direction,
+            from: from.to_owned(),
+            to: number.to_owned(),
+            number: number.to_owned(),
+            trunk: trunk.map(|trunk| trunk.name.clone()),
+            team: None,
+            agent: None,
+            state: CallState::Ringing,
+            started_at: None,
+            answered_at: None,
+            bridged_at: None,
+            ended_at: None,
+            end: None,
+            end_reason: None,
+            recording_id: None,
+            recording: None,
+            quality: Vec::new(),
+            wait_seconds: 0.0,
+            talk_seconds: 0.0,
+            sip_call_id: sip_call_id.to_owned(),
+            events: Vec::new(),
+            seq: 0,
+            durable: None,
+        }
+    }
+
+    fn detail(&self, step: &Step) -> String {
+        let plan = &self.plan;
+        match step {
+            Step::Arrived { source, from, number, .. } => {
+                format!("{from} dialled {number}, by {}", source_name(plan, *source))
+            }
+            Step::Routed { to } => format!("to {}", destination_name(plan, *to)),
+            Step::Queued { team } => {
+                format!("for {}", destination_name(plan, Destination::Team(*team)))
+            }
+            Step::Offered { to, .. } | Step::Accepted { to, .. } => {
+                format!("to {}", party_name(plan, *to))
+            }
+            Step::AnsweredTooLate { to, .. } => {
+                format!("by {}; it was let go", party_name(plan, *to))
+            }
+            Step::OfferEnded { to, how, .. } => {
+                format!("to {}: {}", party_name(plan, *to), how_text(*how))
+            }
+            Step::Silent { side } => format!("nothing is heard from the {}", side_name(*side)),
+            Step::RecordingFailed { what } => what.clone(),
+            Step::Over { end, reason } => format!("{}: {}", end.label(), reason_text(*reason)),
+            Step::Ended { recorded: Some(recorded), .. } => {
+                format!("recorded {} frames, {} lost", recorded.frames, recorded.lost)
+            }
+            Step::Answered
+            | Step::Bridged
+            | Step::Ended { recorded: None, .. }
+            | Step::Held
+            | Step::Requeued
+            | Step::Resumed
+            | Step::Ringing { .. } => String::new(),
+        }
+    }
+}
+
+/// What a step changes in the record.
+fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
+    match step {
+        Step::Arrived { .. } => record.started_at = Some(at),
+        Step::Routed { to } => {
+            record.team = team_name(plan, *to);
+            if record.trunk.is_none() && matches!(to, Destination::Trunk(_)) {
+                record.direction = Direction::Outbound;
+            }
+        }
+        Step::Answered => record.answered_at = Some(at),
+        Step::Queued { .. } | Step::Requeued => {
+            record.state = CallState::Queued;
+            record.agent = None;
+        }
+        Step::Offered { to, .. } => {
+            record.state = CallState::Offered;
+            record.agent = agent_name(plan, *to);
+        }
+        Step::OfferEnded { .. } => {
+            record.agent = None;
+            let queued = record.team.is_some();
+            record.state = if queued { CallState::Queued } else { CallState::Ringing };
+        }
+        Step::Accepted { to, .. } => {
+            record.state = CallState::Talking;
+            record.agent = agent_name(plan, *to);
+        }
+        Step::Bridged => record.bridged_at = Some(at),
+        Step::Held => record.state = CallState::Held,
+        Step::Resumed => record.state = CallState::Talking,
+        Step::Over { end, reason } => {
+            record.end = Some(*end);
+            record.end_reason = Some(reason_text(*reason));
+        }
+        Step::Ended { recorded, quality } => ended(record, *recorded, quality, at),
+        Step::AnsweredTooLate { .. }
+        | Step::RecordingFailed { .. }
+        | Step::Ringing { .. }
+        | Step::Silent { .. } => {}
+    }
+}
+
+fn ended(
+    record: &mut CallRecord,
+    recorded: Option<media_core::order::Recorded>,
+    quality: &[Quality],
+    at: Stamp,
+) {
+    record.state = CallState::Ended;
+    record.ended_at = Some(at);
+    record.quality = quality.to_vec();
+    if let Some(recorded) = recorded {
+        record.recording_id = Some(record.id.clone());
+        record.recording =
+            Some(Recording { frames: recorded.frames, frames_lost: recorded.lost });
+    }
+    let started = record.started_at.unwrap_or(at);
+    let bridged = record.bridged_at.unwrap_or(at);
+    record.wait_seconds = bridged.since(started).as_secs_f64();
+    record.talk_seconds = at.since(bridged).as_secs_f64();
+}
+
+/// The step's name in the API and in logs.
+fn name(step: &Step) -> &'static str {
+    match step {
+        Step::Arrived { .. } => "arrived",
+        Step::Routed { .. } => "routed",
+        Step::Answered => "answered",
+        Step::Queued { .. } => "queued",
+        Step::Offered { .. } => "offered",
+        Step::Ringing { .. } => "ringing",
+        Step::OfferEnded { .. } => "offer_ended",
+        Step::Accepted { .. } => "accepted",
+        Step::AnsweredTooLate { .. } => "answered_too_late",
+        Step::Bridged => "bridged",
+        Step::Held => "held",
+        Step::Resumed => "resumed",
+        Step::Silent { .. } => "silent",
+        Step::Requeued => "requeued",
+        Step::RecordingFailed { .. } => "recording_failed",
+        Step::Over { .. } => "over",
+        Step::Ended { .. } => "ended",
+    }
+}
+
+fn source_name(plan: &Plan, source: Source) -> String {
+    match source {
+        Source::Trunk(trunk) => party_name(plan, Party::Trunk(trunk)),
+        Source::Phone(user) => party_name(plan, Party::Seat(crate::ids::SeatId(user.0))),
+    }
+}
+
+fn destination_name(plan: &Plan, to: Destination) -> String {
+    match to {
+        Destination::Team(team) => {
+            let team = plan.teams.get(usize::from(team.0));
+            format!("team {}", team.map_or("?", |team| &team.name))
+        }
+        Destination::Seat(seat) => party_name(plan, Party::Seat(seat)),
+        Destination::Trunk(trunk) => party_name(plan, Party::Trunk(trunk)),
+    }
+}
+
+fn party_name(plan: &Plan, party: Party) -> String {
+    match party {
+        Party::Seat(_) => format!("agent {}", agent_name(plan, party).unwrap_or_default()),
+        Party::Trunk(trunk) => {
+            let trunk = plan.trunks.get(usize::from(trunk.0));
+            format!("trunk {}", trunk.map_or("?", |trunk| &trunk.name))
+        }
+    }
+}
+
+fn agent_name(plan: &Plan, party: Party) -> Option<String> {
+    match party {
+        Party::Seat(seat) => plan.seats.get(usize::from(seat.0)).map(|seat| seat.name.clone()),
+        Party::Trunk(_) => None,
+    }
+}
+
+fn team_name(plan: &Plan, to: Destination) -> Option<String> {
+    match to {
+        Destination::Team(team) => {
+            plan.teams.get(usize::from(team.0)).map(|team| team.name.clone())
+        }
+        Destination::Seat(_) | Destination::Trunk(_) => None,
+    }
+}
+
+fn how_text(how: OfferEnd) -> String {
+    match how {
+        OfferEnd::CallerLeft => "the caller left".to_owned(),
+        OfferEnd::Declined { status } => format!("declined ({status})"),
+        OfferEnd::Lapsed => "not answered in time".to_owned(),
+        OfferEnd::Unreachable { status: Some(status) } => format!("unreachable ({status})"),
+        OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
+    }
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Agent => "agent",
+        Side::Api => "api",
+        Side::Box => "box",
+        Side::Callee => "callee",
+        Side::Caller => "caller",
+    }
+}
+
+fn reason_text(reason: Reason) -> String {
+    let word = match reason {
+        Reason::AgentBusy => "agent_busy",
+        Reason::AgentHungUp => "agent_hung_up",
+        Reason::AgentOffline => "agent_offline",
+        Reason::ApiHungUp => "api_hung_up",
+        Reason::CalleeHungUp => "callee_hung_up",
+        Reason::CalleeLost => "callee_lost",
+        Reason::CallerHungUp => "caller_hung_up",
+        Reason::CallerLost => "caller_lost",
+        Reason::Declined => "declined",
+        Reason::NoAnswer => "no_answer",
+        Reason::NoCodec => "no_codec",
+        Reason::NoPorts => "no_ports",
+        Reason::NoSuchNumber => "no_such_number",
+        Reason::NobodySignedIn => "nobody_signed_in",
+        Reason::Restart => "restart",
+        Reason::Shutdown => "shutdown",
+        Reason::TrunkRefused { status } => return format!("trunk_refused_{status}"),
+        Reason::Unreachable => "unreachable",
+    };
+    word.to_owned()
+}
+
+/// RFC 3339 in UTC, as people and their tools read it.
+pub fn to_rfc3339(stamp: Stamp) -> String {
+    let time = UNIX_EPOCH + Duration::from_micros(stamp.0);
+    humantime::format_rfc3339_micros(time).to_string()
+}
+
+mod rfc3339 {
+    use super::{Duration, Serialize, Serializer, Stamp, UNIX_EPOCH, to_rfc3339};
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        stamp: &Option<Stamp>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        stamp.map(to_rfc3339).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Stamp>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let time = humantime::parse_rfc3339(&text).map_err(D::Error::custom)?;
+        let since: Duration = time.duration_since(UNIX_EPOCH).map_err(D::Error::custom)?;
+        Ok(Some(Stamp::default() + since))
+    }
+}

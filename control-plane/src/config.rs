@@ -1,0 +1,69 @@
+//! What the control plane is told before it starts; checked by whoever builds it.
+
+use crate::ids::{SeatId, TeamId};
+use media_core::order::TuneId;
+use serde::{Deserialize, Serialize};
+use sip_stack::ids::TrunkId;
+use std::{net::SocketAddr, time::Duration};
+
+/// How calls flow here. Ids are places in these lists.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub trunks: Vec<Trunk>,
+    /// One seat per agent, in the order of the SIP endpoint's users: seat n is user n.
+    pub seats: Vec<SeatPlan>,
+    pub teams: Vec<Team>,
+    pub numbers: Vec<NumberRow>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trunk {
+    pub name: String,
+    /// Where calls to it are sent; `None`: it only calls us.
+    pub address: Option<SocketAddr>,
+    /// It breaks out to the telephone network.
+    pub pstn: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SeatPlan {
+    /// The agent's name.
+    pub name: String,
+    pub extension: String,
+    /// Has a fixed contact and is therefore always signed in.
+    pub fixed: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Team {
+    pub name: String,
+    pub seats: Vec<SeatId>,
+    /// What its callers wait to; silence without one.
+    pub music: Option<TuneId>,
+    /// How long one agent's phones ring before the offer lapses.
+    pub ring: Duration,
+    pub wrap_up: Duration,
+    /// How long an agent who did not take an offer is set aside; `None`: until told.
+    pub set_aside: Option<Duration>,
+    pub record: bool,
+}
+
+/// One row of the numbers; see [`crate::route`] for which row wins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NumberRow {
+    /// Digits with an optional `+`; `?` is one digit, a final `*` any rest.
+    pub pattern: String,
+    pub to: Destination,
+    /// Trunks that may dial it; empty: everybody the rules of the contract allow.
+    pub from: Vec<TrunkId>,
+    /// `None`: as the team says.
+    pub record: Option<bool>,
+}
+
+/// Where a number leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Destination {
+    Seat(SeatId),
+    Team(TeamId),
+    Trunk(TrunkId),
+}

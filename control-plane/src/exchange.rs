@@ -1,0 +1,383 @@
+//! The whole box without IO: SIP endpoint, legs and switchboard behind five methods.
+//!
+//! After every `handle_*`, drain `poll_record` first (the journal), then `poll_order`,
+//! `poll_transmit`, `poll_fact` and `poll_cdr`; then sleep until `poll_timeout`.
+
+use crate::{
+    cdr::{CallRecord, Ledger},
+    config::Plan,
+    fact::Fact,
+    ids::{CallId, OfferId, SeatId},
+    journal::Record,
+    legs::{
+        media::MediaLegs,
+        sip::{Dial, SipLegs},
+    },
+    ports::Ports,
+    switchboard::{Input, Output, Switchboard},
+    time::{Clock, Stamp},
+};
+use media_core::order::{self, LegName, Order, PortName, TalkName};
+use sip_stack::{
+    Endpoint,
+    event::{Event, Transmit},
+    ids::LegId,
+};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+/// What an exchange starts from.
+pub struct Start {
+    /// `first_leg` is overwritten by what the board says.
+    pub sip: sip_stack::Config,
+    /// A fresh board, or one that was rebuilt from a journal.
+    pub board: Switchboard,
+    pub ports: Vec<PortName>,
+    /// The address session descriptions name.
+    pub media_address: IpAddr,
+    /// For SSRCs and the like; from the operating system, or from the world's seed.
+    pub seed: [u8; 32],
+    /// What the wall clock says now.
+    pub wall: Stamp,
+}
+
+/// What somebody outside asks of a running box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    Available(SeatId),
+    HangUp(CallId),
+    Hold(CallId),
+    Pause(SeatId),
+    Resume(CallId),
+}
+
+/// Why a request is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("no such call is active")]
+    NoSuchCall,
+    #[error("no such agent")]
+    NoSuchAgent,
+    #[error("the call is {is}; it can be {can} only while it is {only}")]
+    WrongState { is: &'static str, can: &'static str, only: &'static str },
+}
+
+/// The box.
+pub struct Exchange {
+    endpoint: Endpoint,
+    board: Switchboard,
+    sip: SipLegs,
+    media: MediaLegs,
+    clock: Clock,
+    inbox: VecDeque<Input>,
+    records: VecDeque<Record>,
+    facts: VecDeque<Fact>,
+    ledger: Ledger,
+    cdrs: VecDeque<CallRecord>,
+    media_refusals: u64,
+}
+
+impl Exchange {
+    pub fn new(start: Start, now: Instant) -> Self {
+        let Start { mut sip, board, ports, media_address, seed, wall } = start;
+        sip.first_leg = board.next_leg();
+        let clock = Clock::new(now, wall.max(board.now()));
+        let ledger = Ledger::new(Arc::clone(board.plan()));
+        let mut exchange = Self {
+            endpoint: Endpoint::new(sip),
+            board,
+            sip: SipLegs::new(media_address),
+            media: MediaLegs::new(Ports::new(ports), seed),
+            clock,
+            inbox: VecDeque::new(),
+            records: VecDeque::new(),
+            facts: VecDeque::new(),
+            ledger,
+            cdrs: VecDeque::new(),
+            media_refusals: 0,
+        };
+        let fixed = exchange.plan().seats.iter().zip(0..).filter(|(seat, _)| seat.fixed);
+        let fixed: Vec<_> = fixed.map(|(_, place)| Input::SignedIn(SeatId(place))).collect();
+        exchange.inbox.extend(fixed);
+        exchange.work(now);
+        exchange
+    }
+
+    pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.endpoint.handle_datagram(from, bytes, now);
+        self.work(now);
+    }
+
+    pub fn handle_media(&mut self, event: order::Event, now: Instant) {
+        use order::Event::*;
+        let input = match event {
+            Bridged { talk, at } => {
+                Some(Input::Bridged { call: CallId(talk.0), at: self.clock.stamp(at) })
+            }
+            TalkEnded { talk, at, recorded } => {
+                self.media.talk_ended(talk, self.clock.stamp(at), recorded)
+            }
+            Closed { leg, report } => self.media.closed(leg, report, now),
+            Silent { leg, at: _ } => Some(Input::LegSilent(LegId(leg.0))),
+            Heard { leg: _, at: _ } => None,
+            Refused { leg: _, what: _ } => {
+                self.media_refusals += 1;
+                None
+            }
+        };
+        self.inbox.extend(input);
+        self.work(now);
+    }
+
+    /// The recorder gave one up: the call goes on, its story says so.
+    pub fn handle_recording_failed(&mut self, talk: TalkName, what: String, now: Instant) {
+        self.inbox.push_back(Input::RecordingFailed { call: CallId(talk.0), what });
+        self.work(now);
+    }
+
+    pub fn handle_request(&mut self, request: Request, now: Instant) -> Result<(), Problem> {
+        let input = self.admit(request)?;
+        self.inbox.push_back(input);
+        self.work(now);
+        Ok(())
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        let stamp = self.clock.stamp(now);
+        if self.board.poll_timeout().is_some_and(|(due, _)| due <= stamp) {
+            self.inbox.push_back(Input::TimeCame);
+        }
+        self.work(now);
+    }
+
+    /// New calls are refused from here on; those that are here go on.
+    pub fn set_draining(&mut self, draining: bool) {
+        self.endpoint.set_draining(draining);
+    }
+
+    /// The end of draining: what is left is hung up.
+    pub fn stop(&mut self, now: Instant) {
+        self.inbox.push_back(Input::Stop);
+        self.work(now);
+    }
+
+    /// What must be in the journal before anything else leaves.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.media.poll_order()
+    }
+
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.endpoint.poll_transmit()
+    }
+
+    pub fn poll_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
+    }
+
+    /// The record of a call that has ended.
+    pub fn poll_cdr(&mut self) -> Option<CallRecord> {
+        self.cdrs.pop_front()
+    }
+
+    /// The stories being told, for a snapshot.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let board = self.board.poll_timeout().map(|(at, why)| (self.clock.instant(at), why));
+        [board, self.endpoint.poll_timeout()].into_iter().flatten().min_by_key(|&(at, _)| at)
+    }
+
+    pub fn board(&self) -> &Switchboard {
+        &self.board
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        self.board.plan()
+    }
+
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// How often the legs found that the switchboard had promised one agent to two calls.
+    pub fn double_claims(&self) -> u64 {
+        self.sip.double_claims()
+    }
+
+    /// Orders the media plane could not carry out.
+    pub fn media_refusals(&self) -> u64 {
+        self.media_refusals
+    }
+
+    /// Port pairs in use.
+    pub fn ports_taken(&self) -> usize {
+        self.media.ports().taken()
+    }
+
+    /// No call, leg, offer, transaction or port is left.
+    pub fn is_idle(&self) -> bool {
+        let legs_idle = self.sip.is_idle() && self.media.is_idle();
+        self.board.is_idle() && self.endpoint.is_idle() && legs_idle
+    }
+
+    /// Says no before anything is journaled, so that the journal holds only what happened.
+    fn admit(&self, request: Request) -> Result<Input, Problem> {
+        use crate::call::State;
+        let call_state = |call| self.board.call(call).map(|call| call.state);
+        let seat = |seat| self.board.seats().seat(seat).ok_or(Problem::NoSuchAgent);
+        match request {
+            Request::Available(id) => seat(id).map(|_| Input::Available(id)),
+            Request::Pause(id) => seat(id).map(|_| Input::Pause(id)),
+            Request::HangUp(call) => match call_state(call) {
+                Some(_) => Ok(Input::HangUp(call)),
+                None => Err(Problem::NoSuchCall),
+            },
+            Request::Hold(call) => match call_state(call).ok_or(Problem::NoSuchCall)? {
+                State::Talking { held: false, .. } => Ok(Input::Hold(call)),
+                state => Err(wrong_state(state, "held", "talking")),
+            },
+            Request::Resume(call) => match call_state(call).ok_or(Problem::NoSuchCall)? {
+                State::Talking { held: true, .. } => Ok(Input::Resume(call)),
+                state => Err(wrong_state(state, "resumed", "held")),
+            },
+        }
+    }
+
+    /// Works until nothing that is known is undone.
+    fn work(&mut self, now: Instant) {
+        loop {
+            while let Some(input) = self.inbox.pop_front() {
+                self.feed(input, now);
+            }
+            let Some(event) = self.endpoint.poll_event() else { return };
+            let gone = match event {
+                Event::Ended { leg, .. } => Some(leg),
+                Event::Invited { .. }
+                | Event::Ringing { .. }
+                | Event::Answered { .. }
+                | Event::Established { .. }
+                | Event::Reoffered { .. }
+                | Event::Checked { .. }
+                | Event::Registered { .. }
+                | Event::Unregistered { .. } => None,
+            };
+            let input =
+                self.sip.handle_event(event, &mut self.endpoint, &mut self.media, now);
+            if let Some(leg) = gone {
+                self.sip.leave_seat(leg);
+            }
+            if let Some(input) = input {
+                self.feed(input, now);
+            }
+            if let Some(leg) = gone {
+                self.sip.forget(leg, &mut self.media);
+            }
+        }
+    }
+
+    /// Journal, decide, carry out.
+    fn feed(&mut self, input: Input, now: Instant) {
+        let at = self.clock.stamp(now);
+        let seq = self.board.seq() + 1;
+        self.board.handle(&input, seq, at);
+        let arrived = match &input {
+            Input::Arrived { leg, .. } => Some(*leg),
+            _ => None,
+        };
+        self.records.push_back(Record { seq, at, input });
+        if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?))) {
+            self.sip.belongs_to(leg, call, &mut self.media);
+        }
+        while let Some(output) = self.board.poll_output() {
+            self.carry_out(output, now);
+        }
+        while let Some(fact) = self.board.poll_fact() {
+            self.cdrs.extend(self.ledger.apply(&fact));
+            self.facts.push_back(fact);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::Bridge { call, caller, other, record } => self.media.order(Order::Bridge {
+                talk: TalkName(call.0),
+                caller: LegName(caller.0),
+                other: LegName(other.0),
+                record,
+            }),
+            Output::DialSeat { offer, call, seat, grant } => {
+                self.dial(offer, call, |sip, dial, _, endpoint, media| {
+                    sip.dial_seat(dial, seat, grant, endpoint, media, now)
+                });
+            }
+            Output::DialTrunk { offer, call, trunk } => {
+                self.dial(offer, call, |sip, dial, plan, endpoint, media| {
+                    sip.dial_trunk(dial, trunk, plan, endpoint, media, now)
+                });
+            }
+            Output::EndMedia { call } => self.media.end(call),
+            Output::Hear { leg, source } => {
+                self.media.order(Order::Hear { leg: LegName(leg.0), source });
+            }
+            Output::Part { call, caller_hears, other_hears } => self.media.order(Order::Part {
+                talk: TalkName(call.0),
+                caller_hears,
+                other_hears,
+            }),
+            Output::Answer { .. }
+            | Output::Check { .. }
+            | Output::HangUp { .. }
+            | Output::Refuse { .. }
+            | Output::Ring { .. } => {
+                self.sip.carry_out(output, &mut self.endpoint, &mut self.media, now);
+            }
+        }
+    }
+
+    /// Before any other input: an offer's legs are known as soon as they exist.
+    fn dial(
+        &mut self,
+        offer: OfferId,
+        call: CallId,
+        with: impl FnOnce(&mut SipLegs, &Dial<'_>, &Plan, &mut Endpoint, &mut MediaLegs) -> Input,
+    ) {
+        let plan = Arc::clone(self.board.plan());
+        let Some(of) = self.board.call_until_the_end(call) else { return };
+        let dial = Dial {
+            offer,
+            call,
+            from: &of.from,
+            from_display: of.from_display.as_deref(),
+            number: &of.number,
+        };
+        let dialled = with(&mut self.sip, &dial, &plan, &mut self.endpoint, &mut self.media);
+        self.inbox.push_front(dialled);
+    }
+}
+
+fn wrong_state(state: crate::call::State, can: &'static str, only: &'static str) -> Problem {
+    use crate::call::State;
+    let is = match state {
+        State::Offered { .. } => "offered",
+        State::Over => "over",
+        State::Talking { held: true, .. } => "held",
+        State::Talking { held: false, .. } => "talking",
+        State::Waiting => "waiting",
+    };
+    Problem::WrongState { is, can, only }
+}

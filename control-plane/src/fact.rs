@@ -1,0 +1,223 @@
+//! What the switchboard decided and why: the language of CDR, metrics, events and the story of a
+//! call. Facts follow from the inputs alone, so a journal gives the same ones again.
+
+use crate::{
+    config::Destination,
+    ids::{CallId, OfferId, SeatId, TeamId},
+    seats::PauseReason,
+    time::Stamp,
+};
+use media_core::order::{LegReport, Recorded};
+use serde::{Deserialize, Serialize};
+use sip_stack::event::Source;
+
+/// One thing that is so, from a moment on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// The journal record it follows from.
+    pub seq: u64,
+    pub at: Stamp,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum What {
+    Call(CallId, Step),
+    /// A try to claim a seat.
+    Claim(ClaimResult),
+    Seat(SeatId, SeatView),
+}
+
+/// How a claim went; the values of the label `result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClaimResult {
+    Busy,
+    Granted,
+}
+
+/// What an agent's seat looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatView {
+    pub state: AgentState,
+    pub reason: Option<PauseReason>,
+    pub call: Option<CallId>,
+}
+
+/// The states of contract §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    Offline,
+    Available,
+    Offered,
+    Busy,
+    WrapUp,
+    Paused,
+}
+
+impl AgentState {
+    pub const ALL: [Self; 6] =
+        [Self::Offline, Self::Available, Self::Offered, Self::Busy, Self::WrapUp, Self::Paused];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Available => "available",
+            Self::Offered => "offered",
+            Self::Busy => "busy",
+            Self::WrapUp => "wrap_up",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// One step in the story of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    Arrived {
+        source: Source,
+        from: String,
+        number: String,
+        sip_call_id: String,
+    },
+    Routed {
+        to: Destination,
+    },
+    /// The caller got a 200.
+    Answered,
+    Queued {
+        team: TeamId,
+    },
+    Offered {
+        offer: OfferId,
+        to: Party,
+    },
+    Ringing {
+        offer: OfferId,
+    },
+    OfferEnded {
+        offer: OfferId,
+        to: Party,
+        how: OfferEnd,
+    },
+    Accepted {
+        offer: OfferId,
+        to: Party,
+    },
+    /// A phone answered an offer that was no longer standing; it got its BYE and heard nobody.
+    AnsweredTooLate {
+        offer: OfferId,
+        to: Party,
+    },
+    /// Two people hear each other; the stamp is the media thread's.
+    Bridged,
+    Held,
+    Resumed,
+    /// The media of one side stopped coming.
+    Silent {
+        side: Side,
+    },
+    /// The agent was lost in the middle of the call; the caller is first in line.
+    Requeued,
+    RecordingFailed {
+        what: String,
+    },
+    Over {
+        end: End,
+        reason: Reason,
+    },
+    /// Nothing more will be said about this call. The stamp is the media thread's.
+    Ended {
+        recorded: Option<Recorded>,
+        quality: Vec<Quality>,
+    },
+}
+
+/// Who an offer goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Party {
+    Seat(SeatId),
+    Trunk(sip_stack::ids::TrunkId),
+}
+
+/// How an offer came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferEnd {
+    CallerLeft,
+    Declined { status: u16 },
+    Lapsed,
+    /// `None`: no answer at all, or nowhere to send it.
+    Unreachable { status: Option<u16> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Agent,
+    Api,
+    Box,
+    Callee,
+    Caller,
+}
+
+/// What the media plane measured on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    pub side: Side,
+    pub report: LegReport,
+}
+
+/// How a call ended: the only values of the label `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Abandoned,
+    Busy,
+    Completed,
+    Congestion,
+    Failed,
+    NoAnswer,
+    Rejected,
+    Unreachable,
+}
+
+impl End {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Busy => "busy",
+            Self::Completed => "completed",
+            Self::Congestion => "congestion",
+            Self::Failed => "failed",
+            Self::NoAnswer => "no_answer",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// Why a call ended, in one word per cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    AgentHungUp,
+    AgentBusy,
+    AgentOffline,
+    ApiHungUp,
+    CalleeHungUp,
+    CalleeLost,
+    CallerHungUp,
+    CallerLost,
+    Declined,
+    NoAnswer,
+    NoCodec,
+    NoPorts,
+    NoSuchNumber,
+    NobodySignedIn,
+    /// The process ended under the call.
+    Restart,
+    Shutdown,
+    TrunkRefused { status: u16 },
+    Unreachable,
+}

@@ -1,0 +1,171 @@
+//! The media side of legs: ports, the one outgoing stream, and the last word about a call.
+
+use crate::{
+    fact::{Quality, Side},
+    ids::CallId,
+    ports::Ports,
+    switchboard::Input,
+    time::Stamp,
+};
+use media_core::order::{LegName, LegReport, Order, PortName, Recorded, Stream, TalkName};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+/// All media legs and what is still owed about them.
+pub(crate) struct MediaLegs {
+    ports: Ports,
+    random: ChaCha20Rng,
+    open: BTreeMap<LegName, Open>,
+    closing: BTreeMap<LegName, Open>,
+    endings: BTreeMap<CallId, Ending>,
+    /// What legs said that closed before their call ended.
+    earlier: BTreeMap<CallId, Vec<Quality>>,
+    orders: VecDeque<Order>,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    port: PortName,
+    call: Option<CallId>,
+    side: Side,
+}
+
+/// A call whose media was told to end.
+#[derive(Default)]
+struct Ending {
+    due: BTreeSet<LegName>,
+    talk: Option<(Stamp, Option<Recorded>)>,
+    quality: Vec<Quality>,
+}
+
+impl MediaLegs {
+    pub(crate) fn new(ports: Ports, seed: [u8; 32]) -> Self {
+        Self {
+            ports,
+            random: ChaCha20Rng::from_seed(seed),
+            open: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// A port pair, to be opened for a leg at once; `None`: no port is free.
+    pub(crate) fn take_port(&mut self, now: Instant) -> Option<PortName> {
+        self.ports.take(now)
+    }
+
+    /// The numeric name of a session description (RFC 8866 §5.2); random, so that nobody counts
+    /// our calls.
+    pub(crate) fn session_id(&mut self) -> u64 {
+        self.random.random::<u32>().into()
+    }
+
+    pub(crate) fn open(&mut self, leg: LegName, port: PortName, call: Option<CallId>, side: Side) {
+        let stream = Stream {
+            ssrc: self.random.random(),
+            sequence: self.random.random(),
+            timestamp: self.random.random(),
+        };
+        self.open.insert(leg, Open { port, call, side });
+        self.orders.push_back(Order::Open { leg, port, stream });
+    }
+
+    /// The call a leg turned out to belong to.
+    pub(crate) fn belongs_to(&mut self, leg: LegName, call: CallId) {
+        if let Some(open) = self.open.get_mut(&leg) {
+            open.call = Some(call);
+        }
+    }
+
+    pub(crate) fn is_open(&self, leg: LegName) -> bool {
+        self.open.contains_key(&leg)
+    }
+
+    pub(crate) fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
+    }
+
+    pub(crate) fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// From here on this leg hears and says nothing.
+    pub(crate) fn close(&mut self, leg: LegName) {
+        if let Some(open) = self.open.remove(&leg) {
+            self.closing.insert(leg, open);
+            self.orders.push_back(Order::Close { leg });
+        }
+    }
+
+    /// The call is over: its talk ends first, so that the recording does, then its legs.
+    pub(crate) fn end(&mut self, call: CallId) {
+        self.orders.push_back(Order::EndTalk { talk: TalkName(call.0) });
+        let of_call = |open: &Open| open.call == Some(call);
+        let legs: Vec<_> =
+            self.open.iter().filter(|(_, open)| of_call(open)).map(|(&leg, _)| leg).collect();
+        for leg in legs {
+            self.close(leg);
+        }
+        let closing = self.closing.iter().filter(|(_, open)| of_call(open));
+        let due = closing.map(|(&leg, _)| leg).collect();
+        let quality = self.earlier.remove(&call).unwrap_or_default();
+        self.endings.insert(call, Ending { due, talk: None, quality });
+    }
+
+    pub(crate) fn talk_ended(
+        &mut self,
+        talk: TalkName,
+        at: Stamp,
+        recorded: Option<Recorded>,
+    ) -> Option<Input> {
+        let call = CallId(talk.0);
+        self.endings.get_mut(&call)?.talk = Some((at, recorded));
+        self.last_word(call)
+    }
+
+    pub(crate) fn closed(
+        &mut self,
+        leg: LegName,
+        report: LegReport,
+        now: Instant,
+    ) -> Option<Input> {
+        let open = self.closing.remove(&leg)?;
+        self.ports.give_back(open.port, now);
+        let call = open.call?;
+        let quality = Quality { side: open.side, report };
+        match self.endings.get_mut(&call) {
+            Some(ending) => {
+                ending.due.remove(&leg);
+                ending.quality.push(quality);
+            }
+            // A phone that only rang has nothing to say.
+            None if report.packets_received == 0 => {}
+            None => self.earlier.entry(call).or_default().push(quality),
+        }
+        self.last_word(call)
+    }
+
+    fn last_word(&mut self, call: CallId) -> Option<Input> {
+        let ending = self.endings.get(&call)?;
+        let (at, recorded) = ending.talk.filter(|_| ending.due.is_empty())?;
+        let mut quality = self.endings.remove(&call)?.quality;
+        quality.sort_by_key(|quality| quality.side != Side::Caller);
+        Some(Input::MediaEnded { call, at, recorded, quality })
+    }
+
+    /// Nothing open, nothing owed.
+    pub(crate) fn is_idle(&self) -> bool {
+        let nothing_owed = self.endings.is_empty() && self.earlier.is_empty();
+        self.open.is_empty() && self.closing.is_empty() && nothing_owed && self.ports.taken() == 0
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+}

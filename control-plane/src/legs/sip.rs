@@ -1,0 +1,478 @@
+//! SIP legs: what the endpoint says becomes inputs, what the switchboard wants becomes commands.
+//!
+//! Media is ordered before the message that tells the far side so. An independent count of who
+//! has which call stands here, where the legs are made: the promise of the switchboard is checked
+//! by somebody who does not share its tables.
+
+use super::media::MediaLegs;
+use crate::{
+    config::Plan,
+    fact::Side,
+    ids::{CallId, OfferId, SeatId},
+    switchboard::{Input, Media, Output},
+};
+use media_core::order::{Codec, Law, LegName, Order, PortName, Remote};
+use sip_stack::{
+    Endpoint,
+    event::{Event, HangUp, Invite, Refusal, Source, Target},
+    ids::{LegId, TrunkId, UserId},
+    sdp::{
+        self,
+        answer::{self, Agreed, Allowed, Local},
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+/// All SIP legs, by the endpoint's own names.
+pub(crate) struct SipLegs {
+    /// The address our session descriptions name.
+    media_address: IpAddr,
+    allowed: Allowed,
+    legs: BTreeMap<LegId, SipLeg>,
+    engaged: BTreeMap<SeatId, Engaged>,
+    double_claims: u64,
+}
+
+struct SipLeg {
+    port: Option<PortName>,
+    session_id: u64,
+    /// Version of our session description; grows with each answer (RFC 3264 §8).
+    version: u64,
+    /// Our side of what was agreed, for the 200 and for an offerless re-INVITE.
+    local_sdp: Vec<u8>,
+    agreed: Option<Agreed>,
+    /// Where its signalling comes from.
+    from: Option<SocketAddr>,
+    seat: Option<SeatId>,
+    call: Option<CallId>,
+}
+
+/// What an agent's phones have, counted leg by leg.
+struct Engaged {
+    call: CallId,
+    grant: u64,
+    legs: BTreeSet<LegId>,
+}
+
+/// What an offer is dialled with.
+pub(crate) struct Dial<'a> {
+    pub(crate) offer: OfferId,
+    pub(crate) call: CallId,
+    pub(crate) from: &'a str,
+    pub(crate) from_display: Option<&'a str>,
+    pub(crate) number: &'a str,
+}
+
+impl SipLegs {
+    pub(crate) fn new(media_address: IpAddr) -> Self {
+        let laws = vec![answer::Law::A, answer::Law::Mu];
+        Self {
+            media_address,
+            allowed: Allowed { laws, telephone_event: true },
+            legs: BTreeMap::new(),
+            engaged: BTreeMap::new(),
+            double_claims: 0,
+        }
+    }
+
+    /// One thing the endpoint said; `None`: nothing for the switchboard.
+    pub(crate) fn handle_event(
+        &mut self,
+        event: Event,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Option<Input> {
+        match event {
+            Event::Invited { leg, source, from, from_user, from_display, to_user, sip_call_id, offer } => {
+                let could = self.prepare(leg, source, from, offer.as_ref(), media, now);
+                Some(Input::Arrived {
+                    leg,
+                    source,
+                    from: from_user,
+                    from_display,
+                    number: to_user,
+                    sip_call_id,
+                    media: could,
+                })
+            }
+            Event::Ringing { leg, early: _ } => Some(Input::LegRinging(leg)),
+            Event::Answered { leg, from, answer } => {
+                self.answered(leg, from, &answer, endpoint, media, now)
+            }
+            Event::Established { leg, answer } => {
+                self.established(leg, answer.as_ref(), endpoint, media, now);
+                None
+            }
+            Event::Reoffered { leg, from, offer } => {
+                self.reoffered(leg, from, offer.as_ref(), endpoint, media, now);
+                None
+            }
+            Event::Checked { leg: _ } => None,
+            Event::Ended { leg, cause } => Some(Input::LegEnded { leg, cause }),
+            Event::Registered { user, contacts: _ } => Some(Input::SignedIn(SeatId(user.0))),
+            Event::Unregistered { user } => Some(Input::SignedOut(SeatId(user.0))),
+        }
+    }
+
+    /// A leg is gone: called after the switchboard has heard of it.
+    pub(crate) fn forget(&mut self, leg: LegId, media: &mut MediaLegs) {
+        media.close(LegName(leg.0));
+        self.legs.remove(&leg);
+    }
+
+    /// A leg has ended, says the endpoint: its phone has nothing left of it.
+    pub(crate) fn leave_seat(&mut self, leg: LegId) {
+        if let Some(seat) = self.legs.get(&leg).and_then(|leg| leg.seat) {
+            self.disengage(seat, leg);
+        }
+    }
+
+    /// Port and answer for a caller, before anything is promised to them.
+    fn prepare(
+        &mut self,
+        leg: LegId,
+        source: Source,
+        from: SocketAddr,
+        offer: Option<&sdp::Session>,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Media {
+        let seat = match source {
+            Source::Phone(user) => Some(SeatId(user.0)),
+            Source::Trunk(_) => None,
+        };
+        let mut sip_leg = SipLeg {
+            port: None,
+            session_id: media.session_id(),
+            version: 1,
+            local_sdp: Vec::new(),
+            agreed: None,
+            from: Some(from),
+            seat,
+            call: None,
+        };
+        let Some(port) = media.take_port(now) else {
+            self.legs.insert(leg, sip_leg);
+            return Media::NoPorts;
+        };
+        sip_leg.port = Some(port);
+        media.open(LegName(leg.0), port, None, Side::Caller);
+        let local = self.local(sip_leg.session_id, port, 1);
+        let could = match offer {
+            None => {
+                sip_leg.local_sdp = answer::offer(&self.allowed, local);
+                Media::Agreed
+            }
+            Some(offer) => match answer::answer(offer, &self.allowed, local) {
+                Ok((local_sdp, agreed)) => {
+                    sip_leg.local_sdp = local_sdp;
+                    sip_leg.agreed = Some(agreed);
+                    Media::Agreed
+                }
+                Err(no) => Media::NoCodec { warning: no.to_string() },
+            },
+        };
+        self.legs.insert(leg, sip_leg);
+        could
+    }
+
+    fn answered(
+        &mut self,
+        leg: LegId,
+        from: SocketAddr,
+        answer: &sdp::Session,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Option<Input> {
+        if let Some(sip_leg) = self.legs.get_mut(&leg) {
+            sip_leg.from = Some(from);
+            match answer::accept(answer, &self.allowed) {
+                Ok(agreed) => {
+                    sip_leg.agreed = Some(agreed);
+                    self.connect(leg, media);
+                }
+                // Its end will be told like any other; until then it is no answer.
+                Err(_) => {
+                    endpoint.hang_up(leg, HangUp::Failed, now);
+                    return None;
+                }
+            }
+        }
+        Some(Input::LegAnswered(leg))
+    }
+
+    /// The ACK brought the answer to the offer in our 200.
+    fn established(
+        &mut self,
+        leg: LegId,
+        answer: Option<&sdp::Session>,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) {
+        let Some(sip_leg) = self.legs.get_mut(&leg) else { return };
+        if sip_leg.agreed.is_some() {
+            return;
+        }
+        match answer.map(|answer| answer::accept(answer, &self.allowed)) {
+            Some(Ok(agreed)) => {
+                sip_leg.agreed = Some(agreed);
+                self.connect(leg, media);
+            }
+            Some(Err(_)) | None => endpoint.hang_up(leg, HangUp::Failed, now),
+        }
+    }
+
+    /// The far side moves, holds or asks what we speak; nobody else hears of it.
+    fn reoffered(
+        &mut self,
+        leg: LegId,
+        from: SocketAddr,
+        offer: Option<&sdp::Session>,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) {
+        let Some(sip_leg) = self.legs.get(&leg) else { return };
+        let (Some(port), version) = (sip_leg.port, sip_leg.version + 1) else { return };
+        let local = self.local(sip_leg.session_id, port, version);
+        let made = match offer {
+            None => Ok((answer::offer(&self.allowed, local), sip_leg.agreed)),
+            Some(offer) => answer::answer(offer, &self.allowed, local)
+                .map(|(local_sdp, agreed)| (local_sdp, Some(agreed))),
+        };
+        match made {
+            Ok((local_sdp, agreed)) => {
+                if let Some(sip_leg) = self.legs.get_mut(&leg) {
+                    sip_leg.version = version;
+                    sip_leg.local_sdp.clone_from(&local_sdp);
+                    sip_leg.from = Some(from);
+                    // An offerless re-INVITE is answered by the ACK.
+                    sip_leg.agreed = agreed.filter(|_| offer.is_some());
+                }
+                if offer.is_some() {
+                    self.connect(leg, media);
+                }
+                endpoint.answer_reoffer(leg, Ok(local_sdp), now);
+            }
+            Err(no) => {
+                let warning = Some(no.to_string());
+                let refusal = Refusal { status: 488, retry_after_seconds: None, warning };
+                endpoint.answer_reoffer(leg, Err(refusal), now);
+            }
+        }
+    }
+
+    /// Carries out one output; what it brings about at once comes back as an input.
+    pub(crate) fn carry_out(
+        &mut self,
+        output: Output,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) {
+        match output {
+            Output::Answer { leg } => {
+                self.engage_caller(leg);
+                self.connect(leg, media);
+                if let Some(sip_leg) = self.legs.get(&leg) {
+                    endpoint.answer(leg, sip_leg.local_sdp.clone(), now);
+                }
+            }
+            Output::Check { leg } => endpoint.check(leg, now),
+            Output::HangUp { leg, why } => {
+                media.close(LegName(leg.0));
+                endpoint.hang_up(leg, why, now);
+            }
+            Output::Refuse { leg, status, retry_after_seconds, warning } => {
+                media.close(LegName(leg.0));
+                endpoint.refuse(leg, Refusal { status, retry_after_seconds, warning }, now);
+            }
+            Output::Ring { leg } => {
+                self.engage_caller(leg);
+                endpoint.ring(leg, now);
+            }
+            Output::Bridge { .. }
+            | Output::DialSeat { .. }
+            | Output::DialTrunk { .. }
+            | Output::EndMedia { .. }
+            | Output::Hear { .. }
+            | Output::Part { .. } => {
+                debug_assert!(false, "the exchange carries out {output:?} itself");
+            }
+        }
+    }
+
+    /// Rings every phone of an agent under one claim.
+    pub(crate) fn dial_seat(
+        &mut self,
+        dial: &Dial<'_>,
+        seat: SeatId,
+        grant: u64,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Input {
+        let mut legs = Vec::new();
+        if self.may_engage(seat, dial.call, grant) {
+            for target in endpoint.contacts(UserId(seat.0)) {
+                let made = self.dial(dial, target, None, Side::Agent, endpoint, media, now);
+                legs.extend(made);
+            }
+            for &leg in &legs {
+                self.engage(seat, dial.call, grant, leg);
+            }
+        }
+        Input::Dialled { offer: dial.offer, legs }
+    }
+
+    pub(crate) fn dial_trunk(
+        &mut self,
+        dial: &Dial<'_>,
+        trunk: TrunkId,
+        plan: &Plan,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Input {
+        let address = plan.trunks.get(usize::from(trunk.0)).and_then(|trunk| trunk.address);
+        let leg = address.and_then(|to| {
+            let target = Target { uri: format!("sip:{}@{to}", dial.number), to };
+            self.dial(dial, target, Some(trunk), Side::Callee, endpoint, media, now)
+        });
+        Input::Dialled { offer: dial.offer, legs: leg.into_iter().collect() }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one dial is what all of these make together")]
+    fn dial(
+        &mut self,
+        dial: &Dial<'_>,
+        target: Target,
+        trunk: Option<TrunkId>,
+        side: Side,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Option<LegId> {
+        let port = media.take_port(now)?;
+        let session_id = media.session_id();
+        let local_sdp = answer::offer(&self.allowed, self.local(session_id, port, 1));
+        let invite = Invite {
+            target,
+            trunk,
+            from_user: dial.from.to_owned(),
+            from_display: dial.from_display.map(str::to_owned),
+            to_user: dial.number.to_owned(),
+            offer: local_sdp.clone(),
+            call_name: Some(dial.call.to_string()),
+        };
+        let leg = endpoint.invite(invite, now);
+        media.open(LegName(leg.0), port, Some(dial.call), side);
+        self.legs.insert(
+            leg,
+            SipLeg {
+                port: Some(port),
+                session_id,
+                version: 1,
+                local_sdp,
+                agreed: None,
+                from: None,
+                seat: None,
+                call: Some(dial.call),
+            },
+        );
+        Some(leg)
+    }
+
+    /// The switchboard named the call a caller's leg belongs to.
+    pub(crate) fn belongs_to(&mut self, leg: LegId, call: CallId, media: &mut MediaLegs) {
+        media.belongs_to(LegName(leg.0), call);
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.call = Some(call);
+        }
+    }
+
+    pub(crate) fn double_claims(&self) -> u64 {
+        self.double_claims
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.legs.is_empty() && self.engaged.is_empty()
+    }
+
+    /// Tells the media plane where the far side listens. Before the 200, never after it.
+    fn connect(&mut self, leg: LegId, media: &mut MediaLegs) {
+        let Some(sip_leg) = self.legs.get(&leg) else { return };
+        let (Some(agreed), Some(from)) = (sip_leg.agreed, sip_leg.from) else { return };
+        if !media.is_open(LegName(leg.0)) {
+            return; // Closed meanwhile: a late answer hears nobody.
+        }
+        let law = match agreed.law {
+            answer::Law::A => Law::A,
+            answer::Law::Mu => Law::Mu,
+        };
+        media.order(Order::Connect {
+            leg: LegName(leg.0),
+            remote: Remote {
+                rtp: agreed.remote_rtp,
+                rtcp: agreed.remote_rtcp,
+                signalling: from.ip(),
+            },
+            codec: Codec { law, payload_type: agreed.payload_type },
+            telephone_event: agreed.telephone_event,
+            sends: agreed.sends,
+        });
+    }
+
+    fn local(&self, session_id: u64, port: PortName, version: u64) -> Local {
+        Local { addr: self.media_address, rtp_port: port.0, session_id, version }
+    }
+
+    /// The caller is an agent whose call was taken.
+    fn engage_caller(&mut self, leg: LegId) {
+        let Some((seat, call)) = self.legs.get(&leg).and_then(|leg| Some((leg.seat?, leg.call?)))
+        else {
+            return;
+        };
+        if self.may_engage(seat, call, u64::MAX) {
+            self.engage(seat, call, 0, leg);
+        }
+    }
+
+    /// No other call may be on this seat's phones, and no older grant may come after a newer one.
+    fn may_engage(&mut self, seat: SeatId, call: CallId, grant: u64) -> bool {
+        let fine = self
+            .engaged
+            .get(&seat)
+            .is_none_or(|engaged| engaged.call == call && engaged.grant <= grant);
+        if !fine {
+            self.double_claims += 1;
+        }
+        fine
+    }
+
+    fn engage(&mut self, seat: SeatId, call: CallId, grant: u64, leg: LegId) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.seat = Some(seat);
+        }
+        let engaged =
+            self.engaged.entry(seat).or_insert(Engaged { call, grant, legs: BTreeSet::new() });
+        engaged.grant = engaged.grant.max(grant);
+        engaged.legs.insert(leg);
+    }
+
+    fn disengage(&mut self, seat: SeatId, leg: LegId) {
+        if let Some(engaged) = self.engaged.get_mut(&seat) {
+            engaged.legs.remove(&leg);
+            if engaged.legs.is_empty() {
+                self.engaged.remove(&seat);
+            }
+        }
+    }
+}

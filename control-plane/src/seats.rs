@@ -1,0 +1,388 @@
+//! Owner of seats: one seat, one slot, one proof. An agent cannot have two calls because the
+//! second claim cannot be made.
+
+use crate::{
+    ids::{CallId, SeatId},
+    time::Stamp,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a seat is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seat {
+    /// No phone of the agent is registered.
+    Away,
+    Claimed {
+        by: CallId,
+    },
+    Free {
+        since: Stamp,
+    },
+    /// Signed in, and not to be offered calls; `None`: until told.
+    Paused {
+        reason: PauseReason,
+        until: Option<Stamp>,
+    },
+    WrapUp {
+        until: Stamp,
+    },
+}
+
+/// Why an agent is not offered calls although signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// The agent's phone said no (486, 600, 603).
+    Declined,
+    /// The offer lapsed.
+    NoAnswer,
+    /// The agent, or somebody for them, asked for it.
+    Requested,
+    /// The agent's phone gave no usable answer, or was lost in a call.
+    Unreachable,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Declined => "declined",
+            Self::NoAnswer => "no_answer",
+            Self::Requested => "requested",
+            Self::Unreachable => "unreachable",
+        })
+    }
+}
+
+/// Proof that one call holds one seat. Give it back with [`SeatTable::release`].
+///
+/// It can neither be copied nor be made outside this file.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a lost claim leaves its seat busy for ever"]
+pub struct SeatClaim {
+    seat: SeatId,
+    /// Grows with every claim on this box: whoever makes the leg refuses an older one.
+    grant: u64,
+}
+
+impl SeatClaim {
+    pub fn seat(&self) -> SeatId {
+        self.seat
+    }
+
+    pub fn grant(&self) -> u64 {
+        self.grant
+    }
+}
+
+/// Why a seat cannot be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("signed out")]
+    Away,
+    #[error("no such seat")]
+    NoSuchSeat,
+    #[error("on {0}")]
+    OnAnotherCall(CallId),
+    #[error("paused ({0})")]
+    Paused(PauseReason),
+    #[error("wrapping up")]
+    WrappingUp,
+}
+
+/// Where a seat goes when its claim is given back, unless it was signed out or paused meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum After {
+    /// Back to where it stood in the line of the idle: the offer was not the agent's to take.
+    AsBefore,
+    Free,
+    Paused {
+        reason: PauseReason,
+        until: Option<Stamp>,
+    },
+    WrapUp {
+        until: Stamp,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Slot {
+    seat: Seat,
+    signed_in: bool,
+    /// What it was when it was claimed, for [`After::AsBefore`].
+    before: Seat,
+    /// A pause asked for during a call: it begins when the claim is given back.
+    pause_next: bool,
+}
+
+/// All seats of this box. Only the switchboard holds one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct SeatTable {
+    slots: Vec<Slot>,
+    grants: u64,
+}
+
+impl SeatTable {
+    pub fn new(seats: usize) -> Self {
+        let away = Slot {
+            seat: Seat::Away,
+            signed_in: false,
+            before: Seat::Away,
+            pause_next: false,
+        };
+        Self { slots: vec![away; seats], grants: 0 }
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub fn seat(&self, seat: SeatId) -> Option<Seat> {
+        self.slots.get(usize::from(seat.0)).map(|slot| slot.seat)
+    }
+
+    pub fn is_signed_in(&self, seat: SeatId) -> bool {
+        self.slots.get(usize::from(seat.0)).is_some_and(|slot| slot.signed_in)
+    }
+
+    /// Somebody who has asked for a pause during a call, which begins after it.
+    pub fn pauses_next(&self, seat: SeatId) -> bool {
+        self.slots.get(usize::from(seat.0)).is_some_and(|slot| slot.pause_next)
+    }
+
+    /// Takes a free seat for a call.
+    pub fn claim(&mut self, seat: SeatId, call: CallId) -> Result<SeatClaim, Refusal> {
+        match self.seat(seat).ok_or(Refusal::NoSuchSeat)? {
+            Seat::Free { .. } => Ok(self.grant(seat, call)),
+            Seat::Away => Err(Refusal::Away),
+            Seat::Claimed { by } => Err(Refusal::OnAnotherCall(by)),
+            Seat::Paused { reason, .. } => Err(Refusal::Paused(reason)),
+            Seat::WrapUp { .. } => Err(Refusal::WrappingUp),
+        }
+    }
+
+    /// Takes the agent's own seat for a call they place: a pause or wrap-up keeps others away,
+    /// not themselves. Only a call they already have is in the way.
+    pub fn claim_own(&mut self, seat: SeatId, call: CallId) -> Result<SeatClaim, Refusal> {
+        match self.seat(seat).ok_or(Refusal::NoSuchSeat)? {
+            Seat::Away | Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
+                Ok(self.grant(seat, call))
+            }
+            Seat::Claimed { by } => Err(Refusal::OnAnotherCall(by)),
+        }
+    }
+
+    /// Consumes the proof, so a call cannot use its seat after giving it back.
+    pub fn release(&mut self, claim: SeatClaim, after: After, now: Stamp) {
+        let slot = self.slot(claim.seat).expect("a claim is only made for a seat that exists");
+        assert!(matches!(slot.seat, Seat::Claimed { .. }), "claimed seat was {:?}", slot.seat);
+        let pause_next = std::mem::take(&mut slot.pause_next);
+        slot.seat = match after {
+            _ if !slot.signed_in => Seat::Away,
+            _ if pause_next => Seat::Paused { reason: PauseReason::Requested, until: None },
+            After::AsBefore if slot.before == Seat::Away => Seat::Free { since: now },
+            After::AsBefore => slot.before,
+            After::Free => Seat::Free { since: now },
+            After::Paused { reason, until } => Seat::Paused { reason, until },
+            After::WrapUp { until } => Seat::WrapUp { until },
+        };
+    }
+
+    /// A phone of the agent registered, or the agent has a fixed contact.
+    pub fn sign_in(&mut self, seat: SeatId, now: Stamp) {
+        let Some(slot) = self.slot(seat) else { return };
+        slot.signed_in = true;
+        match slot.seat {
+            Seat::Away if slot.pause_next => {
+                slot.pause_next = false;
+                slot.seat = Seat::Paused { reason: PauseReason::Requested, until: None };
+            }
+            Seat::Away => slot.seat = Seat::Free { since: now },
+            Seat::Claimed { .. } | Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
+            }
+        }
+    }
+
+    /// The agent's last phone is gone. A claim stays: it ends with the legs it was made for.
+    pub fn sign_out(&mut self, seat: SeatId) {
+        let Some(slot) = self.slot(seat) else { return };
+        slot.signed_in = false;
+        match slot.seat {
+            // A pause that was asked for outlives a phone that reboots; being set aside does not.
+            Seat::Paused { reason: PauseReason::Requested, .. } => {
+                slot.pause_next = true;
+                slot.seat = Seat::Away;
+            }
+            Seat::Away | Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
+                slot.seat = Seat::Away;
+            }
+            Seat::Claimed { .. } => {}
+        }
+    }
+
+    /// From now on no offers; during a call: from its end on.
+    pub fn pause(&mut self, seat: SeatId) {
+        let Some(slot) = self.slot(seat) else { return };
+        match slot.seat {
+            Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
+                slot.seat = Seat::Paused { reason: PauseReason::Requested, until: None };
+            }
+            Seat::Away | Seat::Claimed { .. } => slot.pause_next = true,
+        }
+    }
+
+    /// Ends a pause, being set aside, or wrap-up.
+    pub fn make_available(&mut self, seat: SeatId, now: Stamp) {
+        let Some(slot) = self.slot(seat) else { return };
+        slot.pause_next = false;
+        match slot.seat {
+            Seat::Paused { .. } | Seat::WrapUp { .. } => slot.seat = Seat::Free { since: now },
+            Seat::Away | Seat::Claimed { .. } | Seat::Free { .. } => {}
+        }
+    }
+
+    /// When this seat changes by itself.
+    pub fn due(&self, seat: SeatId) -> Option<Stamp> {
+        match self.seat(seat)? {
+            Seat::Paused { until, .. } => until,
+            Seat::WrapUp { until } => Some(until),
+            Seat::Away | Seat::Claimed { .. } | Seat::Free { .. } => None,
+        }
+    }
+
+    /// How many claims were made on this box, ever.
+    pub fn grants(&self) -> u64 {
+        self.grants
+    }
+
+    /// The only place where a claim is made.
+    fn grant(&mut self, seat: SeatId, call: CallId) -> SeatClaim {
+        self.grants += 1;
+        let grant = self.grants;
+        let slot = self.slot(seat).expect("both callers have looked the seat up");
+        slot.before = slot.seat;
+        slot.seat = Seat::Claimed { by: call };
+        SeatClaim { seat, grant }
+    }
+
+    fn slot(&mut self, seat: SeatId) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::from(seat.0))
+    }
+}
+
+/// How a claim goes into a snapshot and comes back: a snapshot holds the table and the claims of
+/// one moment together, so no proof is made that was not made before.
+pub(crate) mod snapshot {
+    use super::{SeatClaim, SeatId};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        claim: &Option<SeatClaim>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        claim.as_ref().map(|claim| (claim.seat, claim.grant)).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SeatClaim>, D::Error> {
+        let claim = Option::<(SeatId, u64)>::deserialize(deserializer)?;
+        Ok(claim.map(|(seat, grant)| SeatClaim { seat, grant }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANA: SeatId = SeatId(0);
+    const NOON: Stamp = Stamp(43_200_000_000);
+
+    fn table() -> SeatTable {
+        let mut table = SeatTable::new(1);
+        table.sign_in(ANA, NOON);
+        table
+    }
+
+    #[test]
+    fn second_call_to_a_busy_seat_is_refused_by_name() {
+        let mut table = table();
+
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+
+        assert_eq!(table.claim(ANA, CallId(2)), Err(Refusal::OnAnotherCall(CallId(1))));
+        table.release(claim, After::Free, NOON);
+        let claim = table.claim(ANA, CallId(2)).unwrap();
+        assert_eq!(claim.grant(), 2);
+        table.release(claim, After::Free, NOON);
+    }
+
+    #[test]
+    fn an_offer_that_was_not_the_agents_to_take_keeps_their_place_among_the_idle() {
+        let mut table = table();
+
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+        table.release(claim, After::AsBefore, Stamp(NOON.0 + 9));
+
+        assert_eq!(table.seat(ANA), Some(Seat::Free { since: NOON }));
+    }
+
+    #[test]
+    fn a_paused_agent_may_place_a_call_and_is_paused_again_after_it() {
+        let mut table = table();
+        table.pause(ANA);
+        let paused = table.seat(ANA);
+
+        assert_eq!(table.claim(ANA, CallId(1)), Err(Refusal::Paused(PauseReason::Requested)));
+        let claim = table.claim_own(ANA, CallId(1)).unwrap();
+        assert_eq!(table.claim_own(ANA, CallId(2)), Err(Refusal::OnAnotherCall(CallId(1))));
+        table.release(claim, After::AsBefore, NOON);
+
+        assert_eq!(table.seat(ANA), paused);
+    }
+
+    #[test]
+    fn who_signs_out_in_a_call_keeps_the_claim_until_it_is_given_back() {
+        let mut table = table();
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+
+        table.sign_out(ANA);
+
+        assert_eq!(table.claim(ANA, CallId(2)), Err(Refusal::OnAnotherCall(CallId(1))));
+        table.release(claim, After::Free, NOON);
+        assert_eq!(table.seat(ANA), Some(Seat::Away));
+    }
+
+    #[test]
+    fn a_pause_asked_for_in_a_call_begins_after_it_and_outlives_a_reboot_of_the_phone() {
+        let mut table = table();
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+
+        table.pause(ANA);
+        table.release(claim, After::Free, NOON);
+        table.sign_out(ANA);
+        table.sign_in(ANA, NOON);
+
+        let paused = Seat::Paused { reason: PauseReason::Requested, until: None };
+        assert_eq!(table.seat(ANA), Some(paused));
+        table.make_available(ANA, NOON);
+        assert_eq!(table.seat(ANA), Some(Seat::Free { since: NOON }));
+    }
+
+    #[test]
+    fn being_set_aside_ends_when_the_phone_registers_anew() {
+        let mut table = table();
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+        let after = After::Paused { reason: PauseReason::NoAnswer, until: None };
+
+        table.release(claim, after, NOON);
+        table.sign_out(ANA);
+        table.sign_in(ANA, NOON);
+
+        assert_eq!(table.seat(ANA), Some(Seat::Free { since: NOON }));
+    }
+}

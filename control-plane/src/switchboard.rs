@@ -1,0 +1,501 @@
+//! Owner of calls: decides who is offered to whom, and alone changes calls and seats.
+//!
+//! Inputs are plain data and are journaled; outputs are orders to the legs and the media plane;
+//! facts are what CDR, metrics and stories are made of. Waiting is always until a named moment.
+
+mod answer;
+mod arrive;
+mod end;
+
+use crate::{
+    call::{Call, Callee, Offer, Phase, State},
+    config::{Plan, Team},
+    fact::{AgentState, ClaimResult, Fact, Party, Quality, SeatView, Step, What},
+    ids::{CallId, OfferId, SeatId, TeamId},
+    queue::Queue,
+    seats::{Seat, SeatClaim, SeatTable},
+    time::Stamp,
+};
+use media_core::order::{Recorded, Source as Hears};
+use serde::{Deserialize, Serialize};
+use sip_stack::{
+    event::{Cause, HangUp, Source},
+    ids::{LegId, TrunkId},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Something happened outside. Journaled as is, so a day can be replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// Somebody calls.
+    Arrived {
+        leg: LegId,
+        source: Source,
+        from: String,
+        from_display: Option<String>,
+        number: String,
+        sip_call_id: String,
+        media: Media,
+    },
+    /// Ends a pause, wrap-up or being set aside.
+    Available(SeatId),
+    /// Two first heard each other, by the media thread's clock.
+    Bridged { call: CallId, at: Stamp },
+    /// The legs made for an offer; none: there was nowhere to send it.
+    Dialled { offer: OfferId, legs: Vec<LegId> },
+    HangUp(CallId),
+    Hold(CallId),
+    LegAnswered(LegId),
+    /// The leg is gone and its phone has nothing left of it.
+    LegEnded { leg: LegId, cause: Cause },
+    LegRinging(LegId),
+    /// No media has come from it for a while.
+    LegSilent(LegId),
+    /// The process that had these calls is gone, and with it their legs and media.
+    Lost,
+    /// The media plane's last word about a call.
+    MediaEnded { call: CallId, at: Stamp, recorded: Option<Recorded>, quality: Vec<Quality> },
+    Pause(SeatId),
+    RecordingFailed { call: CallId, what: String },
+    Resume(CallId),
+    SignedIn(SeatId),
+    SignedOut(SeatId),
+    /// The box stops: what is left is hung up.
+    Stop,
+    /// A deadline has passed.
+    TimeCame,
+}
+
+/// What the legs could make of a caller's offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Media {
+    Agreed,
+    /// Names both sides.
+    NoCodec { warning: String },
+    /// All ports are in use.
+    NoPorts,
+}
+
+/// Something must happen outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Answer the caller; media is ready first.
+    Answer { leg: LegId },
+    Bridge { call: CallId, caller: LegId, other: LegId, record: bool },
+    /// Is the far side still there?
+    Check { leg: LegId },
+    /// Ring this agent's phones and no others. Owes `Dialled`.
+    DialSeat { offer: OfferId, call: CallId, seat: SeatId, grant: u64 },
+    /// Owes `Dialled`.
+    DialTrunk { offer: OfferId, call: CallId, trunk: TrunkId },
+    /// The call's media is over. Owes `MediaEnded`.
+    EndMedia { call: CallId },
+    HangUp { leg: LegId, why: HangUp },
+    Hear { leg: LegId, source: Hears },
+    Part { call: CallId, caller_hears: Hears, other_hears: Hears },
+    Refuse { leg: LegId, status: u16, retry_after_seconds: Option<u32>, warning: Option<String> },
+    Ring { leg: LegId },
+}
+
+/// Who a leg belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Owner {
+    /// The caller of a call; `own`: the claim of the agent who placed it.
+    Caller { call: CallId, own: Option<OfferId> },
+    Offer(OfferId),
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Due {
+    Offer(OfferId),
+    Seat(SeatId),
+}
+
+/// All calls, offers, queues and seats of this box.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Switchboard {
+    plan: Arc<Plan>,
+    seats: SeatTable,
+    /// Whose claim a seat is, for telling *offered* from *busy*.
+    claimed_for: BTreeMap<SeatId, OfferId>,
+    calls: BTreeMap<CallId, Call>,
+    offers: BTreeMap<OfferId, Offer>,
+    legs: BTreeMap<LegId, Owner>,
+    queues: Vec<Queue>,
+    deadlines: BTreeSet<(Stamp, Due)>,
+    next_call: u64,
+    next_offer: u64,
+    /// One more than the greatest leg ever seen here; the endpoint goes on from it.
+    next_leg: u64,
+    now: Stamp,
+    seq: u64,
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+    #[serde(skip)]
+    facts: VecDeque<Fact>,
+    /// Seats whose view may have changed in this turn.
+    #[serde(skip)]
+    touched: BTreeSet<SeatId>,
+    shown: BTreeMap<SeatId, SeatView>,
+}
+
+/// How long a seat that no team configured is set aside; the contract's default.
+const SET_ASIDE: Duration = Duration::from_secs(30);
+/// How long a phone rings when no team says so; the contract's default.
+const RING: Duration = Duration::from_secs(20);
+/// How long a trunk may take to answer: RFC 3261 §16.6 wants Timer C above three minutes.
+const TRUNK_ANSWER: Duration = Duration::from_secs(185);
+
+impl Switchboard {
+    /// A board on which nothing has ever happened.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let queues = plan.teams.iter().map(|_| Queue::default()).collect();
+        let seats = SeatTable::new(plan.seats.len());
+        let touched = (0..u16::try_from(plan.seats.len()).unwrap_or(u16::MAX)).map(SeatId).collect();
+        Self {
+            plan,
+            seats,
+            claimed_for: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            queues,
+            deadlines: BTreeSet::new(),
+            next_call: 1,
+            next_offer: 1,
+            next_leg: 1,
+            now: Stamp::default(),
+            seq: 0,
+            outputs: VecDeque::new(),
+            facts: VecDeque::new(),
+            touched,
+            shown: BTreeMap::new(),
+        }
+    }
+
+    /// A fresh board for another plan that goes on where this one was: counters, and pauses of
+    /// agents who are still there by name. Call it on a board without calls (after `Lost`).
+    pub fn carry_over(&self, plan: Arc<Plan>) -> Self {
+        let mut next = Self::new(plan);
+        next.next_call = self.next_call;
+        next.next_offer = self.next_offer;
+        next.next_leg = self.next_leg;
+        next.seq = self.seq;
+        next.now = self.now;
+        for (place, seat) in self.plan.seats.iter().enumerate() {
+            let Some(now_at) = next.plan.seats.iter().position(|other| other.name == seat.name)
+            else {
+                continue;
+            };
+            if self.seats.pauses_next(seat_id(place)) {
+                next.seats.pause(seat_id(now_at));
+            }
+        }
+        next
+    }
+
+    /// Something happened; decides everything it implies, at once. `seq` is its place in the
+    /// journal.
+    pub fn handle(&mut self, input: &Input, seq: u64, now: Stamp) {
+        self.seq = seq;
+        self.now = self.now.max(now);
+        match input {
+            Input::Arrived { .. } => self.arrived(input),
+            Input::Available(seat) => self.seats.make_available(*seat, self.now),
+            Input::Bridged { call, at } => self.bridged(*call, *at),
+            Input::Dialled { offer, legs } => self.dialled(*offer, legs),
+            Input::HangUp(call) => self.hang_up(*call),
+            Input::Hold(call) => self.hold(*call),
+            Input::LegAnswered(leg) => self.leg_answered(*leg),
+            Input::LegEnded { leg, cause } => self.leg_ended(*leg, *cause),
+            Input::LegRinging(leg) => self.leg_ringing(*leg),
+            Input::LegSilent(leg) => self.leg_silent(*leg),
+            Input::Lost => self.lost(),
+            Input::MediaEnded { call, at, recorded, quality } => {
+                self.media_ended(*call, *at, *recorded, quality);
+            }
+            Input::Pause(seat) => self.seats.pause(*seat),
+            Input::RecordingFailed { call, what } => {
+                self.tell(*call, Step::RecordingFailed { what: what.clone() });
+            }
+            Input::Resume(call) => self.resume(*call),
+            Input::SignedIn(seat) => self.seats.sign_in(*seat, self.now),
+            Input::SignedOut(seat) => self.seats.sign_out(*seat),
+            Input::Stop => self.stop(),
+            Input::TimeCame => self.time_came(),
+        }
+        if let Input::Available(seat)
+        | Input::Pause(seat)
+        | Input::SignedIn(seat)
+        | Input::SignedOut(seat) = input
+        {
+            self.touch(*seat);
+        }
+        self.match_callers_and_seats();
+        self.show_seats();
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
+    }
+
+    /// When to feed `Input::TimeCame` next, and why.
+    pub fn poll_timeout(&self) -> Option<(Stamp, &'static str)> {
+        let &(at, due) = self.deadlines.first()?;
+        let why = match due {
+            Due::Offer(_) => "an offer lapses",
+            Due::Seat(_) => "an agent's pause or wrap-up ends",
+        };
+        Some((at, why))
+    }
+
+    /// No call, no offer, no leg: nothing that could leak is left.
+    pub fn is_idle(&self) -> bool {
+        let queues_empty = self.queues.iter().all(Queue::is_empty);
+        self.calls.is_empty() && self.offers.is_empty() && self.legs.is_empty() && queues_empty
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Ids up to this one are in use somewhere, whatever the journal says: they are never given
+    /// again.
+    pub fn never_again(&mut self, call: CallId) {
+        self.next_call = self.next_call.max(call.0 + 1);
+    }
+
+    /// Where the endpoint's leg numbers go on.
+    pub fn next_leg(&self) -> u64 {
+        self.next_leg
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The latest moment it has heard of.
+    pub fn now(&self) -> Stamp {
+        self.now
+    }
+
+    /// A call that has not ended, for those who ask.
+    pub fn call(&self, call: CallId) -> Option<&Call> {
+        self.calls.get(&call).filter(|call| call.state != State::Over)
+    }
+
+    /// A call until the media plane's last word about it.
+    pub(crate) fn call_until_the_end(&self, call: CallId) -> Option<&Call> {
+        self.calls.get(&call)
+    }
+
+    pub fn seats(&self) -> &SeatTable {
+        &self.seats
+    }
+
+    /// The call whose caller this leg is.
+    pub(crate) fn call_of(&self, leg: LegId) -> Option<CallId> {
+        match self.legs.get(&leg)? {
+            Owner::Caller { call, .. } => Some(*call),
+            Owner::Offer(_) => None,
+        }
+    }
+
+    pub fn calls(&self) -> impl Iterator<Item = (CallId, &Call)> {
+        self.calls.iter().map(|(&id, call)| (id, call))
+    }
+
+    /// Who holds this seat now, as an agent would say it.
+    pub fn seat_view(&self, seat: SeatId) -> SeatView {
+        let view = |state| SeatView { state, reason: None, call: None };
+        match self.seats.seat(seat) {
+            None | Some(Seat::Away) => view(AgentState::Offline),
+            Some(Seat::Free { .. }) => view(AgentState::Available),
+            Some(Seat::WrapUp { .. }) => view(AgentState::WrapUp),
+            Some(Seat::Paused { reason, .. }) => {
+                SeatView { reason: Some(reason), ..view(AgentState::Paused) }
+            }
+            Some(Seat::Claimed { by }) => {
+                let offer = self.claimed_for.get(&seat).and_then(|offer| self.offers.get(offer));
+                let answered = offer.is_some_and(|offer| offer.answered);
+                let state = if answered { AgentState::Busy } else { AgentState::Offered };
+                SeatView { call: Some(by), ..view(state) }
+            }
+        }
+    }
+
+    /// As long as somebody waits and somebody in their team is free: the caller who came first
+    /// gets the agent who has been idle longest. Each round claims a seat, so it ends.
+    fn match_callers_and_seats(&mut self) {
+        while let Some((call, seat)) = self.next_match() {
+            self.offer_seat(call, seat);
+        }
+    }
+
+    fn next_match(&self) -> Option<(CallId, SeatId)> {
+        let heads = self.queues.iter().zip(&self.plan.teams);
+        heads
+            .filter_map(|(queue, team)| Some((queue.head()?, self.longest_idle(team)?)))
+            .min_by_key(|(head, _)| *head)
+            .map(|((_, call), seat)| (call, seat))
+    }
+
+    fn longest_idle(&self, team: &Team) -> Option<SeatId> {
+        let free = team.seats.iter().filter_map(|&seat| match self.seats.seat(seat)? {
+            Seat::Free { since } => Some((since, seat)),
+            Seat::Away | Seat::Claimed { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => None,
+        });
+        free.min().map(|(_, seat)| seat)
+    }
+
+    /// Rings one agent for one caller.
+    fn offer_seat(&mut self, call_id: CallId, seat: SeatId) {
+        let Ok(claim) = self.seats.claim(seat, call_id) else {
+            self.note(What::Claim(ClaimResult::Busy));
+            return;
+        };
+        self.note(What::Claim(ClaimResult::Granted));
+        self.touch(seat);
+        let grant = claim.grant();
+        let offer = self.new_offer(call_id, Callee::Seat, Some(claim));
+        self.claimed_for.insert(seat, offer);
+        self.leave_queue(call_id);
+        self.set_state(call_id, State::Offered { offer });
+        self.tell(call_id, Step::Offered { offer, to: Party::Seat(seat) });
+        self.outputs.push_back(Output::DialSeat { offer, call: call_id, seat, grant });
+    }
+
+    fn new_offer(
+        &mut self,
+        call: CallId,
+        callee: Callee,
+        claim: Option<SeatClaim>,
+    ) -> OfferId {
+        let id = OfferId(self.next_offer);
+        self.next_offer += 1;
+        let offer = Offer {
+            call,
+            team: self.calls.get(&call).and_then(Call::team),
+            callee,
+            claim,
+            legs: BTreeMap::new(),
+            phase: Phase::Dialling,
+            answered: false,
+        };
+        self.offers.insert(id, offer);
+        id
+    }
+
+    fn join_queue(&mut self, call_id: CallId) {
+        let Some(call) = self.calls.get_mut(&call_id) else { return };
+        call.state = State::Waiting;
+        let (arrived, team) = (call.arrived, call.team());
+        if let Some(queue) = team.and_then(|team| self.queues.get_mut(usize::from(team.0))) {
+            queue.insert(arrived, call_id);
+        }
+    }
+
+    fn leave_queue(&mut self, call_id: CallId) {
+        let Some(call) = self.calls.get(&call_id) else { return };
+        let (arrived, team) = (call.arrived, call.team());
+        if let Some(queue) = team.and_then(|team| self.queues.get_mut(usize::from(team.0))) {
+            queue.remove(arrived, call_id);
+        }
+    }
+
+    /// A deadline has passed: everything due at this moment is handled, nothing due is left.
+    fn time_came(&mut self) {
+        while let Some(&(at, due)) = self.deadlines.first() {
+            if at > self.now {
+                return;
+            }
+            self.deadlines.pop_first();
+            match due {
+                Due::Offer(offer) => self.offer_lapsed(offer),
+                Due::Seat(seat) => {
+                    // The deadline may be of an earlier pause; the seat knows its own.
+                    if self.seats.due(seat).is_some_and(|due| due <= self.now) {
+                        self.seats.make_available(seat, self.now);
+                        self.touch(seat);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what has become of the seats touched in this turn, and when they change by themselves.
+    fn show_seats(&mut self) {
+        while let Some(seat) = self.touched.pop_first() {
+            if let Some(due) = self.seats.due(seat) {
+                self.deadlines.insert((due, Due::Seat(seat)));
+            }
+            let view = self.seat_view(seat);
+            if self.shown.insert(seat, view) != Some(view) {
+                self.note(What::Seat(seat, view));
+            }
+        }
+    }
+
+    fn touch(&mut self, seat: SeatId) {
+        self.touched.insert(seat);
+    }
+
+    fn set_state(&mut self, call: CallId, state: State) {
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.state = state;
+        }
+    }
+
+    fn tell(&mut self, call: CallId, step: Step) {
+        self.note(What::Call(call, step));
+    }
+
+    fn tell_at(&mut self, at: Stamp, call: CallId, step: Step) {
+        self.facts.push_back(Fact { seq: self.seq, at, what: What::Call(call, step) });
+    }
+
+    fn note(&mut self, what: What) {
+        self.facts.push_back(Fact { seq: self.seq, at: self.now, what });
+    }
+
+    fn team(&self, team: Option<TeamId>) -> Option<&Team> {
+        self.plan.teams.get(usize::from(team?.0))
+    }
+
+    /// What this call's caller waits to.
+    fn music(&self, call: CallId) -> Hears {
+        let team = self.calls.get(&call).and_then(Call::team);
+        self.team(team).and_then(|team| team.music).map_or(Hears::Silence, Hears::Music)
+    }
+
+    fn party(&self, offer: &Offer) -> Party {
+        match (&offer.claim, offer.callee) {
+            (_, Callee::Trunk(trunk)) => Party::Trunk(trunk),
+            (Some(claim), Callee::Seat | Callee::Caller) => Party::Seat(claim.seat()),
+            (None, Callee::Seat | Callee::Caller) => {
+                unreachable!("an offer to a seat holds its claim until it is removed")
+            }
+        }
+    }
+
+    fn own_leg(&mut self, leg: LegId, owner: Owner) {
+        self.next_leg = self.next_leg.max(leg.0 + 1);
+        self.legs.insert(leg, owner);
+    }
+}
+
+fn seat_id(place: usize) -> SeatId {
+    SeatId(u16::try_from(place).expect("the configuration allows at most 65,535 agents"))
+}
+
+#[cfg(test)]
+mod tests;

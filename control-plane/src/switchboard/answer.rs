@@ -1,0 +1,151 @@
+//! A phone rings, answers, is put on hold: the middle of a call.
+
+use super::{Due, Hears, Output, Owner, RING, Switchboard, TRUNK_ANSWER};
+use crate::{
+    call::{Callee, Phase, State},
+    fact::{OfferEnd, Side, Step},
+    ids::{CallId, OfferId},
+    seats::SeatClaim,
+    time::Stamp,
+};
+use sip_stack::{event::HangUp, ids::LegId};
+
+impl Switchboard {
+    /// The legs of an offer are known: from here on its phones ring, until the deadline.
+    pub(super) fn dialled(&mut self, offer_id: OfferId, legs: &[LegId]) {
+        for &leg in legs {
+            self.own_leg(leg, Owner::Offer(offer_id));
+        }
+        let Some(offer) = self.offers.get_mut(&offer_id) else { return };
+        offer.legs.extend(legs.iter().map(|&leg| (leg, None)));
+        let (callee, team) = (offer.callee, offer.team);
+        let ring = match callee {
+            Callee::Trunk(_) => TRUNK_ANSWER,
+            Callee::Caller | Callee::Seat => {
+                self.team(team).map_or(RING, |team| team.ring)
+            }
+        };
+        let until = self.now + ring;
+        let Some(offer) = self.offers.get_mut(&offer_id) else { return };
+        match offer.phase {
+            Phase::Dialling => {
+                offer.phase = Phase::Ringing { until };
+                self.deadlines.insert((until, Due::Offer(offer_id)));
+                if legs.is_empty() {
+                    self.offer_failed(offer_id, OfferEnd::Unreachable { status: None });
+                }
+            }
+            // The call ended while the legs were being made: none of them is wanted.
+            Phase::Ending(_) | Phase::Ringing { .. } | Phase::Answered { .. } => {
+                self.hang_up_legs(offer_id, HangUp::Normal);
+                self.settle(offer_id);
+            }
+        }
+    }
+
+    pub(super) fn leg_ringing(&mut self, leg: LegId) {
+        let Some(&Owner::Offer(offer_id)) = self.legs.get(&leg) else { return };
+        let Some(offer) = self.offers.get(&offer_id) else { return };
+        if !matches!(offer.phase, Phase::Ringing { .. }) {
+            return;
+        }
+        let call = offer.call;
+        self.tell(call, Step::Ringing { offer: offer_id });
+        if let Some(call) = self.calls.get(&call).filter(|call| !call.answered) {
+            self.outputs.push_back(Output::Ring { leg: call.caller });
+        }
+    }
+
+    /// The first phone of a standing offer wins. Any other answer is too late: its leg ends and
+    /// hears nobody.
+    pub(super) fn leg_answered(&mut self, leg: LegId) {
+        let Some(&Owner::Offer(offer_id)) = self.legs.get(&leg) else { return };
+        let Some(offer) = self.offers.get_mut(&offer_id) else { return };
+        let call_id = offer.call;
+        let Phase::Ringing { until } = offer.phase else {
+            if offer.phase != (Phase::Answered { leg }) {
+                let to = self.party(&self.offers[&offer_id]);
+                self.tell(call_id, Step::AnsweredTooLate { offer: offer_id, to });
+                self.outputs.push_back(Output::HangUp { leg, why: HangUp::ElsewhereAnswered });
+            }
+            return;
+        };
+        offer.phase = Phase::Answered { leg };
+        offer.answered = true;
+        let others: Vec<_> = offer.live_legs().into_iter().filter(|&other| other != leg).collect();
+        if let Some(seat) = offer.claim.as_ref().map(SeatClaim::seat) {
+            self.touch(seat);
+        }
+        self.deadlines.remove(&(until, Due::Offer(offer_id)));
+        for other in others {
+            self.outputs.push_back(Output::HangUp { leg: other, why: HangUp::ElsewhereAnswered });
+        }
+        let to = self.party(&self.offers[&offer_id]);
+        self.tell(call_id, Step::Accepted { offer: offer_id, to });
+        self.answer_caller(call_id);
+        self.set_state(call_id, State::Talking { offer: offer_id, held: false });
+        self.bridge(call_id, leg);
+    }
+
+    fn bridge(&mut self, call_id: CallId, other: LegId) {
+        let Some(call) = self.calls.get(&call_id) else { return };
+        let by_team = self.team(call.team()).is_some_and(|team| team.record);
+        let record = call.route.and_then(|route| route.record).unwrap_or(by_team);
+        let caller = call.caller;
+        self.outputs.push_back(Output::Bridge { call: call_id, caller, other, record });
+    }
+
+    pub(super) fn bridged(&mut self, call_id: CallId, at: Stamp) {
+        let Some(call) = self.calls.get_mut(&call_id) else { return };
+        if call.bridged.is_none() {
+            call.bridged = Some(at);
+            self.tell_at(at, call_id, Step::Bridged);
+        }
+    }
+
+    pub(super) fn hold(&mut self, call_id: CallId) {
+        let Some(call) = self.calls.get_mut(&call_id) else { return };
+        let State::Talking { offer, held: false } = call.state else { return };
+        call.state = State::Talking { offer, held: true };
+        let caller_hears = self.music(call_id);
+        self.outputs.push_back(Output::Part {
+            call: call_id,
+            caller_hears,
+            other_hears: Hears::Silence,
+        });
+        self.tell(call_id, Step::Held);
+    }
+
+    pub(super) fn resume(&mut self, call_id: CallId) {
+        let Some(call) = self.calls.get_mut(&call_id) else { return };
+        let State::Talking { offer, held: true } = call.state else { return };
+        call.state = State::Talking { offer, held: false };
+        let Some(Phase::Answered { leg }) = self.offers.get(&offer).map(|offer| offer.phase) else {
+            return;
+        };
+        self.tell(call_id, Step::Resumed);
+        self.bridge(call_id, leg);
+    }
+
+    /// Somebody talks into nothing: find out whether the other side is still there.
+    pub(super) fn leg_silent(&mut self, leg: LegId) {
+        let (call_id, side) = match self.legs.get(&leg) {
+            Some(&Owner::Caller { call, .. }) => (call, Side::Caller),
+            Some(Owner::Offer(offer)) => match self.offers.get(offer) {
+                Some(offer) if offer.phase == (Phase::Answered { leg }) => {
+                    let side = match offer.callee {
+                        Callee::Seat | Callee::Caller => Side::Agent,
+                        Callee::Trunk(_) => Side::Callee,
+                    };
+                    (offer.call, side)
+                }
+                Some(_) | None => return,
+            },
+            None => return,
+        };
+        if self.call(call_id).is_some() {
+            self.tell(call_id, Step::Silent { side });
+            self.outputs.push_back(Output::Check { leg });
+        }
+    }
+}

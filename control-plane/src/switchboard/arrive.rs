@@ -1,0 +1,199 @@
+//! A call comes in: where it goes, or why not.
+
+use super::{Input, Media, Output, Owner, Switchboard};
+use crate::{
+    call::{Call, Callee, Phase, State},
+    config::Destination,
+    fact::{ClaimResult, End, Party, Reason, Step, What},
+    ids::{CallId, SeatId, TeamId},
+    route::{self, Route},
+    seats::Seat,
+};
+use sip_stack::{event::Source, ids::{LegId, TrunkId}};
+
+/// How long a caller's side should wait before it tries again when we are full, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Why a call is not taken, and what the caller's side is told.
+struct No {
+    status: u16,
+    end: End,
+    reason: Reason,
+    retry_after_seconds: Option<u32>,
+    warning: Option<String>,
+}
+
+impl No {
+    fn new(status: u16, end: End, reason: Reason) -> Self {
+        Self { status, end, reason, retry_after_seconds: None, warning: None }
+    }
+}
+
+impl Switchboard {
+    pub(super) fn arrived(&mut self, input: &Input) {
+        let Input::Arrived { leg, source, from, from_display, number, sip_call_id, media } = input
+        else {
+            return;
+        };
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        self.own_leg(*leg, Owner::Caller { call: id, own: None });
+        let (from, number) = (from.clone(), number.clone());
+        self.tell(
+            id,
+            Step::Arrived {
+                source: *source,
+                from: from.clone(),
+                number: number.clone(),
+                sip_call_id: sip_call_id.clone(),
+            },
+        );
+        let found = route::route(&self.plan, *source, &number);
+        self.calls.insert(
+            id,
+            Call {
+                caller: *leg,
+                source: *source,
+                from,
+                from_display: from_display.clone(),
+                number,
+                route: found,
+                arrived: self.now,
+                answered: false,
+                bridged: None,
+                state: State::Waiting,
+            },
+        );
+        let taken = match found {
+            None => Err(No::new(404, End::Rejected, Reason::NoSuchNumber)),
+            Some(route) => self.take(id, *leg, *source, route, media),
+        };
+        if let Err(no) = taken {
+            self.turn_away(id, *leg, no);
+        }
+    }
+
+    fn take(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        source: Source,
+        route: Route,
+        media: &Media,
+    ) -> Result<(), No> {
+        self.tell(id, Step::Routed { to: route.to });
+        self.can_be_reached(route.to)?;
+        match media {
+            Media::Agreed => {}
+            Media::NoCodec { warning } => {
+                let no = No::new(488, End::Rejected, Reason::NoCodec);
+                return Err(No { warning: Some(warning.clone()), ..no });
+            }
+            Media::NoPorts => {
+                let no = No::new(503, End::Congestion, Reason::NoPorts);
+                return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
+            }
+        }
+        if let Source::Phone(user) = source {
+            self.claim_own_seat(id, leg, SeatId(user.0))?;
+        }
+        match route.to {
+            Destination::Team(team) => self.take_into_queue(id, leg, team),
+            Destination::Seat(seat) => self.offer_directly(id, seat),
+            Destination::Trunk(trunk) => self.dial_trunk(id, trunk),
+        }
+        Ok(())
+    }
+
+    /// Nothing is promised to a caller (no 180) before this holds.
+    fn can_be_reached(&self, to: Destination) -> Result<(), No> {
+        match to {
+            Destination::Team(team) => {
+                let seats = self.team(Some(team)).map_or(&[][..], |team| &team.seats);
+                if seats.iter().any(|&seat| self.seats.is_signed_in(seat)) {
+                    return Ok(());
+                }
+                Err(No::new(480, End::Unreachable, Reason::NobodySignedIn))
+            }
+            Destination::Seat(seat) => match self.seats.seat(seat) {
+                Some(Seat::Free { .. }) => Ok(()),
+                Some(Seat::Away) | None => {
+                    Err(No::new(480, End::Unreachable, Reason::AgentOffline))
+                }
+                Some(Seat::Claimed { .. } | Seat::Paused { .. } | Seat::WrapUp { .. }) => {
+                    Err(No::new(486, End::Busy, Reason::AgentBusy))
+                }
+            },
+            Destination::Trunk(trunk) => {
+                let address = self.plan.trunks.get(usize::from(trunk.0)).map(|t| t.address);
+                if address.flatten().is_some() {
+                    return Ok(());
+                }
+                Err(No::new(480, End::Unreachable, Reason::Unreachable))
+            }
+        }
+    }
+
+    /// An agent's phone dials: the agent's own seat is taken first, like for any other call.
+    fn claim_own_seat(&mut self, id: CallId, leg: LegId, seat: SeatId) -> Result<(), No> {
+        let Ok(claim) = self.seats.claim_own(seat, id) else {
+            self.note(What::Claim(ClaimResult::Busy));
+            return Err(No::new(486, End::Busy, Reason::AgentBusy));
+        };
+        self.note(What::Claim(ClaimResult::Granted));
+        self.touch(seat);
+        let own = self.new_offer(id, Callee::Caller, Some(claim));
+        self.claimed_for.insert(seat, own);
+        if let Some(offer) = self.offers.get_mut(&own) {
+            offer.legs.insert(leg, None);
+            offer.phase = Phase::Answered { leg };
+            offer.answered = true;
+        }
+        self.own_leg(leg, Owner::Caller { call: id, own: Some(own) });
+        Ok(())
+    }
+
+    fn take_into_queue(&mut self, id: CallId, leg: LegId, team: TeamId) {
+        self.outputs.push_back(Output::Ring { leg });
+        self.answer_caller(id);
+        let source = self.music(id);
+        self.outputs.push_back(Output::Hear { leg, source });
+        self.tell(id, Step::Queued { team });
+        self.join_queue(id);
+    }
+
+    fn offer_directly(&mut self, id: CallId, seat: SeatId) {
+        self.offer_seat(id, seat);
+        // Between the look and the claim lies only the agent's own claim, when they call
+        // themselves.
+        if self.calls.get(&id).is_some_and(|call| call.state == State::Waiting) {
+            self.end_call(id, End::Busy, Reason::AgentBusy, Some(486));
+        }
+    }
+
+    fn dial_trunk(&mut self, id: CallId, trunk: TrunkId) {
+        let offer = self.new_offer(id, Callee::Trunk(trunk), None);
+        self.set_state(id, State::Offered { offer });
+        self.tell(id, Step::Offered { offer, to: Party::Trunk(trunk) });
+        self.outputs.push_back(Output::DialTrunk { offer, call: id, trunk });
+    }
+
+    /// Answers the caller, once.
+    pub(super) fn answer_caller(&mut self, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !call.answered {
+            call.answered = true;
+            let leg = call.caller;
+            self.outputs.push_back(Output::Answer { leg });
+            self.tell(id, Step::Answered);
+        }
+    }
+
+    fn turn_away(&mut self, id: CallId, leg: LegId, no: No) {
+        let No { status, end, reason, retry_after_seconds, warning } = no;
+        self.set_state(id, State::Over);
+        self.tell(id, Step::Over { end, reason });
+        self.outputs.push_back(Output::Refuse { leg, status, retry_after_seconds, warning });
+        self.outputs.push_back(Output::EndMedia { call: id });
+    }
+}
