@@ -1,0 +1,84 @@
+//! What is wrong or worth knowing in the operator's files: place, value, and what would be accepted.
+
+use std::{error, fmt};
+
+/// One thing that makes the configuration unusable. Prints as `node.toml:7: sip.udp: …`, one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file as the operator named it.
+    pub file: String,
+    /// Counted from 1; none when the whole file is meant.
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+/// One thing that is accepted and should still be looked at. Prints like a [`Fault`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The file as the operator named it.
+    pub file: String,
+    /// Counted from 1; none when the whole file is meant.
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_placed(f, &self.file, self.line, &self.message)
+    }
+}
+
+impl error::Error for Fault {}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_placed(f, &self.file, self.line, &self.message)
+    }
+}
+
+fn write_placed(
+    f: &mut fmt::Formatter<'_>,
+    file: &str,
+    line: Option<usize>,
+    message: &str,
+) -> fmt::Result {
+    match line {
+        Some(line) => write!(f, "{file}:{line}: {message}"),
+        None => write!(f, "{file}: {message}"),
+    }
+}
+
+/// Proof that a fault was written down: who holds one need not explain again why a value is missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported(());
+
+/// Everything found so far, over both files.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Report {
+    pub(crate) fn fault(&mut self, file: &str, line: Option<usize>, message: &str) -> Reported {
+        self.faults.push(Fault { file: file.to_owned(), line, message: one_line(message) });
+        Reported(())
+    }
+
+    pub(crate) fn warn(&mut self, file: &str, line: Option<usize>, message: &str) {
+        self.warnings.push(Warning { file: file.to_owned(), line, message: one_line(message) });
+    }
+}
+
+/// Paths and quoted keys may hold line ends and terminal escapes; a message does not.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}

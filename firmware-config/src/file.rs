@@ -1,0 +1,193 @@
+//! From two files, or one with both halves, to a configuration.
+
+use crate::{
+    Config, Loaded,
+    address::Host,
+    fault::{Fault, Report, Reported},
+    node::{self, NodeHalf},
+    reader::{Section, SourceFile},
+    site::{self, SiteHalf},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf, absolute},
+};
+use toml::de::DeTable;
+
+/// The only `schema` this version reads.
+const SCHEMA: &str = "clavija/v1";
+
+/// Reads `path`, and the file its `node.site` names if it names one.
+///
+/// # Errors
+/// Every fault of both files, in their order.
+pub fn load(path: &Path, host: &Host) -> Result<Loaded, Vec<Fault>> {
+    let mut report = Report::default();
+    let Ok(first) = open(path, &mut report) else { return Err(report.faults) };
+    assemble(&first, host, report, |site, line, report| {
+        let beside = path.parent().unwrap_or_else(|| Path::new("")).join(site);
+        if beside.is_file() {
+            return open(&beside, report);
+        }
+        let what = format!(
+            "node.site: {site:?} is not there (looked for {}); write the path of the file that says \
+             how calls flow, or leave the key out and write both halves here",
+            beside.display()
+        );
+        Err(report.fault(&first.name, Some(line), &what))
+    })
+}
+
+/// Reads the texts as if they were `node.toml` and `site.toml` in `folder`; without a second text
+/// the first must hold both halves.
+///
+/// # Errors
+/// Every fault of both texts, in their order.
+pub fn from_strings(
+    node_text: &str,
+    site_text: Option<&str>,
+    folder: &Path,
+    host: &Host,
+) -> Result<Loaded, Vec<Fault>> {
+    let first = SourceFile::new("node.toml".to_owned(), node_text.to_owned(), folder);
+    assemble(&first, host, Report::default(), |site, line, report| match site_text {
+        Some(text) => Ok(SourceFile::new("site.toml".to_owned(), text.to_owned(), folder)),
+        None => {
+            let what = format!("node.site: {site:?} is not at hand; leave the key out");
+            Err(report.fault(&first.name, Some(line), &what))
+        }
+    })
+}
+
+fn assemble(
+    first: &SourceFile,
+    host: &Host,
+    mut report: Report,
+    open_site: impl FnOnce(&str, usize, &mut Report) -> Result<SourceFile, Reported>,
+) -> Result<Loaded, Vec<Fault>> {
+    let halves = read_halves(first, host, &mut report, open_site);
+    // The first file's faults come first, each file's from top to bottom.
+    report.faults.sort_by_key(|fault| (fault.file != first.name, fault.line));
+    report.warnings.sort_by_key(|warning| (warning.file != first.name, warning.line));
+    match halves {
+        Ok((node, site)) if report.faults.is_empty() => {
+            Ok(Loaded { config: join(node, site), warnings: report.warnings })
+        }
+        Ok(_) | Err(_) => Err(report.faults),
+    }
+}
+
+fn read_halves(
+    first: &SourceFile,
+    host: &Host,
+    report: &mut Report,
+    open_site: impl FnOnce(&str, usize, &mut Report) -> Result<SourceFile, Reported>,
+) -> Result<(NodeHalf, SiteHalf), Reported> {
+    let table = first.parse(report)?;
+    let Some((name, line)) = site_named_in(&table, first, report)? else {
+        return Section::read_root(first, &table, report, |root| {
+            let schema = read_schema(root);
+            let node = NodeHalf::read(root, host);
+            let site = SiteHalf::read(root, host);
+            refuse_networks(root)?;
+            schema?;
+            Ok((node?, site?))
+        });
+    };
+    let node = Section::read_root(first, &table, report, |root| {
+        let schema = read_schema(root);
+        let node = NodeHalf::read(root, host);
+        let misplaced = refuse_other_half(root, &site::TABLES, "in the file node.site names");
+        refuse_networks(root)?;
+        schema?;
+        misplaced?;
+        node
+    });
+    let second = open_site(&name, line, report)?;
+    let table = second.parse(report)?;
+    let site = Section::read_root(&second, &table, report, |root| {
+        let schema = read_schema(root);
+        let site = SiteHalf::read(root, host);
+        let misplaced = refuse_other_half(root, &node::TABLES, "in the file that names this one");
+        refuse_networks(root)?;
+        schema?;
+        misplaced?;
+        site
+    });
+    Ok((node?, site?))
+}
+
+/// `node.site` and its line: it decides what else the first file may say.
+fn site_named_in(
+    table: &DeTable<'_>,
+    first: &SourceFile,
+    report: &mut Report,
+) -> Result<Option<(String, usize)>, Reported> {
+    let node = table.get("node").and_then(|node| node.get_ref().as_table());
+    let Some(site) = node.and_then(|node| node.get("site")) else { return Ok(None) };
+    let line = first.line(site.span().start);
+    match site.get_ref().as_str() {
+        Some(name) if !name.is_empty() => Ok(Some((name.to_owned(), line))),
+        Some(_) | None => {
+            let what = "node.site: is not the path of a file; write it like \"site.toml\"";
+            Err(report.fault(&first.name, Some(line), what))
+        }
+    }
+}
+
+fn read_schema(root: &mut Section<'_>) -> Result<(), Reported> {
+    let schema = root.parsed("schema", SCHEMA, |text| match text {
+        SCHEMA => Ok(()),
+        _ => Err(format!("is not what this version reads; write {SCHEMA:?}")),
+    });
+    root.required("schema", schema, &format!("{SCHEMA:?}")).map(|_| ())
+}
+
+/// Tables of one half in the file of the other would be read by nobody.
+fn refuse_other_half(
+    root: &mut Section<'_>,
+    tables: &[&'static str],
+    place: &str,
+) -> Result<(), Reported> {
+    let mut refused = None;
+    for key in tables {
+        if let Some(value) = root.value(key) {
+            let line = root.line_of(value);
+            refused = Some(root.refuse(line, key, &format!("belongs {place}; write it there")));
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+/// Left out in silence, an operator's networks would mix what they were meant to keep apart.
+fn refuse_networks(root: &mut Section<'_>) -> Result<(), Reported> {
+    let Some(networks) = root.value("network") else { return Ok(()) };
+    let line = root.line_of(networks);
+    let what = "several networks are not served by this version; write one address in sip.udp and \
+                media.address";
+    Err(root.refuse(line, "network", what))
+}
+
+fn open(path: &Path, report: &mut Report) -> Result<SourceFile, Reported> {
+    let name = path.display().to_string();
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    // An absolute folder names the same files whatever the process's own folder becomes.
+    let folder = absolute(folder.join(".")).unwrap_or_else(|_| PathBuf::from(folder));
+    let bytes = fs::read(path)
+        .map_err(|error| report.fault(&name, None, &format!("cannot be read: {error}")))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(SourceFile::new(name, text, &folder)),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().iter().take(valid);
+            let line = before.filter(|byte| **byte == b'\n').count() + 1;
+            Err(report.fault(&name, Some(line), "is not UTF-8 text; save it as UTF-8"))
+        }
+    }
+}
+
+fn join(node: NodeHalf, site: SiteHalf) -> Config {
+    let NodeHalf { node, sip, media, http, recording } = node;
+    let SiteHalf { trunks, agents, music, teams, numbers } = site;
+    Config { node, sip, media, http, recording, trunks, agents, music, teams, numbers }
+}

@@ -1,0 +1,55 @@
+//! What the operator writes: read, checked whole, or refused with place, value and choices.
+//!
+//! Raw is private, valid is public: if you hold a [`Config`], every name in it is resolved, every
+//! tune is decoded and every secret is read.
+
+mod address;
+mod agent;
+mod check;
+mod demo;
+mod fault;
+mod file;
+mod music;
+mod nearest;
+mod node;
+mod number;
+mod reader;
+mod secret;
+mod site;
+mod team;
+mod trunk;
+
+pub use address::{Host, Peer};
+pub use agent::{Agent, Contact};
+pub use demo::{Demo, demo_text};
+pub use fault::{Fault, Warning};
+pub use file::{from_strings, load};
+pub use music::Music;
+pub use node::{Http, Media, Node, Recording, Sip};
+pub use number::{Destination, Number};
+pub use secret::Secret;
+pub use team::{Answer, Channel, Strategy, Team};
+pub use trunk::Trunk;
+
+/// Both halves, valid as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: Node,
+    pub sip: Sip,
+    pub media: Media,
+    pub http: Http,
+    pub recording: Recording,
+    pub trunks: Vec<Trunk>,
+    pub agents: Vec<Agent>,
+    pub music: Vec<Music>,
+    pub teams: Vec<Team>,
+    /// In the order of the file; which row wins is the router's to say.
+    pub numbers: Vec<Number>,
+}
+
+/// A configuration and what its operator should look at.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Warning>,
+}

@@ -1,0 +1,52 @@
+//! The customer's music: found, read and decoded before anything starts.
+
+use crate::{check::name, fault::Reported, reader::Section};
+use media_core::music::Tune;
+use std::{fmt, fs, path::Path, path::PathBuf, sync::Arc};
+
+/// A longer tune than any caller waits, in any format: what must fit in memory while it is decoded.
+const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// A tune by its name.
+#[derive(Clone)]
+pub struct Music {
+    pub name: String,
+    pub file: PathBuf,
+    /// Decoded once, shared by all who wait.
+    pub tune: Arc<Tune>,
+}
+
+impl fmt::Debug for Music {
+    /// Without the samples.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Music").field("name", &self.name).field("file", &self.file).finish()
+    }
+}
+
+pub(crate) fn read(section: &mut Section<'_>) -> Result<Music, Reported> {
+    let name = section.parsed("name", "waltz", name);
+    let name = section.required("name", name, r#""waltz""#);
+    let file = section.path("file", "music/waltz.wav");
+    let file = section.required("file", file, r#""music/waltz.wav""#)?;
+    match load(&file.value) {
+        Ok(tune) => Ok(Music { name: name?.value, file: file.value, tune }),
+        Err(why) => {
+            let what = format!("{} {why}", file.value.display());
+            Err(section.refuse(file.line, "file", &what))
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Arc<Tune>, String> {
+    const LIKE: &str = "write the path of a WAV file";
+    let about = fs::metadata(path).map_err(|error| format!("cannot be found: {error}; {LIKE}"))?;
+    if !about.is_file() {
+        return Err(format!("is not a file; {LIKE}"));
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes; {LIKE} that is shorter"));
+    }
+    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}; {LIKE}"))?;
+    let tune = Tune::from_wav(&bytes).map_err(|bad| format!("is no music: {bad}; {LIKE}"))?;
+    Ok(Arc::new(tune))
+}

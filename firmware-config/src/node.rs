@@ -1,0 +1,282 @@
+//! The half that says what this box is: addresses, ports, storage.
+
+use crate::{
+    address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
+    check::{choices, host_name, name},
+    fault::Reported,
+    reader::{At, Given, Section},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The first-level tables of this half.
+pub(crate) const TABLES: [&str; 5] = ["node", "sip", "media", "http", "recording"];
+
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Defaults where the key has one, examples in messages everywhere.
+const SIP: SocketAddr = SocketAddr::new(ANY, 5060);
+const SIP_TLS: SocketAddr = SocketAddr::new(ANY, 5061);
+const ADMIN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
+const AGENTS: SocketAddr = SocketAddr::new(ANY, 8443);
+const PUBLIC: SocketAddr = SocketAddr::new(LOOPBACK, 8081);
+
+/// The box itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    pub data_dir: PathBuf,
+    /// How long calls may go on after the wish to stop.
+    pub drain: Duration,
+}
+
+/// Where trunks and phones are heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// May be a wildcard.
+    pub udp: SocketAddr,
+    /// What Via and Contact name; never a wildcard.
+    pub advertise: SocketAddr,
+    /// Realm and domain of the addresses of record.
+    pub domain: String,
+}
+
+/// Where audio comes and goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// May be a wildcard.
+    pub address: IpAddr,
+    /// What SDP names; never a wildcard.
+    pub advertise: IpAddr,
+    /// From an even port to an odd one, at least two pairs.
+    pub ports: RangeInclusive<u16>,
+    pub threads: u32,
+}
+
+/// Where the API and the console are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub admin: SocketAddr,
+    /// Need not exist yet.
+    pub admin_token_file: PathBuf,
+}
+
+/// Where recordings lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Need not exist yet.
+    pub dir: PathBuf,
+}
+
+pub(crate) struct NodeHalf {
+    pub(crate) node: Node,
+    pub(crate) sip: Sip,
+    pub(crate) media: Media,
+    pub(crate) http: Http,
+    pub(crate) recording: Recording,
+}
+
+impl NodeHalf {
+    pub(crate) fn read(root: &mut Section<'_>, host: &Host) -> Result<Self, Reported> {
+        let node = root.table("node", read_node);
+        let data_dir = node.as_ref().ok().map(|node| node.data_dir.clone()).unwrap_or_default();
+        let sip = root.table("sip", |section| read_sip(section, host));
+        let heard_at = sip.as_ref().map(|sip| sip.udp).map_err(|reported| *reported);
+        let media = root.table("media", |section| read_media(section, heard_at, host));
+        let http = root.table("http", |section| {
+            let default = data_dir.join("admin.token");
+            read_http(section, default)
+        });
+        let recording = root.table("recording", |section| {
+            let default = data_dir.join("recordings");
+            let dir = folder(section, "dir", "data/recordings")?.unwrap_or(default);
+            Ok(Recording { dir })
+        });
+        Ok(Self { node: node?, sip: sip?, media: media?, http: http?, recording: recording? })
+    }
+}
+
+fn read_node(section: &mut Section<'_>) -> Result<Node, Reported> {
+    let name = section.parsed("name", "edge-1", name);
+    let name = section.required("name", name, r#""edge-1""#);
+    let data_dir = folder(section, "data_dir", "data");
+    let data_dir = section.required("data_dir", data_dir, r#""data""#);
+    let drain_seconds = section.whole("drain_seconds", 0..=3600);
+    // Which file it names was settled before this half was read.
+    section.value("site");
+    let drain = Duration::from_secs(drain_seconds?.map_or(30, |given| given.value.into()));
+    Ok(Node { name: name?.value, data_dir: data_dir?, drain })
+}
+
+fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
+    let udp = listening(section, "udp", SIP);
+    let port = udp.as_ref().ok().and_then(Option::as_ref).map_or(SIP.port(), |at| at.value.port());
+    let advertise = section.parsed("advertise", "203.0.113.10:5060", |text| reachable(text, port));
+    let domain = section.parsed("domain", "pbx.example.com", host_name);
+    let domain = section.required("domain", domain, r#""pbx.example.com""#);
+    not_opened(section, "tcp", SIP, "SIP over TCP");
+    not_opened(section, "tls", SIP_TLS, "SIP over TLS");
+    let unused = [section.path("certificate", "sip.pem"), section.path("key", "sip.key")];
+
+    let udp = udp?.map_or(SIP, |udp| udp.value);
+    let advertise = match advertise? {
+        Some(given) => given.value,
+        None => {
+            let ip = behind(section, host, "udp", udp.ip(), "advertise")?;
+            SocketAddr::new(ip, udp.port())
+        }
+    };
+    all(unused)?;
+    Ok(Sip { udp, advertise, domain: domain?.value })
+}
+
+fn read_media(
+    section: &mut Section<'_>,
+    heard_at: Result<SocketAddr, Reported>,
+    host: &Host,
+) -> Result<Media, Reported> {
+    let address = section.parsed("address", "192.0.2.10", bound_ip);
+    let advertise = section.parsed("advertise", "203.0.113.10", reachable_ip);
+    let ports = section.parsed("ports", "20000-29999", port_range);
+    let threads = one_thread(section);
+
+    let ports_line = ports.as_ref().ok().and_then(Option::as_ref).map(|at| at.line);
+    let ports = ports.and_then(|given| match given {
+        Some(given) => whole_pairs(section, &given),
+        None => Ok(20000..=29999),
+    });
+    let address = match address? {
+        Some(given) => given.value,
+        None => heard_at?.ip(),
+    };
+    let advertise = match advertise? {
+        Some(given) => given.value,
+        None => behind(section, host, "address", address, "advertise")?,
+    };
+    let (ports, threads) = (ports?, threads?);
+    if meets(&ports, address, heard_at?) {
+        let (first, last) = (ports.start(), ports.end());
+        let what = format!("{first}-{last} hold the port of sip.udp; write a range without it");
+        return Err(match ports_line {
+            Some(line) => section.refuse(line, "ports", &what),
+            None => section.refuse_table(&format!("ports: {what}")),
+        });
+    }
+    Ok(Media { address, advertise, ports, threads })
+}
+
+fn read_http(section: &mut Section<'_>, default_token: PathBuf) -> Result<Http, Reported> {
+    let admin = listening(section, "admin", ADMIN);
+    let token = section.path("admin_token_file", "data/admin.token");
+    not_opened(section, "agents", AGENTS, "HTTPS for agents");
+    not_opened(section, "public", PUBLIC, "HTTP for webhooks");
+    let unused = [section.path("certificate", "http.pem"), section.path("key", "http.key")];
+
+    let token = token.and_then(|given| match given {
+        Some(given) if given.value.is_dir() => {
+            let what = format!("{} is a folder; write the path of a file", given.value.display());
+            Err(section.refuse(given.line, "admin_token_file", &what))
+        }
+        Some(given) => Ok(given.value),
+        None => Ok(default_token),
+    });
+    let admin = admin?.map_or(ADMIN, |admin| admin.value);
+    all(unused)?;
+    Ok(Http { admin, admin_token_file: token? })
+}
+
+/// RFC 3550 §11: RTP takes the even port of a pair, RTCP the next.
+fn whole_pairs(
+    section: &mut Section<'_>,
+    given: &At<RangeInclusive<u16>>,
+) -> Result<RangeInclusive<u16>, Reported> {
+    let (first, last) = (*given.value.start(), *given.value.end());
+    // The end is the even port behind the last pair; in 32 bits there is one behind 65535.
+    let (even, end) = (u32::from(first).next_multiple_of(2), (u32::from(last) + 1) & !1);
+    if end < even + 4 {
+        let what = format!(
+            "\"{first}-{last}\" is too small: it holds {} pairs of an even port and the next, and \
+             one call takes two; write at least 4 ports from an even one, like 20000-29999",
+            end.saturating_sub(even) / 2
+        );
+        return Err(section.refuse(given.line, "ports", &what));
+    }
+    let whole = u16::try_from(even).unwrap_or(first)..=u16::try_from(end - 1).unwrap_or(last);
+    if whole != given.value {
+        let what = format!(
+            "\"{first}-{last}\" does not begin with an even port and end with an odd one; RTP takes \
+             the even port of a pair and RTCP the next, so {}-{} is used",
+            whole.start(),
+            whole.end()
+        );
+        section.warn(given.line, "ports", &what);
+    }
+    Ok(whole)
+}
+
+/// Two sockets cannot have one port, unless they are bound to different addresses.
+fn meets(ports: &RangeInclusive<u16>, address: IpAddr, sip: SocketAddr) -> bool {
+    let apart = sip.ip() != address && !sip.ip().is_unspecified() && !address.is_unspecified();
+    !apart && ports.contains(&sip.port())
+}
+
+fn one_thread(section: &mut Section<'_>) -> Result<u32, Reported> {
+    let Some(threads) = section.value("threads") else { return Ok(1) };
+    if threads.get_ref().as_integer().is_some_and(|number| number.as_str() == "1") {
+        return Ok(1);
+    }
+    let what = "is not served by this version, which has one media thread; write 1";
+    Err(section.refuse_value("threads", threads, what))
+}
+
+/// The address peers can use when the operator names none.
+fn behind(
+    section: &mut Section<'_>,
+    host: &Host,
+    bound_key: &str,
+    bound: IpAddr,
+    key: &str,
+) -> Result<IpAddr, Reported> {
+    host.address_behind(bound).map_err(|several| {
+        let known = choices(several.iter().map(ToString::to_string));
+        section.refuse_table(&format!(
+            "{key} is missing: {bound_key} is {bound} and this host has several addresses; write the \
+             one that peers can reach, like {known}"
+        ))
+    })
+}
+
+fn listening(
+    section: &mut Section<'_>,
+    key: &'static str,
+    like: SocketAddr,
+) -> Given<At<SocketAddr>> {
+    section.parsed(key, &like.to_string(), |text| listener(text, like))
+}
+
+/// A listener that is checked, and told about once, until its feature is there.
+fn not_opened(section: &mut Section<'_>, key: &'static str, like: SocketAddr, what: &str) {
+    if let Ok(Some(address)) = listening(section, key, like) {
+        let what = format!("{what} is not served by this version; {} is not opened", address.value);
+        section.warn(address.line, key, &what);
+    }
+}
+
+/// A folder that need not exist yet; whether it can be written is seen at start.
+fn folder(section: &mut Section<'_>, key: &'static str, like: &str) -> Given<PathBuf> {
+    let Some(given) = section.path(key, like)? else { return Ok(None) };
+    if given.value.exists() && !given.value.is_dir() {
+        let what = format!("{} is not a folder; write it like {like:?}", given.value.display());
+        return Err(section.refuse(given.line, key, &what));
+    }
+    Ok(Some(given.value))
+}
+
+fn all<T, const N: usize>(given: [Given<T>; N]) -> Result<(), Reported> {
+    given.into_iter().try_for_each(|one| one.map(|_| ()))
+}

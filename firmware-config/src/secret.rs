@@ -1,0 +1,115 @@
+//! Secrets: where they may be written, and a type that does not show them.
+
+use crate::{
+    address::Host,
+    fault::Reported,
+    reader::{Given, Section},
+};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+use toml::de::DeValue;
+
+/// A password or key. Never shown by `Debug`, never part of a fault.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The one way to the text, so that every use can be found.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A secret and whether it stood in the configuration itself.
+pub(crate) struct Read {
+    pub(crate) secret: Secret,
+    /// The line it stood on.
+    pub(crate) plain_at: Option<usize>,
+}
+
+/// Reads `"…"`, `{ file = "…" }` or `{ credential = "…" }`.
+pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) -> Given<Read> {
+    const LIKE: &str = r#"write { file = "…" }, { credential = "…" } or text"#;
+    let Some(value) = section.value(key) else { return Ok(None) };
+    let line = section.line_of(value);
+    match value.get_ref() {
+        DeValue::String(text) if text.is_empty() => {
+            Err(section.refuse(line, key, &format!("is empty; {LIKE}")))
+        }
+        DeValue::String(text) => {
+            let secret = Secret(text.clone().into_owned());
+            Ok(Some(Read { secret, plain_at: Some(line) }))
+        }
+        DeValue::Table(table) => {
+            let path = section.inline(key, table, line, |inner| place(inner, host))?;
+            match from_file(&path) {
+                Ok(secret) => Ok(Some(Read { secret, plain_at: None })),
+                Err(why) => Err(section.refuse(line, key, &format!("{} {why}", path.display()))),
+            }
+        }
+        // The value is not repeated: a secret of the wrong type is a secret still.
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_) => {
+            Err(section.refuse(line, key, &format!("is neither text nor a table; {LIKE}")))
+        }
+    }
+}
+
+fn place(inner: &mut Section<'_>, host: &Host) -> Result<PathBuf, Reported> {
+    let file = inner.path("file", "secrets/ana");
+    let credential = inner.parsed("credential", "ana", credential_name);
+    match (file?, credential?) {
+        (Some(file), None) => Ok(file.value),
+        (None, Some(credential)) => match &host.credentials {
+            Some(folder) => Ok(folder.join(credential.value)),
+            None => {
+                let what = "needs the service to be started by systemd with LoadCredential=, which \
+                            sets CREDENTIALS_DIRECTORY; write { file = \"…\" } without it";
+                Err(inner.refuse(credential.line, "credential", what))
+            }
+        },
+        (Some(_), Some(credential)) => {
+            let what = "stands beside file; write exactly one of the two";
+            Err(inner.refuse(credential.line, "credential", what))
+        }
+        (None, None) => {
+            Err(inner.refuse_table("file is missing; write exactly one of file and credential"))
+        }
+    }
+}
+
+/// systemd.exec(5), `LoadCredential=`: a credential's name is a file name.
+fn credential_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text == "." || text == ".." || text.contains(['/', '\0']) {
+        return Err("is not the name of a credential; write it like \"ana\"".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The content of the file without the line ends editors leave behind it.
+fn from_file(path: &Path) -> Result<Secret, String> {
+    const LIKE: &str = "write the path of a file that holds the secret and nothing else";
+    if !path.is_file() {
+        return Err(format!("is not there; {LIKE}"));
+    }
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}; {LIKE}"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("is empty; {LIKE}")),
+        secret if secret.contains(['\r', '\n', '\0']) => {
+            Err(format!("has more than one line; {LIKE}"))
+        }
+        secret => Ok(Secret(secret.to_owned())),
+    }
+}

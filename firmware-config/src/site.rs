@@ -1,0 +1,74 @@
+//! The half that says how calls flow: trunks, agents, music, teams, numbers.
+
+use crate::{
+    address::Host,
+    agent::{self, Agent},
+    fault::Reported,
+    music::{self, Music},
+    number::{self, Known, Number},
+    reader::{Entry, Names, Section},
+    team::{self, Team},
+    trunk::{self, Trunk},
+};
+
+/// The first-level tables of this half.
+pub(crate) const TABLES: [&str; 6] = ["trunk", "agent", "music", "team", "number", "whatsapp"];
+
+pub(crate) struct SiteHalf {
+    pub(crate) trunks: Vec<Trunk>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) music: Vec<Music>,
+    pub(crate) teams: Vec<Team>,
+    pub(crate) numbers: Vec<Number>,
+}
+
+impl SiteHalf {
+    pub(crate) fn read(root: &mut Section<'_>, host: &Host) -> Result<Self, Reported> {
+        // Known keys all, even where the reading ends before their turn.
+        TABLES.iter().for_each(|key| _ = root.value(key));
+        let trunks = root.each("trunk", trunk::read);
+        let agents = root.each("agent", |section| agent::read(section, host));
+        let music = root.each("music", music::read);
+        let whatsapp = read_whatsapp(root);
+        let (trunks, agents, music) = (trunks?, agents?, music?);
+        let (file, report) = (root.file, &mut *root.report);
+        let trunk_names = Names::of("trunk", &trunks, file, report);
+        let agent_names = Names::of("agent", &agents, file, report);
+        let music_names = Names::of("music", &music, file, report);
+        trunk::refuse_shared_peers(&trunks, file, report);
+        agent::refuse_shared(&agents, file, report);
+        agent::warn_of_plain_passwords(&agents, file, report);
+
+        let teams = root.each("team", |section| team::read(section, &agent_names, &music_names))?;
+        let team_names = Names::of("team", &teams, root.file, root.report);
+        let known = Known {
+            agents: &agent_names,
+            teams: &team_names,
+            trunks: &trunk_names,
+            trunk_tables: &trunks,
+        };
+        let numbers = root.each("number", |section| number::read(section, &known))?;
+        number::refuse_same(&numbers, root.file, root.report);
+        whatsapp?;
+        Ok(Self {
+            trunks: contents(trunks, |placed| placed.trunk)?,
+            agents: contents(agents, |placed| placed.agent)?,
+            music: contents(music, |music| music)?,
+            teams: contents(teams, |team| team)?,
+            numbers: contents(numbers, |number| number)?,
+        })
+    }
+}
+
+/// Accepted without a look inside: what a line needs is checked by the version that serves it.
+fn read_whatsapp(root: &mut Section<'_>) -> Result<(), Reported> {
+    if let Some(lines) = root.value("whatsapp") {
+        let line = root.line_of(lines);
+        root.warn(line, "whatsapp", "WhatsApp lines are not served by this version");
+    }
+    Ok(())
+}
+
+fn contents<T, U>(entries: Vec<Entry<T>>, valid: impl Fn(T) -> U) -> Result<Vec<U>, Reported> {
+    entries.into_iter().map(|entry| entry.content.map(&valid)).collect()
+}

@@ -1,0 +1,92 @@
+//! Trunks: who may call from outside, and where calls to them go.
+
+use crate::{
+    address::{Peer, sip_target},
+    check::name,
+    fault::{Report, Reported},
+    reader::{At, Entry, Section, SourceFile},
+};
+use std::net::SocketAddr;
+
+/// A carrier or another exchange, known by its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    pub name: String,
+    /// Who may call without a challenge, from any port.
+    pub peers: Vec<Peer>,
+    /// Where calls to it are sent; none if it only calls us.
+    pub address: Option<SocketAddr>,
+    /// Both directions together, at least 1.
+    pub calls_max: u32,
+    /// Breaks out to the telephone network.
+    pub pstn: bool,
+}
+
+/// A trunk with the lines of what is compared with other trunks.
+pub(crate) struct Placed {
+    pub(crate) trunk: Trunk,
+    peers: Vec<At<Peer>>,
+}
+
+pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
+    let name = section.parsed("name", "carrier", name);
+    let name = section.required("name", name, r#""carrier""#);
+    let peers = section.parsed_list("peers", "203.0.113.7", str::parse::<Peer>);
+    let address = section.parsed("address", "203.0.113.7:5060", sip_target);
+    let calls_max = section.whole("calls_max", 1..=1_000_000);
+    let calls_max = section.required("calls_max", calls_max, "30");
+    let pstn = section.flag("pstn");
+    let network = section.text("network", "lan").and_then(|given| match given {
+        Some(at) => {
+            let what = "several networks are not served by this version; remove the key";
+            Err(section.refuse(at.line, "network", what))
+        }
+        None => Ok(()),
+    });
+
+    let (peers, address) = (peers?.unwrap_or_default(), address?.map(|at| at.value));
+    if peers.is_empty() && address.is_none() {
+        let what = "has neither peers nor address, so no call could come or go; write peers = \
+                    [\"203.0.113.7\"], address = \"203.0.113.7:5060\" or both";
+        return Err(section.refuse_table(what));
+    }
+    for peer in peers.iter().filter(|peer| peer.value.prefix_bits() == 0) {
+        section.warn(peer.line, "peers", "a prefix of 0 lets everybody call without a challenge");
+    }
+    network?;
+    let trunk = Trunk {
+        name: name?.value,
+        peers: peers.iter().map(|peer| peer.value).collect(),
+        address,
+        calls_max: calls_max?.value,
+        // The careful reading: what breaks out is open to agents only.
+        pstn: pstn?.unwrap_or(true),
+    };
+    Ok(Placed { trunk, peers })
+}
+
+/// An address that belongs to two trunks would make whose call it is a matter of luck.
+pub(crate) fn refuse_shared_peers(
+    trunks: &[Entry<Placed>],
+    file: &SourceFile,
+    report: &mut Report,
+) {
+    let mut seen: Vec<(&str, &At<Peer>)> = vec![];
+    for placed in trunks.iter().filter_map(|entry| entry.content.as_ref().ok()) {
+        let name = placed.trunk.name.as_str();
+        let before = seen.len();
+        for peer in &placed.peers {
+            let others = seen.iter().take(before);
+            if let Some((other, theirs)) = others.copied().find(|(_, p)| p.value.meets(&peer.value))
+            {
+                let message = format!(
+                    "trunk {name:?}: peers: {} meets {} of trunk {other:?} on line {}; write \
+                     addresses and networks that belong to one trunk only",
+                    peer.value, theirs.value, theirs.line
+                );
+                report.fault(&file.name, Some(peer.line), &message);
+            }
+            seen.push((name, peer));
+        }
+    }
+}

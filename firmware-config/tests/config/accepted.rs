@@ -1,0 +1,249 @@
+//! What must load: the contract's files as they stand, the profiles, and what a valid value means.
+
+use crate::folder::{Folder, contract, loopback_host, wav};
+use firmware_config::{
+    Answer, Channel, Demo, Destination, Host, Loaded, Strategy, demo_text, from_strings, load,
+};
+use std::{fs, path::Path, time::Duration};
+
+#[test]
+fn the_contracts_files_load_as_they_stand_with_a_warning_for_each_thing_not_served() {
+    let folder = Folder::with_contract();
+
+    let Loaded { warnings, .. } = folder.load().unwrap();
+
+    let here = format!("{}/", folder.path().display());
+    let said: Vec<_> = warnings.iter().map(|w| w.to_string().replace(&here, "")).collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[0].starts_with("node.toml:11: sip.tcp: SIP over TCP is not served"), "{said:#?}");
+    assert!(said[1].starts_with("node.toml:21: http.public: HTTP for webhooks"), "{said:#?}");
+    assert!(said[2].starts_with("site.toml:20: passwords in plain text: 2;"), "{said:#?}");
+}
+
+#[test]
+fn the_contracts_node_says_what_the_box_is() {
+    let folder = Folder::with_contract();
+
+    let config = folder.load().unwrap().config;
+
+    assert_eq!(config.node.name, "edge-1");
+    assert_eq!(config.node.data_dir, folder.path().join("data"));
+    assert_eq!(config.node.drain, Duration::from_secs(30));
+    assert_eq!(config.sip.udp.to_string(), "127.0.0.1:5060");
+    assert_eq!(config.sip.advertise, config.sip.udp);
+    assert_eq!(config.sip.domain, "clavija.test");
+    assert_eq!(config.media.advertise.to_string(), "127.0.0.1");
+    assert_eq!(config.media.ports, 20000..=29999);
+    assert_eq!(config.http.admin.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.http.admin_token_file, folder.path().join("data/admin.token"));
+    assert_eq!(config.recording.dir, folder.path().join("data/recordings"));
+}
+
+#[test]
+fn the_contracts_site_is_resolved_to_places_in_its_lists() {
+    let config = Folder::with_contract().load().unwrap().config;
+
+    let pbx = &config.trunks[1];
+    assert_eq!(config.trunks[0].peers.len(), 2);
+    assert_eq!((pbx.calls_max, pbx.pstn), (2000, false));
+    assert_eq!(pbx.address.unwrap().to_string(), "127.0.0.11:5080");
+    let (ana, desk) = (&config.agents[0], &config.agents[2]);
+    assert_eq!(ana.password.as_ref().unwrap().reveal(), "only-for-tests-1001");
+    assert_eq!(desk.contact.as_ref().unwrap().address.to_string(), "127.0.0.12:5070");
+    assert_eq!(desk.contact.as_ref().unwrap().uri, "sip:1003@127.0.0.12:5070");
+    let (support, front) = (&config.teams[0], &config.teams[1]);
+    assert_eq!((support.agents.as_slice(), front.agents.as_slice()), (&[0, 1][..], &[2][..]));
+    assert_eq!(support.channels, [Channel::Sip, Channel::Whatsapp]);
+    assert_eq!((support.strategy, support.answer), (Strategy::LongestIdle, Answer::AtOnce));
+    assert_eq!((support.music, support.record), (Some(0), true));
+    assert_eq!(support.ring, Duration::from_secs(20));
+    assert_eq!(support.set_aside, Some(Duration::from_secs(30)));
+    let leads: Vec<_> = config.numbers.iter().map(|row| row.leads_to).collect();
+    assert_eq!(leads, [Destination::Team(0), Destination::Team(1), Destination::Trunk(1)]);
+    assert_eq!(config.numbers[2].number, "9?????");
+    assert_eq!(config.numbers[2].record, Some(false));
+}
+
+#[test]
+fn a_whatsapp_line_is_accepted_with_one_warning() {
+    let folder = Folder::with_contract();
+    let site = contract("site.toml") + &contract("site-whatsapp.toml");
+    folder.write("site.toml", site.as_str());
+
+    let warnings = folder.load().unwrap().warnings;
+
+    let about: Vec<_> = warnings.iter().filter(|w| w.message.contains("WhatsApp")).collect();
+    assert_eq!(about.len(), 1, "{warnings:#?}");
+    let header = site.lines().position(|line| line == "[[whatsapp]]").unwrap() + 1;
+    assert_eq!(about[0].line, Some(header));
+}
+
+#[test]
+fn both_halves_may_stand_in_one_file() {
+    let folder = Folder::with_contract();
+    folder.edit("node.toml", "site = \"site.toml\"\n", "");
+    let site = contract("site.toml").replace("schema = \"clavija/v1\"", "");
+    folder.write("node.toml", fs::read_to_string(folder.path().join("node.toml")).unwrap() + &site);
+    fs::remove_file(folder.path().join("site.toml")).unwrap();
+
+    let config = folder.load().unwrap().config;
+
+    assert_eq!((config.trunks.len(), config.numbers.len()), (2, 3));
+}
+
+#[test]
+fn files_saved_on_another_system_load_the_same() {
+    let folder = Folder::with_contract();
+    for name in ["node.toml", "site.toml"] {
+        folder.write(name, format!("\u{feff}{}", contract(name).replace('\n', "\r\n")));
+    }
+
+    let warnings = folder.load().unwrap().warnings;
+
+    let lines: Vec<_> = warnings.iter().map(|warning| warning.line.unwrap()).collect();
+    assert_eq!(lines, [11, 21, 20]);
+}
+
+#[test]
+fn relative_paths_are_read_from_the_folder_of_the_file_that_names_them() {
+    let folder = Folder::with_contract();
+    folder.edit("node.toml", "\"site.toml\"", "\"elsewhere/flows.toml\"");
+    folder.write("elsewhere/flows.toml", contract("site.toml"));
+    folder.write("elsewhere/music/waltz.wav", wav());
+
+    let config = folder.load().unwrap().config;
+
+    assert_eq!(config.music[0].file, folder.path().join("elsewhere/music/waltz.wav"));
+    assert_eq!(config.node.data_dir, folder.path().join("data"));
+}
+
+#[test]
+fn what_is_left_out_has_the_contracts_defaults() {
+    let text =
+        "schema = \"clavija/v1\"\n[node]\nname = \"n\"\ndata_dir = \"d\"\n[sip]\ndomain = \"x\"\n";
+
+    let config = from_strings(text, None, Path::new("/etc/x"), &loopback_host()).unwrap().config;
+
+    assert_eq!(config.sip.udp.to_string(), "0.0.0.0:5060");
+    assert_eq!(config.sip.advertise.to_string(), "127.0.0.1:5060");
+    assert_eq!(config.media.address.to_string(), "0.0.0.0");
+    assert_eq!(config.media.advertise.to_string(), "127.0.0.1");
+    assert_eq!(config.media.ports, 20000..=29999);
+    assert_eq!(config.http.admin.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.http.admin_token_file, Path::new("/etc/x/d/admin.token"));
+    assert_eq!(config.recording.dir, Path::new("/etc/x/d/recordings"));
+}
+
+#[test]
+fn an_advertised_address_takes_the_listeners_port_unless_it_has_its_own() {
+    let folder = Folder::with_contract();
+    folder.edit("node.toml", "domain", "advertise = \"203.0.113.9\"\ndomain");
+    assert_eq!(folder.load().unwrap().config.sip.advertise.to_string(), "203.0.113.9:5060");
+
+    folder.edit("node.toml", "203.0.113.9", "203.0.113.9:6060");
+    assert_eq!(folder.load().unwrap().config.sip.advertise.to_string(), "203.0.113.9:6060");
+}
+
+#[test]
+fn ports_are_rounded_to_whole_pairs_and_a_warning_says_so() {
+    let folder = Folder::with_contract();
+    folder.edit("node.toml", "20000-29999", "20001-20008");
+
+    let Loaded { config, warnings } = folder.load().unwrap();
+
+    assert_eq!(config.media.ports, 20002..=20007);
+    assert!(warnings.iter().any(|w| w.message.contains("so 20002-20007 is used")), "{warnings:#?}");
+}
+
+#[test]
+fn secrets_come_from_files_and_credentials_without_a_warning() {
+    let folder = Folder::with_contract();
+    folder.edit("site.toml", "\"only-for-tests-1001\"", "{ file = \"secrets/ana\" }");
+    folder.edit("site.toml", "\"only-for-tests-1002\"", "{ credential = \"bruno\" }");
+    folder.write("secrets/ana", "from a file\n");
+    folder.write("credentials/bruno", "from systemd");
+    let credentials = Some(folder.path().join("credentials"));
+    let host = Host { credentials, ..loopback_host() };
+
+    let Loaded { config, warnings } = load(&folder.path().join("node.toml"), &host).unwrap();
+
+    let password = |at: usize| config.agents[at].password.as_ref().unwrap().reveal();
+    assert_eq!((password(0), password(1)), ("from a file", "from systemd"));
+    assert!(!warnings.iter().any(|w| w.message.contains("plain text")), "{warnings:#?}");
+}
+
+#[test]
+fn a_team_may_answer_with_the_agent_set_nobody_free_and_play_nothing() {
+    let folder = Folder::with_contract();
+    folder.edit(
+        "site.toml",
+        "agents = [\"desk\"]\nchannels = [\"sip\"]\nstrategy = \"longest-idle\"\nmusic = \"waltz\"",
+        "agents = [\"desk\"]\nanswer = \"with_agent\"\nset_aside_seconds = 0",
+    );
+
+    let front = &folder.load().unwrap().config.teams[1];
+
+    assert_eq!((front.answer, front.set_aside, front.music), (Answer::WithAgent, None, None));
+    assert_eq!(front.channels, [Channel::Sip]);
+}
+
+#[test]
+fn a_row_may_name_who_dials_it_and_another_be_for_the_rest() {
+    let folder = Folder::with_contract();
+    let more = "[[number]]\nnumber = \"+541155550100\"\nagent = \"desk\"\nfrom = [\"pbx\"]\n";
+    folder.write("site.toml", contract("site.toml") + "\n" + more);
+
+    let config = folder.load().unwrap().config;
+
+    assert_eq!(config.numbers[3].from, Some(vec![1]));
+    assert_eq!(config.numbers[3].leads_to, Destination::Agent(2));
+}
+
+#[test]
+fn no_secret_shows_in_debug_output() {
+    let loaded = Folder::with_contract().load().unwrap();
+
+    let shown = format!("{loaded:?} {loaded:#?}");
+
+    assert!(!shown.contains("only-for-tests"), "{shown}");
+    assert!(shown.contains("***"));
+}
+
+#[test]
+fn the_laptop_profile_loads_and_listens_to_nobody_outside() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/dev-loopback.toml");
+
+    let config = load(&path, &loopback_host()).unwrap().config;
+
+    assert!(config.sip.udp.ip().is_loopback() && config.http.admin.ip().is_loopback());
+    assert!(config.media.address.is_loopback());
+}
+
+#[test]
+fn the_demo_loads_with_whatever_ports_and_folders_it_found() {
+    let folder = Folder::new();
+    folder.write("odd \"folder\" \\ name/tone.wav", wav());
+    let odd = folder.path().join("odd \"folder\" \\ name");
+    let text = demo_text(&Demo {
+        sip_port: 5999,
+        http_port: 8999,
+        first_media_port: 30000,
+        agent_port: 5998,
+        phone_password: "drawn \"at\" random",
+        data_dir: &odd,
+        music_file: &odd.join("tone.wav"),
+    });
+
+    let Loaded { config, warnings } =
+        from_strings(&text, None, folder.path(), &loopback_host()).unwrap();
+
+    assert!(!text.contains("_PORT@"), "{text}");
+    assert_eq!(config.sip.udp.to_string(), "127.0.0.1:5999");
+    assert_eq!(config.http.admin.to_string(), "127.0.0.1:8999");
+    assert_eq!(config.media.ports, 30000..=30063);
+    assert_eq!(config.node.data_dir, odd);
+    assert_eq!(config.agents[0].contact.as_ref().unwrap().address.port(), 5998);
+    assert_eq!(config.agents[1].password.as_ref().unwrap().reveal(), "drawn \"at\" random");
+    assert_eq!(config.trunks[0].name, "demo-carrier");
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+}
