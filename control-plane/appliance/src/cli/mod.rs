@@ -1,0 +1,172 @@
+//! The command line: one verb, one thing done, one exit code.
+
+mod agent;
+mod call;
+mod config;
+mod output;
+mod queue;
+mod recording;
+mod run;
+mod status;
+mod target;
+mod trunk;
+
+use crate::{demo, error::Failure, log};
+use clap::{Parser, Subcommand};
+use output::{Format, Output};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+use target::Target;
+pub(crate) use target::host;
+
+/// A telephony appliance: callers wait to music, reach one free agent, and are recorded.
+#[derive(Debug, Parser)]
+#[command(name = "clavija", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    target: Target,
+    /// How answers are written.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs the appliance in the foreground.
+    Run,
+    /// Reads a configuration without running it.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Starts an appliance of its own, places a real call through it and says what happened.
+    Demo {
+        /// Keep it running until Ctrl-C.
+        #[arg(long)]
+        stay: bool,
+    },
+    /// What the running appliance is doing.
+    Status,
+    /// Calls.
+    #[command(subcommand)]
+    Call(call::Verb),
+    /// Agents.
+    #[command(subcommand)]
+    Agent(agent::Verb),
+    /// Trunks.
+    #[command(subcommand)]
+    Trunk(trunk::Verb),
+    /// Queues.
+    #[command(subcommand)]
+    Queue(queue::Verb),
+    /// Recordings.
+    #[command(subcommand)]
+    Recording(recording::Verb),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Says every fault with its place, and what would be accepted.
+    Check { file: PathBuf },
+}
+
+/// Everything `main` does.
+pub fn main() -> ExitCode {
+    // Usage errors end here with 2, help and version with 0.
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Without a stderr the exit code has to say it alone.
+            let _unsaid = writeln!(io::stderr(), "{failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { target, output, verb } = cli;
+    let out = &mut Output::new(output);
+    match verb {
+        Verb::Run => run::run(&target),
+        Verb::Config(ConfigVerb::Check { file }) => config::check(&file, out),
+        Verb::Demo { stay } => {
+            log::init_quiet();
+            many_threads()?.block_on(demo::run(stay, &mut io::stdout()))
+        }
+        Verb::Status => ask(&target, async |client| status::status(client, out).await),
+        Verb::Call(verb) => ask(&target, async |client| call::run(verb, client, out).await),
+        Verb::Agent(verb) => ask(&target, async |client| agent::run(verb, client, out).await),
+        Verb::Trunk(verb) => ask(&target, async |client| trunk::run(verb, client, out).await),
+        Verb::Queue(verb) => ask(&target, async |client| queue::run(verb, client, out).await),
+        Verb::Recording(verb) => {
+            ask(&target, async |client| recording::run(verb, client, out).await)
+        }
+    }
+}
+
+/// For the verbs that talk to a running appliance.
+fn ask(
+    target: &Target,
+    verb: impl AsyncFnOnce(&crate::client::Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    log::init_quiet();
+    let client = target.client()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(verb(&client))
+}
+
+fn many_threads() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_of_the_contract_that_this_version_serves_is_understood() {
+        for line in [
+            "run --config node.toml",
+            "config check node.toml",
+            "demo",
+            "demo --stay",
+            "status",
+            "status -o json",
+            "call list --config node.toml",
+            "call show call-0000001d",
+            "call hangup call-0000001d --url http://127.0.0.1:8080",
+            "call hold call-0000001d",
+            "call resume call-0000001d",
+            "agent list",
+            "agent show ana",
+            "agent pause ana",
+            "agent resume ana",
+            "trunk list",
+            "queue list -o table",
+            "recording list",
+            "recording get call-0000001d",
+        ] {
+            let words = ["clavija"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_usage_error() {
+        for line in ["", "walk", "call", "call show", "config check", "status -o yaml"] {
+            let words = ["clavija"].into_iter().chain(line.split_whitespace());
+            let refused = Cli::try_parse_from(words).unwrap_err();
+            assert_eq!(refused.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_commands_are_put_together_soundly() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! Which appliance a verb talks to: found by its configuration, or named.
+
+use crate::{client::Client, error::Failure};
+use clap::Args;
+use firmware_config::{Host, Loaded};
+use nix::ifaddrs::getifaddrs;
+use std::{
+    env, fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// Where a configuration is looked for if none is named.
+const USUAL_FILES: [&str; 2] = ["node.toml", "/etc/clavija/node.toml"];
+
+#[derive(Args, Debug)]
+pub(super) struct Target {
+    /// The configuration [default: ./node.toml, then /etc/clavija/node.toml].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of a running appliance, like http://127.0.0.1:8080; its token is in CLAVIJA_TOKEN.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
+}
+
+impl Target {
+    /// The configuration's file.
+    pub(super) fn file(&self) -> Result<PathBuf, Failure> {
+        if let Some(named) = &self.config {
+            return Ok(named.clone());
+        }
+        let found = USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
+        found.ok_or_else(|| {
+            let [here, there] = USUAL_FILES;
+            let what = format!(
+                "no configuration: neither ./{here} nor {there} is there; name one with --config"
+            );
+            Failure::Usage(what)
+        })
+    }
+
+    /// The appliance itself. What is named on the command line or in the environment needs no
+    /// configuration.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let token = env::var("CLAVIJA_TOKEN").ok().filter(|token| !token.is_empty());
+        if let (Some(url), Some(token)) = (&self.url, &token) {
+            return Ok(Client::new(url, token));
+        }
+        let http = load(&self.file()?)?.config.http;
+        let url = self.url.clone().unwrap_or_else(|| format!("http://{}", reachable(http.admin)));
+        let token = token.map_or_else(|| read_token(&http.admin_token_file), Ok)?;
+        Ok(Client::new(&url, &token))
+    }
+}
+
+/// The whole configuration, or every fault of it.
+pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
+    firmware_config::load(file, &host()?).map_err(Failure::InvalidConfig)
+}
+
+/// What a configuration is checked against.
+pub(crate) fn host() -> Result<Host, Failure> {
+    let interfaces = getifaddrs().map_err(|error| {
+        Failure::Failed(format!("the addresses of this host cannot be read: {error}"))
+    })?;
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    Ok(Host::with_addresses(addresses.collect()))
+}
+
+/// Who listens everywhere is reached on this host by loopback.
+fn reachable(admin: SocketAddr) -> SocketAddr {
+    let ip = match admin.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, admin.port())
+}
+
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        let file = file.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => Failure::Unavailable(format!(
+                "there is no token in {file}; the appliance makes it at its first start"
+            )),
+            io::ErrorKind::PermissionDenied => Failure::NotAllowed(format!(
+                "the token in {file} may not be read by this user; become its owner or set \
+                 CLAVIJA_TOKEN"
+            )),
+            _ => Failure::Failed(format!("the token in {file} cannot be read: {error}")),
+        }
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_appliance_that_listens_everywhere_is_asked_on_loopback() {
+        for (admin, asked) in [
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(reachable(admin.parse().unwrap()).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_there_means_that_nothing_runs() {
+        let failure = read_token(Path::new("/nowhere/admin.token")).unwrap_err();
+
+        assert_eq!(failure.exit_code(), 5, "{failure}");
+    }
+}

@@ -1,0 +1,338 @@
+//! A telephone of the demo's own: SIP and RTP over real sockets, one person who says one tone.
+
+use super::sound::Tone;
+use media_core::{
+    codec::g711,
+    order::Law,
+    rtp::header::{Header, Packet},
+};
+use rand::{TryRng, rngs::SysRng};
+use sip_stack::{
+    Cause, Config, Endpoint, Event, HangUp, Invite, LegId, Limits, Target, Trunk,
+    sdp::{
+        Session,
+        answer::{self, Agreed, Allowed, Local},
+    },
+};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{net::UdpSocket, sync::mpsc, time::sleep_until};
+
+const FRAME: Duration = Duration::from_millis(20);
+/// RTP is 160 samples on from packet to packet.
+const STEP: u32 = 160;
+/// A telephone has nothing else to do, and wakes anyway.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// The telephone, as who holds it sees it. Dropped, it goes silent at once.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    does: mpsc::UnboundedSender<Does>,
+    happens: mpsc::UnboundedReceiver<Happens>,
+    heard: Arc<Mutex<Vec<i16>>>,
+}
+
+/// What its owner does.
+#[derive(Debug)]
+enum Does {
+    Answer,
+    Call { number: String, at: SocketAddr },
+    HangUp,
+}
+
+/// What it tells its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happens {
+    /// Somebody calls, and it rings.
+    Called,
+    /// Both sides have said yes.
+    Connected,
+    Ended(Cause),
+}
+
+impl Peer {
+    /// Listens on a free port of 127.0.0.1. Whatever `hz` it speaks begins with a connection.
+    pub(super) async fn start(hz: f64) -> io::Result<Self> {
+        let sip = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let rtp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = sip.local_addr()?;
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (does, orders) = mpsc::unbounded_channel();
+        let (told, happens) = mpsc::unbounded_channel();
+        let line = Line {
+            endpoint: Endpoint::new(config(address)?),
+            local: Local {
+                addr: Ipv4Addr::LOCALHOST.into(),
+                rtp_port: rtp.local_addr()?.port(),
+                session_id: 1,
+                version: 1,
+            },
+            sip,
+            rtp,
+            leg: None,
+            offer: None,
+            talk: None,
+            tone: Tone::new(hz),
+            heard: Arc::clone(&heard),
+            told,
+        };
+        tokio::spawn(line.run(orders));
+        Ok(Self { address, does, happens, heard })
+    }
+
+    pub(super) fn call(&self, number: &str, at: SocketAddr) {
+        self.order(Does::Call { number: number.to_owned(), at });
+    }
+
+    pub(super) fn answer(&self) {
+        self.order(Does::Answer);
+    }
+
+    pub(super) fn hang_up(&self) {
+        self.order(Does::HangUp);
+    }
+
+    /// The next thing that happens; never, if the line is dead.
+    pub(super) async fn next(&mut self) -> Happens {
+        match self.happens.recv().await {
+            Some(happens) => happens,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What was heard since this was last asked.
+    pub(super) fn take_heard(&self) -> Vec<i16> {
+        std::mem::take(&mut *self.heard())
+    }
+
+    /// How many samples were heard since they were last taken.
+    pub(super) fn heard_samples(&self) -> usize {
+        self.heard().len()
+    }
+
+    fn order(&self, does: Does) {
+        // A line that has ended is noticed by who waits for what happens on it.
+        let _ended = self.does.send(does);
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Vec<i16>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything the appliance is to a telephone: one trunk, at this host.
+fn config(local: SocketAddr) -> io::Result<Config> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    let here = "127.0.0.1".parse().map_err(io::Error::other)?;
+    Ok(Config {
+        local,
+        advertise: local,
+        domain: "clavija.demo".to_owned(),
+        user_agent: "clavija-demo".to_owned(),
+        trunks: vec![Trunk {
+            name: "appliance".to_owned(),
+            peers: vec![here],
+            address: None,
+            calls_max: 10,
+        }],
+        users: Vec::new(),
+        first_leg: 1,
+        seed,
+        limits: Limits::STANDARD,
+    })
+}
+
+fn allowed() -> Allowed {
+    Allowed { laws: vec![answer::Law::A, answer::Law::Mu], telephone_event: false }
+}
+
+/// The telephone itself.
+struct Line {
+    endpoint: Endpoint,
+    sip: UdpSocket,
+    rtp: UdpSocket,
+    local: Local,
+    leg: Option<LegId>,
+    /// Of a call that rings.
+    offer: Option<Session>,
+    talk: Option<Talk>,
+    tone: Tone,
+    heard: Arc<Mutex<Vec<i16>>>,
+    told: mpsc::UnboundedSender<Happens>,
+}
+
+/// The audio of a call that was agreed.
+struct Talk {
+    to: SocketAddr,
+    law: Law,
+    next: Header,
+    due: Instant,
+}
+
+impl Line {
+    /// Until its owner lets go of it.
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Does>) {
+        let (mut datagram, mut packet) = ([0; 65_536], [0; 2_048]);
+        loop {
+            self.settle(Instant::now());
+            let wake = sleep_until(self.wake_at(Instant::now()).into());
+            tokio::select! {
+                () = wake => {
+                    self.endpoint.handle_timeout(Instant::now());
+                    self.speak_if_due(Instant::now());
+                }
+                came = self.sip.recv_from(&mut datagram) => {
+                    if let Ok((length, from)) = came {
+                        let bytes = datagram.get(..length).unwrap_or_default();
+                        self.endpoint.handle_datagram(from, bytes, Instant::now());
+                    }
+                }
+                came = self.rtp.recv_from(&mut packet) => {
+                    if let Ok((length, _)) = came {
+                        self.hear(packet.get(..length).unwrap_or_default());
+                    }
+                }
+                order = orders.recv() => match order {
+                    Some(does) => self.obey(does, Instant::now()),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Everything that follows from what came last.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.take(event, now);
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            // What is lost on the way is sent again by its transaction.
+            let _refused = self.sip.try_send_to(&transmit.bytes, transmit.to);
+        }
+    }
+
+    fn wake_at(&self, now: Instant) -> Instant {
+        let timer = self.endpoint.poll_timeout().map(|(at, _why)| at);
+        let frame = self.talk.as_ref().map(|talk| talk.due);
+        [timer, frame].into_iter().flatten().min().unwrap_or(now + A_WHILE)
+    }
+
+    fn obey(&mut self, does: Does, now: Instant) {
+        match does {
+            Does::Answer => self.pick_up(now),
+            Does::Call { number, at } => {
+                let invite = Invite {
+                    target: Target { uri: format!("sip:{number}@{at}"), to: at },
+                    trunk: None,
+                    from_user: "+12025550123".to_owned(),
+                    from_display: None,
+                    to_user: number,
+                    offer: answer::offer(&allowed(), self.local),
+                    call_name: None,
+                };
+                self.leg = Some(self.endpoint.invite(invite, now));
+            }
+            Does::HangUp => {
+                self.talk = None;
+                if let Some(leg) = self.leg {
+                    self.endpoint.hang_up(leg, HangUp::Normal, now);
+                }
+            }
+        }
+    }
+
+    fn pick_up(&mut self, now: Instant) {
+        let (Some(leg), Some(offer)) = (self.leg, self.offer.take()) else { return };
+        match answer::answer(&offer, &allowed(), self.local) {
+            Ok((sdp, agreed)) => {
+                self.endpoint.answer(leg, sdp, now);
+                self.connect(&agreed, now);
+            }
+            Err(_) => self.endpoint.hang_up(leg, HangUp::Failed, now),
+        }
+    }
+
+    fn take(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Invited { leg, offer, .. } => {
+                (self.leg, self.offer) = (Some(leg), offer);
+                self.endpoint.ring(leg, now);
+                self.tell(Happens::Called);
+            }
+            Event::Answered { answer, leg, .. } => match answer::accept(&answer, &allowed()) {
+                Ok(agreed) => {
+                    self.connect(&agreed, now);
+                    self.tell(Happens::Connected);
+                }
+                Err(_) => self.endpoint.hang_up(leg, HangUp::Failed, now),
+            },
+            Event::Established { .. } => self.tell(Happens::Connected),
+            Event::Reoffered { leg, offer, .. } => {
+                let agreed =
+                    offer.and_then(|offer| answer::answer(&offer, &allowed(), self.local).ok());
+                let sdp = agreed.map(|(sdp, _)| sdp);
+                let refusal =
+                    sip_stack::Refusal { status: 488, retry_after_seconds: None, warning: None };
+                self.endpoint.answer_reoffer(leg, sdp.ok_or(refusal), now);
+            }
+            Event::Ended { cause, .. } => {
+                (self.leg, self.offer, self.talk) = (None, None, None);
+                self.tell(Happens::Ended(cause));
+            }
+            Event::Checked { .. }
+            | Event::Registered { .. }
+            | Event::Ringing { .. }
+            | Event::Unregistered { .. } => {}
+        }
+    }
+
+    fn connect(&mut self, agreed: &Agreed, now: Instant) {
+        let law = match agreed.law {
+            answer::Law::A => Law::A,
+            answer::Law::Mu => Law::Mu,
+        };
+        let next = Header {
+            marker: true,
+            payload_type: agreed.payload_type,
+            sequence: 1,
+            timestamp: 0,
+            ssrc: u32::from(self.local.rtp_port),
+        };
+        self.talk = Some(Talk { to: agreed.remote_rtp, law, next, due: now });
+    }
+
+    /// Absolute deadlines: a late wake is followed by the packets it owes.
+    fn speak_if_due(&mut self, now: Instant) {
+        let Some(talk) = &mut self.talk else { return };
+        while talk.due <= now {
+            let mut packet = talk.next.bytes().to_vec();
+            packet.extend(self.tone.frame().map(|sample| g711::encode(talk.law, sample)));
+            // A far side that has gone answers with an ICMP error, which is its business.
+            let _refused = self.rtp.try_send_to(&packet, talk.to);
+            talk.next.marker = false;
+            talk.next.sequence = talk.next.sequence.wrapping_add(1);
+            talk.next.timestamp = talk.next.timestamp.wrapping_add(STEP);
+            talk.due += FRAME;
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        let Some(talk) = &self.talk else { return };
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        if packet.header.payload_type == talk.next.payload_type {
+            let samples = packet.payload.iter().map(|&code| g711::decode(talk.law, code));
+            self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(samples);
+        }
+    }
+
+    fn tell(&self, happens: Happens) {
+        // Its owner may have lost interest.
+        let _gone = self.told.send(happens);
+    }
+}

@@ -1,0 +1,92 @@
+//! Drain and stop: new calls go elsewhere, those that are here may finish, the files are closed.
+
+use crate::{http, pump::Handle};
+use firmware_config::Config;
+use std::{io, net::SocketAddr, thread::JoinHandle, time::Duration};
+
+/// A running appliance. Dropping it stops the pump without draining.
+pub struct Running {
+    handle: Handle,
+    sip: SocketAddr,
+    http: SocketAddr,
+    drain_for: Duration,
+    pump: JoinHandle<io::Result<()>>,
+    follower: JoinHandle<()>,
+    server: http::Server,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every call had ended by itself.
+    Drained,
+    /// Calls were hung up: the time was over, or somebody asked a second time.
+    HungUp,
+    /// The pump had ended before anybody asked.
+    Failed,
+}
+
+impl Running {
+    pub(crate) fn new(
+        handle: Handle,
+        pump: JoinHandle<io::Result<()>>,
+        follower: JoinHandle<()>,
+        server: http::Server,
+        config: &Config,
+    ) -> Self {
+        Self {
+            handle,
+            sip: config.sip.udp,
+            http: config.http.admin,
+            drain_for: config.node.drain,
+            pump,
+            follower,
+            server,
+        }
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Ends only if the pump does, which it should not: then the process must be started anew.
+    pub async fn failed(&self) {
+        while !self.pump.is_finished() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Refuses new calls, waits for the others for at most `node.drain_seconds` or until `hurry`
+    /// is ready, then stops everything.
+    pub async fn drain_and_stop(self, hurry: impl Future<Output = ()>) -> Stopped {
+        self.handle.drain().await;
+        let drained = tokio::select! {
+            () = self.handle.no_calls() => true,
+            () = tokio::time::sleep(self.drain_for) => false,
+            () = hurry => false,
+        };
+        self.handle.stop().await;
+        let Self { pump, follower, server, .. } = self;
+        let ended = tokio::task::spawn_blocking(move || {
+            let pumped = pump.join();
+            // The follower ends when the pump's channel closes; a panic of it has been printed.
+            drop(follower.join());
+            pumped
+        });
+        let pumped = ended.await;
+        server.stop().await;
+        match pumped {
+            Ok(Ok(Ok(()))) if drained => Stopped::Drained,
+            Ok(Ok(Ok(()))) => Stopped::HungUp,
+            Ok(Ok(Err(_)) | Err(_)) | Err(_) => Stopped::Failed,
+        }
+    }
+}

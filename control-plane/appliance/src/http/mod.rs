@@ -1,0 +1,72 @@
+//! The API, the metrics and the health of the box over HTTP/1.1.
+
+mod api;
+pub mod auth;
+mod health;
+mod metrics;
+mod openapi;
+mod problem;
+mod recordings;
+mod router;
+mod types;
+
+use crate::{follower::CdrCounts, metrics::Metrics, pump::Handle};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+
+pub use problem::ProblemBody;
+
+/// How long answers that are being sent may take when the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// What the handlers read.
+pub struct State {
+    pub handle: Handle,
+    pub metrics: Arc<Metrics>,
+    pub cdr_counts: Arc<CdrCounts>,
+    /// The administrator's.
+    pub token: Arc<str>,
+    /// Where recordings lie.
+    pub recordings: PathBuf,
+    /// The box's name.
+    pub node: String,
+    /// The listener is reached from this host only: metrics need no token.
+    pub loopback: bool,
+}
+
+/// The running server. Dropped, it goes on for as long as the runtime does.
+#[derive(Debug)]
+pub struct Server {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// Answers on this listener until it is stopped.
+pub fn serve(listener: TcpListener, state: State) -> Server {
+    let router = router::router(Arc::new(state));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        let server = axum::serve(listener, router).with_graceful_shutdown(async {
+            if stopped.await.is_err() {
+                // Nobody can stop it any more.
+                std::future::pending::<()>().await;
+            }
+        });
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the API is not served any more");
+        }
+    });
+    Server { stop, task }
+}
+
+impl Server {
+    /// Takes no more requests and lets answers that are under way be sent, for a moment.
+    pub async fn stop(self) {
+        let Self { stop, mut task } = self;
+        // Nobody hears it only if the server has ended.
+        let _ended = stop.send(());
+        if timeout(LAST_ANSWERS, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which path leads where, and what every request passes on its way.
+
+use super::{
+    State, api, auth,
+    health::{self, Pulse},
+    metrics, openapi,
+    problem::Problem,
+    recordings,
+};
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use std::{sync::Arc, time::Duration};
+
+type Route = MethodRouter<Arc<State>>;
+
+/// Nothing that is sent here is longer.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// From the whole request to the head of its answer. Every answer is made from memory or from a
+/// few system calls.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Every path that is served, and by what.
+fn routes() -> [(&'static str, Route); 17] {
+    [
+        ("/api/v1/agents", get(api::agents)),
+        ("/api/v1/agents/{name}", get(api::agent)),
+        ("/api/v1/agents/{name}/state", post(api::set_agent_state)),
+        ("/api/v1/calls", get(api::calls).post(api::originate)),
+        ("/api/v1/calls/{id}", get(api::call)),
+        ("/api/v1/calls/{id}/actions/{action}", post(api::act)),
+        ("/api/v1/cdrs", get(api::cdrs)),
+        ("/api/v1/openapi.json", get(openapi::document)),
+        ("/api/v1/queues", get(api::queues)),
+        ("/api/v1/recordings", get(recordings::list)),
+        ("/api/v1/recordings/{id}", get(recordings::one)),
+        ("/api/v1/recordings/{id}/audio", get(recordings::audio)),
+        ("/api/v1/status", get(api::status)),
+        ("/api/v1/trunks", get(api::trunks)),
+        ("/livez", get(health::livez)),
+        ("/metrics", get(metrics::metrics)),
+        ("/readyz", get(health::readyz)),
+    ]
+}
+
+pub(super) fn router(state: Arc<State>) -> Router {
+    let mut router = Router::new();
+    for (path, route) in routes() {
+        router = router.route(path, route);
+    }
+    router
+        .fallback(async || Problem::NO_SUCH_PATH)
+        .method_not_allowed_fallback(async || Problem::METHOD)
+        .layer(from_fn(in_time))
+        .layer(from_fn_with_state(Arc::clone(&state), auth::guard))
+        .layer(from_fn_with_state(Arc::clone(&state), metrics::count))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(Extension(Arc::new(Pulse::new())))
+        .with_state(state)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::TIMEOUT.into_response(),
+    }
+}
+
+/// For the tests of what describes them.
+#[cfg(test)]
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    routes().into_iter().map(|(path, _)| path)
+}

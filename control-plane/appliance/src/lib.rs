@@ -1,0 +1,21 @@
+//! The appliance as a library, so that tests and the demo start it too: sockets, threads and files
+//! round the pure cores.
+
+pub mod cli;
+pub mod client;
+pub mod demo;
+mod drain;
+pub mod error;
+mod follower;
+pub mod http;
+pub mod log;
+pub mod metrics;
+pub mod plan;
+pub mod pump;
+mod start;
+pub mod store;
+pub mod view;
+
+pub use drain::{Running, Stopped};
+pub use follower::CdrCounts;
+pub use start::{Appliance, StartError};

@@ -1,0 +1,335 @@
+//! Every metric of the box: what facts say is counted here, what others count is shown.
+//!
+//! The only file that knows the crate `prometheus`. Labels are enums or names from the
+//! configuration; `docs/metrics.md` lists all of it, and a test compares the two.
+
+mod exposition;
+mod mos;
+mod shown;
+
+use crate::{
+    follower::CdrCounts,
+    pump::{BoxState, Counts},
+    store::StoreCounts,
+    view::View,
+};
+use control_plane::{
+    cdr::{CallRecord, Direction},
+    config::{Destination, Plan},
+    fact::{ClaimResult, End, Fact, Step, What},
+    ids::{CallId, TeamId},
+    time::Stamp,
+};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+use sip_stack::event::Source;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// All that is counted here. Children of configured names exist from the start.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls_ended: IntCounterVec,
+    call_duration: HistogramVec,
+    setup: Setup,
+    /// In the order of the plan's teams.
+    queue_waits: Vec<QueueWait>,
+    claims_busy: IntCounter,
+    claims_granted: IntCounter,
+    mos: Histogram,
+    http_requests: IntCounterVec,
+    following: Mutex<BTreeMap<CallId, Following>>,
+}
+
+/// One moment of everything that is counted elsewhere.
+pub struct Shown<'a> {
+    pub view: &'a View,
+    pub counts: &'a Counts,
+    pub journal: &'a StoreCounts,
+    pub cdrs: &'a CdrCounts,
+    pub state: BoxState,
+    pub now: Stamp,
+}
+
+/// Children of `clavija_call_setup_seconds`.
+#[derive(Debug)]
+struct Setup {
+    /// In the order of the plan's trunks.
+    inbound: Vec<Histogram>,
+    outbound: Vec<Histogram>,
+    internal: Histogram,
+}
+
+#[derive(Debug)]
+struct QueueWait {
+    answered: Histogram,
+    abandoned: Histogram,
+}
+
+/// What must be remembered of a call until it is measured.
+#[derive(Debug)]
+struct Following {
+    arrived: Stamp,
+    direction: Direction,
+    /// The trunk it came in by, else the one it goes out by.
+    trunk: Option<usize>,
+    queued: Option<(TeamId, Stamp)>,
+}
+
+const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
+
+const ENDS: [End; 8] = [
+    End::Abandoned,
+    End::Busy,
+    End::Completed,
+    End::Congestion,
+    End::Failed,
+    End::NoAnswer,
+    End::Rejected,
+    End::Unreachable,
+];
+
+impl Metrics {
+    pub fn new(plan: &Plan) -> Self {
+        Self::register(plan).expect("each metric is registered once, in this function")
+    }
+
+    fn register(plan: &Plan) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let calls_ended = counters(
+            &registry,
+            ("clavija_calls_ended_total", "Calls that ended, by direction, channel and how."),
+            &["direction", "channel", "end"],
+        )?;
+        let call_duration = histograms(
+            &registry,
+            ("clavija_call_duration_seconds", "From the first bridge to the end of the call."),
+            &[5.0, 30.0, 60.0, 180.0, 600.0, 1_800.0, 7_200.0],
+            &["direction"],
+        )?;
+        for direction in DIRECTIONS {
+            call_duration.with_label_values(&[direction.label()]);
+            for end in ENDS {
+                calls_ended.with_label_values(&[direction.label(), "sip", end.label()]);
+            }
+        }
+        let claims = counters(
+            &registry,
+            ("clavija_agent_claims_total", "Tries to claim an agent's seat, by how they went."),
+            &["result"],
+        )?;
+        let mos = Histogram::with_opts(
+            HistogramOpts::new(
+                "clavija_rtp_mos",
+                "Estimated mean opinion score of each leg at its end (ITU-T G.107, narrowband).",
+            )
+            .buckets(vec![2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.3, 4.4]),
+        )?;
+        registry.register(Box::new(mos.clone()))?;
+        let http_requests = counters(
+            &registry,
+            ("clavija_http_requests_total", "HTTP requests answered, by route template."),
+            &["route", "method", "code"],
+        )?;
+        Ok(Self {
+            setup: Setup::register(&registry, plan)?,
+            queue_waits: QueueWait::register(&registry, plan)?,
+            calls_ended,
+            call_duration,
+            claims_busy: claims.with_label_values(&["busy"]),
+            claims_granted: claims.with_label_values(&["granted"]),
+            mos,
+            http_requests,
+            following: Mutex::default(),
+            registry,
+        })
+    }
+
+    /// Takes one fact in, and the record of the call that ended with it.
+    pub fn apply(&self, fact: &Fact, ended: Option<&CallRecord>) {
+        match &fact.what {
+            What::Call(call, step) => self.follow(*call, step, fact.at),
+            What::Claim(ClaimResult::Busy) => self.claims_busy.inc(),
+            What::Claim(ClaimResult::Granted) => self.claims_granted.inc(),
+            What::Seat(..) => {}
+        }
+        if let Some(record) = ended {
+            self.call_ended(record);
+        }
+    }
+
+    /// One answered request. `route` is a template of ours, never a path somebody sent.
+    pub fn http_request(&self, route: &str, method: &'static str, code: u16) {
+        self.http_requests.with_label_values(&[route, method, &code.to_string()]).inc();
+    }
+
+    /// Everything, as a monitoring system reads it.
+    pub fn render(&self, shown: &Shown<'_>) -> String {
+        let mut text = String::new();
+        TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .expect("what is registered has names and samples");
+        text.push_str(&shown::text(shown));
+        text
+    }
+
+    fn follow(&self, call: CallId, step: &Step, at: Stamp) {
+        let mut following = self.following();
+        if let Step::Arrived { source, .. } = step {
+            following.insert(call, Following::new(*source, at));
+        }
+        if let Some(of) = following.get_mut(&call) {
+            self.measure(of, step, at);
+        }
+        if matches!(step, Step::Ended { .. }) {
+            following.remove(&call);
+        }
+    }
+
+    fn measure(&self, of: &mut Following, step: &Step, at: Stamp) {
+        match step {
+            Step::Routed { to: Destination::Trunk(to) } if of.trunk.is_none() => {
+                of.direction = Direction::Outbound;
+                of.trunk = Some(usize::from(to.0));
+            }
+            Step::Answered => {
+                if let Some(setup) = self.setup.of(of.direction, of.trunk) {
+                    setup.observe(at.since(of.arrived).as_secs_f64());
+                }
+            }
+            Step::Queued { team } => of.queued = of.queued.or(Some((*team, at))),
+            Step::Accepted { .. } => self.waited(of.queued.take(), at, |wait| &wait.answered),
+            Step::Over { .. } => self.waited(of.queued.take(), at, |wait| &wait.abandoned),
+            Step::AnsweredTooLate { .. }
+            | Step::Arrived { .. }
+            | Step::Bridged
+            | Step::Ended { .. }
+            | Step::Held
+            | Step::OfferEnded { .. }
+            | Step::Offered { .. }
+            | Step::RecordingFailed { .. }
+            | Step::Requeued
+            | Step::Resumed
+            | Step::Ringing { .. }
+            | Step::Routed { .. }
+            | Step::Silent { .. } => {}
+        }
+    }
+
+    fn waited(
+        &self,
+        queued: Option<(TeamId, Stamp)>,
+        at: Stamp,
+        outcome: impl FnOnce(&QueueWait) -> &Histogram,
+    ) {
+        let Some((team, since)) = queued else { return };
+        if let Some(wait) = self.queue_waits.get(usize::from(team.0)) {
+            outcome(wait).observe(at.since(since).as_secs_f64());
+        }
+    }
+
+    fn call_ended(&self, record: &CallRecord) {
+        let direction = record.direction.label();
+        let end = record.end.unwrap_or(End::Failed).label();
+        self.calls_ended.with_label_values(&[direction, record.channel.label(), end]).inc();
+        if record.bridged_at.is_some() {
+            self.call_duration.with_label_values(&[direction]).observe(record.talk_seconds);
+        }
+        let judged = record.quality.iter().filter_map(|quality| mos::mos(&quality.report));
+        judged.for_each(|mos| self.mos.observe(mos));
+    }
+
+    /// Each fact is taken in whole, so a panic elsewhere leaves nothing half done.
+    fn following(&self) -> MutexGuard<'_, BTreeMap<CallId, Following>> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Setup {
+    fn register(registry: &Registry, plan: &Plan) -> prometheus::Result<Self> {
+        let all = histograms(
+            registry,
+            ("clavija_call_setup_seconds", "From the caller's INVITE to its 200."),
+            &[0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0],
+            &["direction", "trunk"],
+        )?;
+        let each = |direction: Direction| -> Vec<Histogram> {
+            let names = plan.trunks.iter().map(|trunk| trunk.name.as_str());
+            names.map(|trunk| all.with_label_values(&[direction.label(), trunk])).collect()
+        };
+        Ok(Self {
+            inbound: each(Direction::Inbound),
+            outbound: each(Direction::Outbound),
+            internal: all.with_label_values(&[Direction::Internal.label(), "none"]),
+        })
+    }
+
+    fn of(&self, direction: Direction, trunk: Option<usize>) -> Option<&Histogram> {
+        match direction {
+            Direction::Inbound => self.inbound.get(trunk?),
+            Direction::Internal => Some(&self.internal),
+            Direction::Outbound => self.outbound.get(trunk?),
+        }
+    }
+}
+
+impl QueueWait {
+    fn register(registry: &Registry, plan: &Plan) -> prometheus::Result<Vec<Self>> {
+        let all = histograms(
+            registry,
+            ("clavija_queue_wait_seconds", "From the queue to a voice, or to leaving."),
+            // 3 s is one ring; 20 s is the usual service level; 300 s is a lost caller.
+            &[0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 60.0, 300.0],
+            &["queue", "outcome"],
+        )?;
+        let of = |outcome: &str, team: &str| all.with_label_values(&[team, outcome]);
+        let teams = plan.teams.iter().map(|team| team.name.as_str());
+        let each = |team| Self { answered: of("answered", team), abandoned: of("abandoned", team) };
+        Ok(teams.map(each).collect())
+    }
+}
+
+impl Following {
+    /// A call from a phone is internal until it is routed to a trunk.
+    fn new(source: Source, arrived: Stamp) -> Self {
+        let (direction, trunk) = match source {
+            Source::Trunk(trunk) => (Direction::Inbound, Some(usize::from(trunk.0))),
+            Source::Phone(_) => (Direction::Internal, None),
+        };
+        Self { arrived, direction, trunk, queued: None }
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(opts, labels)?)
+}
+
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: M,
+) -> prometheus::Result<M> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests;

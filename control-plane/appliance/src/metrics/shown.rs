@@ -1,0 +1,225 @@
+//! Metrics of what is counted elsewhere: SIP, media, journal, and the state of calls and agents.
+
+use super::{
+    DIRECTIONS, Shown,
+    exposition::{Kind, Text},
+};
+use crate::pump::BoxState;
+use control_plane::{cdr::Channel, fact::AgentState, ids::TeamId};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// All families of one moment.
+pub(super) fn text(shown: &Shown<'_>) -> String {
+    let mut text = Text::default();
+    the_box(&mut text, shown);
+    calls(&mut text, shown);
+    agents(&mut text, shown);
+    queues(&mut text, shown);
+    sip(&mut text, shown);
+    rtp(&mut text, shown);
+    media_thread(&mut text, shown);
+    recordings(&mut text, shown);
+    journal(&mut text, shown);
+    text.into_string()
+}
+
+fn the_box(text: &mut Text, shown: &Shown<'_>) {
+    let (name, help) = ("clavija_build_info", "Always 1; its labels say what runs.");
+    text.family(name, help, Kind::Gauge);
+    text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let help = "Whether new calls are taken: 1 or 0.";
+    text.one("clavija_ready", help, Kind::Gauge, u8::from(shown.state == BoxState::Ready));
+    let help = "Whether calls are being finished before the end: 1 or 0.";
+    text.one("clavija_draining", help, Kind::Gauge, u8::from(shown.state == BoxState::Draining));
+    let panics = shown.counts.media.panics + shown.counts.recorder.panics;
+    let help = "Panics of our own code that were caught; each is a bug.";
+    text.one("clavija_panics_total", help, Kind::Counter, panics);
+}
+
+fn calls(text: &mut Text, shown: &Shown<'_>) {
+    let (name, help) = ("clavija_calls_active", "Calls that have not ended.");
+    text.family(name, help, Kind::Gauge);
+    for direction in DIRECTIONS {
+        let active = shown.view.active().filter(|record| record.direction == direction).count();
+        let labels = [("direction", direction.label()), ("channel", Channel::Sip.label())];
+        text.sample(name, &labels, active);
+    }
+}
+
+fn agents(text: &mut Text, shown: &Shown<'_>) {
+    let help = "Agents of a team, by state; who is in two teams counts in both.";
+    text.family("clavija_agents", help, Kind::Gauge);
+    for (team, place) in shown.view.plan().teams.iter().zip(0..) {
+        for state in AgentState::ALL {
+            let agents = shown.view.agents_in(TeamId(place), state);
+            let labels = [("team", team.name.as_str()), ("state", state.label())];
+            text.sample("clavija_agents", &labels, agents);
+        }
+    }
+    text.one(
+        "clavija_agent_double_claim_detected_total",
+        "Times one agent was promised to two calls; 0 for ever.",
+        Kind::Counter,
+        shown.counts.double_claims,
+    );
+}
+
+fn queues(text: &mut Text, shown: &Shown<'_>) {
+    let queues = shown.view.queues(shown.now);
+    let (name, help) = ("clavija_queue_waiting", "Callers who have no voice yet.");
+    text.family(name, help, Kind::Gauge);
+    for queue in &queues {
+        text.sample(name, &[("queue", &queue.team)], queue.waiting);
+    }
+    let (name, help) = ("clavija_queue_longest_wait_seconds", "How long the first in line waits.");
+    text.family(name, help, Kind::Gauge);
+    for queue in &queues {
+        text.sample(name, &[("queue", &queue.team)], queue.longest_wait_seconds);
+    }
+}
+
+fn sip(text: &mut Text, shown: &Shown<'_>) {
+    let sip = &shown.counts.sip;
+    let (name, help) = ("clavija_sip_requests_total", "SIP requests, repeats left out.");
+    text.family(name, help, Kind::Counter);
+    for (direction, requests) in [("in", &sip.requests_in), ("out", &sip.requests_out)] {
+        for (method, count) in with_zero(requests, "INVITE") {
+            text.sample(name, &[("method", method), ("direction", direction)], count);
+        }
+    }
+    let (name, help) = ("clavija_sip_responses_total", "SIP responses, repeats left out.");
+    text.family(name, help, Kind::Counter);
+    for (direction, responses) in [("in", &sip.responses_in), ("out", &sip.responses_out)] {
+        for ((method, code), count) in with_zero(responses, ("INVITE", 200)) {
+            let code = code.to_string();
+            let labels = [("method", method), ("code", code.as_str()), ("direction", direction)];
+            text.sample(name, &labels, count);
+        }
+    }
+    let (name, help) = ("clavija_sip_parse_errors_total", "SIP messages that could not be read.");
+    by_reason(text, name, help, with_zero(&sip.parse_errors, "not_sip"));
+    let (name, help) =
+        ("clavija_sip_rejected_total", "SIP requests refused or dropped on purpose.");
+    by_reason(text, name, help, with_zero(&sip.rejected, "unknown_source"));
+    let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
+    let help = "SIP messages sent again because no answer came.";
+    counter(text, "clavija_sip_retransmissions_total", help, sip.retransmissions);
+    let help = "SIP messages that belong to nothing here.";
+    counter(text, "clavija_sip_strays_total", help, sip.stray_responses + sip.stray_acks);
+    let help = "SIP messages the kernel did not take.";
+    counter(text, "clavija_sip_datagrams_refused_total", help, shown.counts.datagrams_refused);
+    let help = "Parties connected or being connected, by SIP.";
+    text.one("clavija_sip_dialogs_active", help, Kind::Gauge, shown.counts.legs);
+}
+
+fn rtp(text: &mut Text, shown: &Shown<'_>) {
+    let (media, engine) = (&shown.counts.media, &shown.counts.media.engine);
+    let (name, help) = ("clavija_rtp_packets_total", "RTP packets heard and sent.");
+    text.family(name, help, Kind::Counter);
+    text.sample(name, &[("direction", "in")], engine.packets_in);
+    text.sample(name, &[("direction", "out")], engine.packets_out);
+    let (name, help) = ("clavija_rtp_dropped_total", "RTP packets that went no further.");
+    let cut = [("too_long", media.datagrams_cut)];
+    by_reason(text, name, help, engine.all_dropped().chain(cut));
+    let help = "Frames of silence put in where a far side sent nothing in time.";
+    text.one("clavija_rtp_frames_inserted_total", help, Kind::Counter, engine.frames_inserted);
+    let (name, help) = ("clavija_rtp_ports", "Port pairs of the pool, by state.");
+    text.family(name, help, Kind::Gauge);
+    text.sample(name, &[("state", "taken")], shown.counts.ports_taken);
+    let name = "clavija_media_socket_errors_total";
+    text.family(name, "Datagrams the kernel did not give or take.", Kind::Counter);
+    text.sample(name, &[("direction", "in")], media.receive_errors);
+    text.sample(name, &[("direction", "out")], media.send_errors);
+}
+
+fn media_thread(text: &mut Text, shown: &Shown<'_>) {
+    let media = &shown.counts.media;
+    let help = "From the wake that read a packet to the end of the call that sent it on.";
+    text.histogram("clavija_forward_latency_seconds", help, &media.forward_latency);
+    let help = "How long after its deadline a tick of the media thread began.";
+    text.histogram("clavija_media_tick_lateness_seconds", help, &media.lateness);
+    let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
+    let help = "Ticks that began a whole tick late or later.";
+    counter(text, "clavija_media_tick_overruns_total", help, media.ticks_late);
+    let help = "Ticks left out after a stall.";
+    counter(text, "clavija_media_ticks_skipped_total", help, media.ticks_skipped);
+    let help = "Orders the media plane could not carry out.";
+    counter(text, "clavija_media_refusals_total", help, shown.counts.media_refusals);
+}
+
+fn recordings(text: &mut Text, shown: &Shown<'_>) {
+    let recorder = &shown.counts.recorder;
+    let help = "Recordings being written.";
+    text.one("clavija_recordings_active", help, Kind::Gauge, recorder.active);
+    let help = "Frames of 20 ms that are silence in a recording because they were lost.";
+    let name = "clavija_recording_frames_dropped_total";
+    text.one(name, help, Kind::Counter, recorder.frames_lost);
+    let help = "Recordings given up; their calls went on.";
+    text.one(
+        "clavija_recordings_failed_total",
+        help,
+        Kind::Counter,
+        shown.counts.recordings_failed,
+    );
+}
+
+fn journal(text: &mut Text, shown: &Shown<'_>) {
+    let (journal, cdrs) = (shown.journal, shown.cdrs);
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let all = [
+        ("clavija_journal_records_total", "Records of the journal.", read(&journal.records)),
+        ("clavija_journal_bytes_total", "Bytes written to the journal.", read(&journal.bytes)),
+        (
+            "clavija_journal_failed_writes_total",
+            "Writes to the journal that failed.",
+            read(&journal.failed_writes),
+        ),
+        (
+            "clavija_journal_lost_records_total",
+            "Records that are not in the journal because it could not be written.",
+            read(&journal.lost_records),
+        ),
+        (
+            "clavija_journal_syncs_total",
+            "Times the journal was brought to the disk.",
+            read(&journal.syncs),
+        ),
+        ("clavija_cdrs_written_total", "Call records written to their file.", read(&cdrs.written)),
+        (
+            "clavija_cdr_failed_writes_total",
+            "Tries to write a call record that failed; it is tried again.",
+            read(&cdrs.failed_writes),
+        ),
+        ("clavija_cdrs_lost_total", "Call records given up.", read(&cdrs.lost)),
+        (
+            "clavija_view_turns_lost_total",
+            "Turns whose facts the API and these metrics never saw.",
+            shown.counts.turns_lost,
+        ),
+    ];
+    for (name, help, value) in all {
+        text.one(name, help, Kind::Counter, value);
+    }
+}
+
+fn by_reason(
+    text: &mut Text,
+    name: &str,
+    help: &str,
+    reasons: impl IntoIterator<Item = (&'static str, u64)>,
+) {
+    text.family(name, help, Kind::Counter);
+    for (reason, count) in reasons {
+        text.sample(name, &[("reason", reason)], count);
+    }
+}
+
+/// A series that exists from the start: a first event is then seen as a rise from 0.
+fn with_zero<K: Copy + Ord>(counted: &BTreeMap<K, u64>, key: K) -> BTreeMap<K, u64> {
+    let mut all = counted.clone();
+    all.entry(key).or_default();
+    all
+}

@@ -1,0 +1,99 @@
+//! From what the operator wrote to what each core is told.
+
+use control_plane::config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk};
+use control_plane::ids::{SeatId, TeamId};
+use firmware_config::Config;
+use media_core::order::TuneId;
+use sip_stack::{Limits, Secret, Target, TrunkId, User};
+
+/// How calls flow.
+pub fn plan(config: &Config) -> Plan {
+    Plan {
+        trunks: config.trunks.iter().map(trunk).collect(),
+        seats: config.agents.iter().map(seat).collect(),
+        teams: config.teams.iter().map(team).collect(),
+        numbers: config.numbers.iter().map(number).collect(),
+    }
+}
+
+/// Who may speak SIP to us, and as whom. Which leg comes first is the board's to say.
+pub fn sip(config: &Config, seed: [u8; 32]) -> sip_stack::Config {
+    sip_stack::Config {
+        local: config.sip.udp,
+        advertise: config.sip.advertise,
+        domain: config.sip.domain.clone(),
+        user_agent: concat!("clavija/", env!("CARGO_PKG_VERSION")).to_owned(),
+        trunks: config.trunks.iter().map(sip_trunk).collect(),
+        users: config.agents.iter().map(user).collect(),
+        first_leg: 1,
+        seed,
+        limits: Limits::STANDARD,
+    }
+}
+
+fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
+    Trunk { name: trunk.name.clone(), address: trunk.address, pstn: trunk.pstn }
+}
+
+fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
+    let cidr = |peer: &firmware_config::Peer| -> sip_stack::Cidr {
+        format!("{}/{}", peer.network(), peer.prefix_bits())
+            .parse()
+            .expect("the configuration checked it")
+    };
+    sip_stack::Trunk {
+        name: trunk.name.clone(),
+        peers: trunk.peers.iter().map(cidr).collect(),
+        address: trunk.address,
+        calls_max: trunk.calls_max,
+    }
+}
+
+fn seat(agent: &firmware_config::Agent) -> SeatPlan {
+    SeatPlan {
+        name: agent.name.clone(),
+        extension: agent.extension.clone(),
+        fixed: agent.contact.is_some(),
+    }
+}
+
+fn user(agent: &firmware_config::Agent) -> User {
+    User {
+        name: agent.extension.clone(),
+        password: agent.password.as_ref().map(|secret| Secret::new(secret.reveal())),
+        contact: agent
+            .contact
+            .as_ref()
+            .map(|contact| Target { uri: contact.uri.clone(), to: contact.address }),
+    }
+}
+
+fn team(team: &firmware_config::Team) -> Team {
+    Team {
+        name: team.name.clone(),
+        seats: team.agents.iter().map(|&agent| SeatId(place(agent))).collect(),
+        music: team.music.map(|tune| TuneId(place(tune))),
+        ring: team.ring,
+        wrap_up: team.wrap_up,
+        set_aside: team.set_aside,
+        record: team.record,
+    }
+}
+
+fn number(number: &firmware_config::Number) -> NumberRow {
+    let from = number.from.iter().flatten();
+    NumberRow {
+        pattern: number.number.clone(),
+        to: match number.leads_to {
+            firmware_config::Destination::Agent(agent) => Destination::Seat(SeatId(place(agent))),
+            firmware_config::Destination::Team(team) => Destination::Team(TeamId(place(team))),
+            firmware_config::Destination::Trunk(trunk) => Destination::Trunk(TrunkId(place(trunk))),
+        },
+        from: from.map(|&trunk| TrunkId(place(trunk))).collect(),
+        record: number.record,
+    }
+}
+
+fn place(index: usize) -> u16 {
+    u16::try_from(index).expect("the configuration allows at most 65,535 of a kind")
+}

@@ -1,0 +1,437 @@
+//! The loop that owns the exchange: one clock, one waiting, orders before anything new is heard.
+//!
+//! A turn: take what has come (time first), let the exchange decide, write the journal, and only
+//! then let orders, datagrams and facts leave. Nothing in a turn waits for anybody.
+
+use crate::{
+    follower::Turn,
+    store::{Store, StoreCounts},
+    view::View,
+};
+use control_plane::exchange::{Exchange, Problem, Request};
+use media_core::order::Order;
+use media_rt::{
+    counters::{MediaCounters, RecorderCounters},
+    handle::Media,
+    recorder::RecorderEvent,
+};
+use sip_net::udp::{Bound, Udp};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::unix::pipe,
+    sync::{mpsc, oneshot, watch},
+    time::sleep_until,
+};
+
+/// What the API reads; written by the follower only.
+pub type SharedView = Arc<RwLock<View>>;
+
+/// Datagrams taken in one turn before the journal is written and answers leave.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// Media events taken in one turn.
+const EVENTS_PER_TURN: usize = 1024;
+/// Orders that wait for room in the ring; more, and the media plane is dead.
+const ORDERS_WAITING_MAX: usize = 100_000;
+/// Facts that wait for the follower.
+const TURNS_WAITING_MAX: usize = 100_000;
+/// How often the counts are shown to metrics.
+const COUNT_EVERY: Duration = Duration::from_millis(250);
+/// How soon a full ring is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+/// With nothing due the loop still turns, for the watchdog and the counts.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+/// Where the box is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BoxState {
+    Starting,
+    Ready,
+    Draining,
+    Stopped,
+}
+
+/// What metrics show of the pump; a copy of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub sip: sip_stack::Counters,
+    pub legs: usize,
+    pub double_claims: u64,
+    pub ports_taken: usize,
+    pub media_refusals: u64,
+    pub media: MediaCounters,
+    pub recorder: RecorderCounters,
+    pub recordings_failed: u64,
+    pub turns_lost: u64,
+    pub datagrams_refused: u64,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    #[error("too many requests are waiting; try again")]
+    Busy,
+    #[error("the box has stopped")]
+    Gone,
+}
+
+/// What somebody asks of the pump.
+enum Ask {
+    Request(Request, oneshot::Sender<Result<(), Problem>>),
+    Drain,
+    Stop,
+}
+
+/// What HTTP and drain hold of the running box. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    asks: mpsc::Sender<Ask>,
+    counts: watch::Receiver<Arc<Counts>>,
+    state: Arc<AtomicU8>,
+    turns: Arc<AtomicU64>,
+    calls: watch::Receiver<usize>,
+    view: SharedView,
+    journal: Arc<StoreCounts>,
+}
+
+impl Handle {
+    pub async fn request(&self, request: Request) -> Result<(), RequestError> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask::Request(request, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
+        })?;
+        Ok(answered.await.map_err(|_| RequestError::Gone)??)
+    }
+
+    pub fn counts(&self) -> Arc<Counts> {
+        self.counts.borrow().clone()
+    }
+
+    pub fn journal(&self) -> &StoreCounts {
+        &self.journal
+    }
+
+    pub fn state(&self) -> BoxState {
+        match self.state.load(Ordering::Acquire) {
+            0 => BoxState::Starting,
+            1 => BoxState::Ready,
+            2 => BoxState::Draining,
+            _ => BoxState::Stopped,
+        }
+    }
+
+    pub fn view(&self) -> &SharedView {
+        &self.view
+    }
+
+    /// Grows while the loop turns.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new calls from here on.
+    pub async fn drain(&self) {
+        self.state.fetch_max(BoxState::Draining as u8, Ordering::AcqRel);
+        // A pump that is gone has nothing left to drain.
+        let _gone = self.asks.send(Ask::Drain).await;
+    }
+
+    /// Until no call is left.
+    pub async fn no_calls(&self) {
+        let mut calls = self.calls.clone();
+        // The sender is gone only with the pump, and with it the calls.
+        let _gone = calls.wait_for(|&calls| calls == 0).await;
+    }
+
+    /// Hangs up what is left and ends the pump.
+    pub async fn stop(&self) {
+        let _gone = self.asks.send(Ask::Stop).await;
+    }
+
+    pub(crate) fn ready(&self) {
+        self.state.fetch_max(BoxState::Ready as u8, Ordering::AcqRel);
+    }
+}
+
+/// The loop and what it owns.
+pub(crate) struct Pump {
+    exchange: Exchange,
+    store: Store,
+    media: Media,
+    asks: mpsc::Receiver<Ask>,
+    followers: SyncSender<Turn>,
+    turns_waiting: VecDeque<Turn>,
+    orders_waiting: VecDeque<Order>,
+    counts: watch::Sender<Arc<Counts>>,
+    calls: watch::Sender<usize>,
+    state: Arc<AtomicU8>,
+    turns: Arc<AtomicU64>,
+    counted: Instant,
+    recordings_failed: u64,
+    turns_lost: u64,
+    datagrams_refused: u64,
+    /// Calls were told to end; the loop ends when they have, or at this moment.
+    stopping: Option<Instant>,
+}
+
+/// How long the last BYEs may take when the box stops.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+impl Pump {
+    pub(crate) fn new(
+        exchange: Exchange,
+        store: Store,
+        media: Media,
+        followers: SyncSender<Turn>,
+        view: SharedView,
+        journal: Arc<StoreCounts>,
+    ) -> (Self, Handle) {
+        let (ask, asks) = mpsc::channel(1024);
+        let (counts, seen_counts) = watch::channel(Arc::default());
+        let (calls, seen_calls) = watch::channel(0);
+        let state = Arc::new(AtomicU8::new(BoxState::Starting as u8));
+        let turns = Arc::new(AtomicU64::new(0));
+        let handle = Handle {
+            asks: ask,
+            counts: seen_counts,
+            state: Arc::clone(&state),
+            turns: Arc::clone(&turns),
+            calls: seen_calls,
+            view,
+            journal,
+        };
+        let pump = Self {
+            exchange,
+            store,
+            media,
+            asks,
+            followers,
+            turns_waiting: VecDeque::new(),
+            orders_waiting: VecDeque::new(),
+            counts,
+            calls,
+            state,
+            turns,
+            counted: Instant::now(),
+            recordings_failed: 0,
+            turns_lost: 0,
+            datagrams_refused: 0,
+            stopping: None,
+        };
+        (pump, handle)
+    }
+
+    /// Until `stop` was asked for and the last words are said.
+    pub(crate) async fn run(mut self, udp: Bound) -> io::Result<()> {
+        // An eventfd waits and reads like a pipe; this is the runtime's safe way to wait for one.
+        let bell = self.media.bell()?.as_fd().try_clone_to_owned()?;
+        let bell = pipe::Receiver::from_owned_fd_unchecked(bell)?;
+        let mut udp = udp.listen()?;
+        loop {
+            self.finish_turn(&mut udp, Instant::now());
+            if self.is_done(Instant::now()) {
+                break;
+            }
+            let wake = tokio::time::Instant::from_std(self.wake_at(Instant::now()));
+            tokio::select! {
+                biased; // Time first: what is due is decided before what is new.
+                () = sleep_until(wake) => {}
+                rung = bell.readable() => {
+                    rung?;
+                    self.hear_media(&bell);
+                }
+                ask = self.asks.recv() => self.answer(ask),
+                readable = udp.readable() => {
+                    readable?;
+                    self.hear_sip(&mut udp);
+                }
+            }
+            self.exchange.handle_timeout(Instant::now());
+        }
+        self.finish(&mut udp);
+        Ok(())
+    }
+
+    /// Journal first; then what it was about may leave.
+    fn finish_turn(&mut self, udp: &mut Udp, now: Instant) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut records = Vec::new();
+        while let Some(record) = self.exchange.poll_record() {
+            records.push(record);
+        }
+        self.store.append(&records, self.exchange.board(), self.exchange.ledger(), now);
+        self.store.sync_if_due(now);
+        while let Some(order) = self.exchange.poll_order() {
+            self.orders_waiting.push_back(order);
+        }
+        self.give_orders();
+        while let Some(transmit) = self.exchange.poll_transmit() {
+            if udp.try_send(&transmit).is_err() {
+                // UDP promises nothing; what matters is sent again by its transaction.
+                self.datagrams_refused += 1;
+            }
+        }
+        self.tell_follower();
+        if now.duration_since(self.counted) >= COUNT_EVERY {
+            self.counted = now;
+            self.show_counts();
+        }
+    }
+
+    fn give_orders(&mut self) {
+        while let Some(order) = self.orders_waiting.pop_front() {
+            if let Err(order) = self.media.push(order) {
+                self.orders_waiting.push_front(order);
+                break;
+            }
+        }
+        assert!(
+            self.orders_waiting.len() < ORDERS_WAITING_MAX,
+            "the media plane takes no orders: the process must be started anew"
+        );
+    }
+
+    fn tell_follower(&mut self) {
+        let mut turn = Turn::default();
+        while let Some(fact) = self.exchange.poll_fact() {
+            turn.facts.push(fact);
+        }
+        while let Some(record) = self.exchange.poll_cdr() {
+            turn.ended.push(record);
+        }
+        if !turn.facts.is_empty() || !turn.ended.is_empty() {
+            self.turns_waiting.push_back(turn);
+        }
+        while let Some(turn) = self.turns_waiting.pop_front() {
+            match self.followers.try_send(turn) {
+                Ok(()) => {}
+                Err(TrySendError::Full(turn)) => {
+                    self.turns_waiting.push_front(turn);
+                    break;
+                }
+                Err(TrySendError::Disconnected(_)) => self.turns_lost += 1,
+            }
+        }
+        while self.turns_waiting.len() > TURNS_WAITING_MAX {
+            self.turns_waiting.pop_front();
+            self.turns_lost += 1;
+        }
+    }
+
+    fn hear_sip(&mut self, udp: &mut Udp) {
+        let now = Instant::now();
+        let exchange = &mut self.exchange;
+        udp.receive(DATAGRAMS_PER_TURN, |from, bytes| {
+            exchange.handle_datagram(from, bytes, now);
+        });
+    }
+
+    fn hear_media(&mut self, bell: &pipe::Receiver) {
+        // Before polling, so that no stroke is missed. It fails only if it has not rung.
+        let _strokes = bell.try_read(&mut [0; 8]);
+        let now = Instant::now();
+        for _ in 0..EVENTS_PER_TURN {
+            let Some(event) = self.media.poll_event() else { break };
+            self.exchange.handle_media(event, now);
+        }
+        while let Some(event) = self.media.poll_recorder_event() {
+            match event {
+                RecorderEvent::Started { .. } => {}
+                RecorderEvent::Finished { path, frames, lost, .. } if lost > 0 => {
+                    tracing::warn!(file = %path.display(), frames, lost,
+                        "a recording has frames of silence where audio was lost");
+                }
+                RecorderEvent::Finished { .. } => {}
+                RecorderEvent::Failed { talk, path, what } => {
+                    self.recordings_failed += 1;
+                    tracing::error!(file = %path.display(), %what,
+                        "a recording cannot be written; the call goes on");
+                    self.exchange.handle_recording_failed(talk, what, now);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Option<Ask>) {
+        let now = Instant::now();
+        match ask {
+            Some(Ask::Request(request, answer)) => {
+                let done = self.exchange.handle_request(request, now);
+                // Whoever asked may have gone.
+                let _gone = answer.send(done);
+            }
+            Some(Ask::Drain) => {
+                self.exchange.set_draining(true);
+                self.show_counts();
+            }
+            Some(Ask::Stop) => {
+                self.exchange.set_draining(true);
+                self.exchange.stop(now);
+                self.stopping = Some(now + LAST_WORDS);
+            }
+            // Every handle is gone: nobody could stop it any more.
+            None => self.stopping = self.stopping.or(Some(now)),
+        }
+    }
+
+    fn wake_at(&self, now: Instant) -> Instant {
+        let due = self.exchange.poll_timeout().map(|(at, _why)| at);
+        let ring_full = !self.orders_waiting.is_empty() || !self.turns_waiting.is_empty();
+        let retry = ring_full.then(|| now + RETRY);
+        let all =
+            [due, retry, self.store.next_sync(), self.stopping, Some(self.counted + COUNT_EVERY)];
+        all.into_iter().flatten().min().unwrap_or(now + A_WHILE)
+    }
+
+    fn is_done(&self, now: Instant) -> bool {
+        self.stopping.is_some_and(|at| at <= now || self.exchange.is_idle())
+    }
+
+    fn show_counts(&mut self) {
+        let calls = self.exchange.board().calls().count();
+        self.calls.send_if_modified(|shown| std::mem::replace(shown, calls) != calls);
+        self.counts.send_replace(Arc::new(Counts {
+            sip: self.exchange.endpoint().counters().clone(),
+            legs: self.exchange.endpoint().legs(),
+            double_claims: self.exchange.double_claims(),
+            ports_taken: self.exchange.ports_taken(),
+            media_refusals: self.exchange.media_refusals(),
+            media: self.media.counters(),
+            recorder: self.media.recorder_counters(),
+            recordings_failed: self.recordings_failed,
+            turns_lost: self.turns_lost,
+            datagrams_refused: self.datagrams_refused,
+        }));
+    }
+
+    /// The media plane stops after its last order, the journal closes after the last record.
+    fn finish(mut self, udp: &mut Udp) {
+        self.media.stop();
+        let now = Instant::now();
+        while let Some(event) = self.media.poll_event() {
+            self.exchange.handle_media(event, now);
+        }
+        self.finish_turn(udp, now);
+        self.show_counts();
+        self.state.store(BoxState::Stopped as u8, Ordering::Release);
+        self.store.close();
+    }
+}
+
+/// The view, whatever became of who held it last: it is only read.
+pub fn read(view: &SharedView) -> std::sync::RwLockReadGuard<'_, View> {
+    view.read().unwrap_or_else(PoisonError::into_inner)
+}

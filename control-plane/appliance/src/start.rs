@@ -1,0 +1,280 @@
+//! Start: everything that can fail is tried before anything runs, so that a box is started whole
+//! or not at all.
+
+use crate::{
+    drain::Running,
+    follower::{self, CdrCounts, Follower},
+    http,
+    metrics::Metrics,
+    plan,
+    pump::{Handle, Pump},
+    store::{self, Store, StoreCounts, StoreError},
+    view::View,
+};
+use control_plane::{
+    cdr::Ledger,
+    config::Plan,
+    exchange::{Exchange, Start},
+    ids::CallId,
+    journal::Past,
+    switchboard::Switchboard,
+    time::Stamp,
+};
+use firmware_config::Config;
+use media_core::{engine::EngineConfig, order::TalkName};
+use media_rt::{
+    handle::{Media, MediaConfig, RingSizes},
+    ports::{PortError, PortPool},
+    recorder::RecorderConfig,
+    wav,
+};
+use rand::{TryRng, rngs::SysRng};
+use sip_net::udp::{self, BindError, Bound};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock, mpsc},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpListener;
+
+/// Turns of the pump that may be on their way to the follower.
+const TURNS: usize = 8192;
+/// No packet for so long, after there were some: is the far side still there?
+const SILENT_AFTER: Duration = Duration::from_secs(20);
+/// RFC 3550 §6.2.
+const RTCP_INTERVAL: Duration = Duration::from_secs(5);
+/// From 1900, where NTP begins, to 1970 (RFC 5905 §6), in seconds.
+const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
+
+/// Why the appliance did not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("http.admin {address}: {source}; write a free address of this host")]
+    Http { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    #[error(transparent)]
+    Media(#[from] media_rt::handle::StartError),
+    #[error(transparent)]
+    Ports(#[from] PortError),
+    #[error("no randomness from the system: {0}")]
+    Random(String),
+    #[error("the pump's thread: {0}")]
+    Thread(io::Error),
+    #[error("sip.udp {0}")]
+    Sip(#[from] BindError),
+    #[error("http.admin_token_file {}: {source}; name a file this user may write", file.display())]
+    Token { file: PathBuf, source: io::Error },
+    #[error("node.data_dir {}: {source}; name a folder this user may write to", dir.display())]
+    DataDir { dir: PathBuf, source: io::Error },
+}
+
+/// The appliance.
+pub struct Appliance;
+
+impl Appliance {
+    /// Starts it all. Calls can be taken when this returns.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let plan = Arc::new(plan::plan(&config));
+        let http_listener = bind_http(config.http.admin).await?;
+        let udp = udp::bind(config.sip.udp)?;
+        let ports = PortPool::open(config.media.address, config.media.ports.clone())?;
+        for taken in ports.taken() {
+            tracing::warn!(port = taken.port, why = %taken.why, "a media port is left out");
+        }
+        let token = http::auth::token(&config.http.admin_token_file).map_err(|source| {
+            StartError::Token { file: config.http.admin_token_file.clone(), source }
+        })?;
+        let history = History::read(&config, &plan)?;
+        let journal = Arc::new(StoreCounts::default());
+        let ledger = Ledger::new(Arc::clone(&plan));
+        let journal_dir = config.node.data_dir.join("journal");
+        let store = Store::begin(&journal_dir, &history.board, &ledger, Arc::clone(&journal))?;
+        let names = ports.names();
+        let media = start_media(&config, ports)?;
+        for warning in media.warnings() {
+            tracing::warn!(%warning, "the media thread runs without");
+        }
+
+        let view = Arc::new(RwLock::new(history.view(&plan)));
+        let metrics = Arc::new(Metrics::new(&plan));
+        let cdr_counts = Arc::new(CdrCounts::default());
+        let (turns, heard) = mpsc::sync_channel(TURNS);
+        let follower = Follower::new(
+            heard,
+            Arc::clone(&view),
+            Arc::clone(&metrics),
+            Arc::clone(&journal),
+            Arc::clone(&cdr_counts),
+            config.node.name.clone(),
+            history.cdr_dir.clone(),
+        );
+        let now = Instant::now();
+        let start = Start {
+            sip: plan::sip(&config, seed()?),
+            board: history.board,
+            ports: names,
+            media_address: config.media.advertise,
+            seed: seed()?,
+            wall: wall(),
+        };
+        // The calls that ended with the last process get their records like any other.
+        let buried = follower::Turn { facts: Vec::new(), ended: history.buried };
+        turns.try_send(buried).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
+        let exchange = Exchange::new(start, now);
+        let parts = Parts { exchange, store, media, udp, turns, view, journal };
+        let (handle, pump) = spawn_pump(parts)?;
+        let follower = thread::Builder::new()
+            .name("follower".to_owned())
+            .spawn(move || follower.run())
+            .map_err(StartError::Thread)?;
+        let server = http::serve(
+            http_listener,
+            http::State {
+                handle: handle.clone(),
+                metrics,
+                cdr_counts,
+                token: token.into(),
+                recordings: config.recording.dir.clone(),
+                node: config.node.name.clone(),
+                loopback: config.http.admin.ip().is_loopback(),
+            },
+        );
+        handle.ready();
+        Ok(Running::new(handle, pump, follower, server, &config))
+    }
+}
+
+/// What goes to the pump's thread.
+struct Parts {
+    exchange: Exchange,
+    store: Store,
+    media: Media,
+    udp: Bound,
+    turns: mpsc::SyncSender<follower::Turn>,
+    view: crate::pump::SharedView,
+    journal: Arc<StoreCounts>,
+}
+
+/// The pump has a thread and a runtime of its own: no request can stand in a call's way.
+fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>>), StartError> {
+    let Parts { exchange, store, media, udp, turns, view, journal } = parts;
+    let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let thread = thread::Builder::new()
+        .name("pump".to_owned())
+        .spawn(move || runtime.block_on(pump.run(udp)))
+        .map_err(StartError::Thread)?;
+    Ok((handle, thread))
+}
+
+fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
+    let pairs = ports.names().len();
+    let media = MediaConfig {
+        ports,
+        engine: EngineConfig {
+            legs_max: pairs,
+            talks_max: pairs,
+            silent_after: SILENT_AFTER,
+            tunes: config.music.iter().map(|music| Arc::clone(&music.tune)).collect(),
+            rtcp_interval: RTCP_INTERVAL,
+            cname: format!("clavija@{}", config.media.advertise),
+            ntp_epoch: ntp(wall()),
+        },
+        recorder: RecorderConfig { dir: config.recording.dir.clone(), name: recording_name },
+        rings: RingSizes::USUAL,
+        real_time: true,
+    };
+    match wav::repair(&config.recording.dir) {
+        Ok(repaired) => {
+            for file in repaired.mended {
+                tracing::info!(file = %file.display(), "a recording cut by a crash was mended");
+            }
+        }
+        // A folder that is not there yet has nothing to mend; any other trouble the recorder names.
+        Err(error) => tracing::debug!(%error, "recordings were not looked through"),
+    }
+    Ok(Media::start(media)?)
+}
+
+/// What the last process left.
+struct History {
+    board: Switchboard,
+    /// Calls that ended and whose record is not in the files yet.
+    buried: Vec<control_plane::cdr::CallRecord>,
+    records: Vec<control_plane::cdr::CallRecord>,
+    cdr_dir: PathBuf,
+}
+
+impl History {
+    fn read(config: &Config, plan: &Arc<Plan>) -> Result<Self, StartError> {
+        let cdr_dir = config.node.data_dir.join("cdr");
+        let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
+        let records = follower::load(&cdr_dir).map_err(fail)?;
+        let past = store::past(&config.node.data_dir.join("journal"))?;
+        let (mut board, mut buried) = match past {
+            None => (Switchboard::new(Arc::clone(plan)), Vec::new()),
+            Some(mut past) => {
+                past.bury();
+                let Past { board, ended, .. } = past;
+                (board.carry_over(Arc::clone(plan)), ended)
+            }
+        };
+        // A journal that was lost or thrown away must not cost a recording its name.
+        let named = records.iter().filter_map(|record| record.id.parse().ok());
+        for call in named.chain(recorded_calls(&config.recording.dir)) {
+            board.never_again(call);
+        }
+        let written: BTreeSet<_> = records.iter().map(|record| record.id.as_str()).collect();
+        buried.retain(|record| !written.contains(record.id.as_str()));
+        Ok(Self { board, buried, records, cdr_dir })
+    }
+
+    fn view(&self, plan: &Arc<Plan>) -> View {
+        let mut view = View::new(Arc::clone(plan));
+        for record in self.records.iter().chain(&self.buried) {
+            view.load_ended(record.clone());
+        }
+        view
+    }
+}
+
+/// Calls whose recordings are in the folder.
+fn recorded_calls(dir: &Path) -> Vec<CallId> {
+    let Ok(files) = fs::read_dir(dir) else { return Vec::new() };
+    let id = |file: PathBuf| file.file_stem()?.to_str()?.parse().ok();
+    files.filter_map(|file| id(file.ok()?.path())).collect()
+}
+
+async fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Http { address, source })
+}
+
+fn recording_name(talk: TalkName) -> String {
+    CallId(talk.0).to_string()
+}
+
+fn seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(seed)
+}
+
+fn wall() -> Stamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Stamp::default() + since
+}
+
+/// 32 bits of seconds, 32 of fraction (RFC 5905 §6).
+fn ntp(wall: Stamp) -> u64 {
+    let seconds = wall.0 / 1_000_000 + NTP_TO_UNIX_SECONDS;
+    let fraction = (wall.0 % 1_000_000) * (1 << 32) / 1_000_000;
+    (seconds << 32) | fraction
+}

@@ -1,0 +1,295 @@
+//! What the outside may read of the running box: folded from facts, never asked of the pump.
+
+use control_plane::{
+    cdr::{CallRecord, CallState, Ledger, to_rfc3339},
+    config::Plan,
+    fact::{AgentState, Fact, SeatView, Step, What},
+    ids::{CallId, SeatId, TeamId},
+    time::Stamp,
+};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use utoipa::ToSchema;
+
+/// Ended calls kept in memory; the CDR files have them all.
+pub const ENDED_MAX: usize = 10_000;
+
+/// Calls, agents and queues as the facts tell them.
+#[derive(Debug)]
+pub struct View {
+    plan: Arc<Plan>,
+    ledger: Ledger,
+    /// In the order of the plan's seats.
+    seats: Vec<SeatLine>,
+    /// Since when each caller waits for a voice.
+    waiting: BTreeMap<CallId, (TeamId, Stamp)>,
+    /// Oldest first.
+    ended: VecDeque<Arc<CallRecord>>,
+}
+
+/// An agent, as `GET /api/v1/agents` shows them.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Agent {
+    pub name: String,
+    pub extension: String,
+    /// `offline`, `available`, `offered`, `busy`, `wrap_up` or `paused`.
+    pub state: &'static str,
+    /// Why a paused agent is paused: `declined`, `no_answer`, `requested` or `unreachable`.
+    pub reason: Option<String>,
+    /// The call the agent is offered or in.
+    pub call_id: Option<String>,
+    /// RFC 3339; null while nothing has been heard of the agent's phone.
+    pub since: Option<String>,
+    pub team_names: Vec<String>,
+}
+
+/// A team's queue, as `GET /api/v1/queues` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Queue {
+    pub team: String,
+    /// Callers who have no voice yet, those being offered to an agent included.
+    pub waiting: usize,
+    pub longest_wait_seconds: f64,
+    pub agents_available: usize,
+}
+
+/// A trunk, as `GET /api/v1/trunks` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Trunk {
+    pub name: String,
+    /// Where calls to it are sent; null if it only calls us.
+    pub address: Option<String>,
+    /// It breaks out to the telephone network.
+    pub pstn: bool,
+    /// Calls that came in by it and have not ended.
+    pub calls_active: usize,
+}
+
+/// Which calls are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Oldest first.
+    Active,
+    /// Active ones, then ended ones.
+    All,
+    /// Newest first.
+    Ended,
+}
+
+/// From where records are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Beginning,
+    /// After this journal record.
+    Seq(u64),
+    /// Ended at this moment or later.
+    Time(Stamp),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SeatLine {
+    is: SeatView,
+    since: Option<Stamp>,
+}
+
+const OFFLINE: SeatLine =
+    SeatLine { is: SeatView { state: AgentState::Offline, reason: None, call: None }, since: None };
+
+impl View {
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            ledger: Ledger::new(Arc::clone(&plan)),
+            seats: vec![OFFLINE; plan.seats.len()],
+            waiting: BTreeMap::new(),
+            ended: VecDeque::new(),
+            plan,
+        }
+    }
+
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// A record of an earlier run; to be given oldest first.
+    pub fn load_ended(&mut self, record: CallRecord) {
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(Arc::new(record));
+    }
+
+    /// Takes one fact in; gives the record of a call that ended with it.
+    pub fn apply(&mut self, fact: &Fact) -> Option<CallRecord> {
+        match &fact.what {
+            What::Call(call, step) => self.follow_waiting(*call, step, fact.at),
+            What::Claim(_) => {}
+            What::Seat(seat, is) => self.follow_seat(*seat, *is, fact.at),
+        }
+        let record = self.ledger.apply(fact)?;
+        self.load_ended(record.clone());
+        Some(record)
+    }
+
+    /// The record of this call stands in the CDR file, which says whether it is durable.
+    pub fn set_durable(&mut self, id: &str, durable: bool) {
+        // What became durable is among the newest.
+        if let Some(record) = self.ended.iter_mut().rev().find(|record| record.id == id) {
+            Arc::make_mut(record).durable = Some(durable);
+        }
+    }
+
+    fn follow_seat(&mut self, seat: SeatId, is: SeatView, at: Stamp) {
+        let Some(line) = self.seats.get_mut(usize::from(seat.0)) else { return };
+        if line.is != is || line.since.is_none() {
+            *line = SeatLine { is, since: Some(at) };
+        }
+    }
+
+    fn follow_waiting(&mut self, call: CallId, step: &Step, at: Stamp) {
+        match step {
+            Step::Queued { team } => {
+                self.waiting.entry(call).or_insert((*team, at));
+            }
+            Step::Accepted { .. } | Step::Ended { .. } | Step::Over { .. } => {
+                self.waiting.remove(&call);
+            }
+            Step::Answered
+            | Step::AnsweredTooLate { .. }
+            | Step::Arrived { .. }
+            | Step::Bridged
+            | Step::Held
+            | Step::OfferEnded { .. }
+            | Step::Offered { .. }
+            | Step::RecordingFailed { .. }
+            | Step::Requeued
+            | Step::Resumed
+            | Step::Ringing { .. }
+            | Step::Routed { .. }
+            | Step::Silent { .. } => {}
+        }
+    }
+
+    pub fn agents(&self) -> Vec<Agent> {
+        (0..self.seats.len()).filter_map(|place| self.agent_at(place)).collect()
+    }
+
+    pub fn agent(&self, name: &str) -> Option<Agent> {
+        self.agent_at(usize::from(self.seat(name)?.0))
+    }
+
+    /// The seat of an agent's name.
+    pub fn seat(&self, name: &str) -> Option<SeatId> {
+        let place = self.plan.seats.iter().position(|seat| seat.name == name)?;
+        u16::try_from(place).ok().map(SeatId)
+    }
+
+    fn agent_at(&self, place: usize) -> Option<Agent> {
+        let (plan, line) = (self.plan.seats.get(place)?, self.seats.get(place)?);
+        let mine = |seat: &SeatId| usize::from(seat.0) == place;
+        let teams = self.plan.teams.iter().filter(|team| team.seats.iter().any(mine));
+        Some(Agent {
+            name: plan.name.clone(),
+            extension: plan.extension.clone(),
+            state: line.is.state.label(),
+            reason: line.is.reason.map(|reason| reason.to_string()),
+            call_id: line.is.call.map(|call| call.to_string()),
+            since: line.since.map(to_rfc3339),
+            team_names: teams.map(|team| team.name.clone()).collect(),
+        })
+    }
+
+    /// How many agents of a team are in this state.
+    pub fn agents_in(&self, team: TeamId, state: AgentState) -> usize {
+        let Some(team) = self.plan.teams.get(usize::from(team.0)) else { return 0 };
+        let lines = team.seats.iter().filter_map(|seat| self.seats.get(usize::from(seat.0)));
+        lines.filter(|line| line.is.state == state).count()
+    }
+
+    /// At most `limit` records.
+    pub fn calls(&self, which: Which, limit: usize) -> Vec<Arc<CallRecord>> {
+        let active = self.ledger.active().map(|(_, record)| Arc::new(record.clone()));
+        let ended = self.ended.iter().rev().cloned();
+        match which {
+            Which::Active => active.take(limit).collect(),
+            Which::All => active.chain(ended).take(limit).collect(),
+            Which::Ended => ended.take(limit).collect(),
+        }
+    }
+
+    /// Every call that has not ended.
+    pub fn active(&self) -> impl Iterator<Item = &CallRecord> {
+        self.ledger.active().map(|(_, record)| record)
+    }
+
+    /// A call that has not ended.
+    pub fn active_call(&self, call: CallId) -> Option<&CallRecord> {
+        self.ledger.call(call)
+    }
+
+    pub fn call(&self, call: CallId) -> Option<Arc<CallRecord>> {
+        if let Some(record) = self.ledger.call(call) {
+            return Some(Arc::new(record.clone()));
+        }
+        let id = call.to_string();
+        self.ended.iter().rev().find(|record| record.id == id).cloned()
+    }
+
+    /// Records of ended calls that stand in the CDR files, oldest first, at most `limit`.
+    pub fn cdrs(&self, since: Since, limit: usize) -> Vec<Arc<CallRecord>> {
+        let wanted = |record: &&Arc<CallRecord>| match since {
+            Since::Beginning => true,
+            Since::Seq(seq) => record.seq > seq,
+            Since::Time(time) => record.ended_at.is_some_and(|ended| ended >= time),
+        };
+        let written = self.ended.iter().filter(|record| record.durable.is_some());
+        written.filter(wanted).take(limit).cloned().collect()
+    }
+
+    pub fn queues(&self, now: Stamp) -> Vec<Queue> {
+        let teams = self.plan.teams.iter().zip(0..);
+        teams.map(|(team, place)| self.queue(&team.name, TeamId(place), now)).collect()
+    }
+
+    fn queue(&self, name: &str, team: TeamId, now: Stamp) -> Queue {
+        let waiting = || self.waiting.values().filter(|(of, _)| *of == team);
+        let longest = waiting().map(|(_, since)| now.since(*since).as_secs_f64());
+        Queue {
+            team: name.to_owned(),
+            waiting: waiting().count(),
+            longest_wait_seconds: longest.fold(0.0, f64::max),
+            agents_available: self.agents_in(team, AgentState::Available),
+        }
+    }
+
+    pub fn trunks(&self) -> Vec<Trunk> {
+        let calls = |name: &str| {
+            self.active().filter(|record| record.trunk.as_deref() == Some(name)).count()
+        };
+        let trunks = self.plan.trunks.iter();
+        trunks
+            .map(|trunk| Trunk {
+                name: trunk.name.clone(),
+                address: trunk.address.map(|address| address.to_string()),
+                pstn: trunk.pstn,
+                calls_active: calls(&trunk.name),
+            })
+            .collect()
+    }
+
+    /// Calls in which two people are connected, on hold or not.
+    pub fn talking(&self) -> usize {
+        let talking = |record: &&CallRecord| match record.state {
+            CallState::Held | CallState::Talking => true,
+            CallState::Ended | CallState::Offered | CallState::Queued | CallState::Ringing => false,
+        };
+        self.active().filter(talking).count()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_plan;
+#[cfg(test)]
+mod tests;

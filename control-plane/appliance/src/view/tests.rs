@@ -1,0 +1,110 @@
+//! What the view makes of facts.
+
+use super::{
+    test_plan::{self, Story},
+    *,
+};
+use control_plane::seats::PauseReason;
+use std::time::Duration;
+
+fn view() -> View {
+    View::new(Arc::new(test_plan::plan()))
+}
+
+fn seat(state: AgentState, reason: Option<PauseReason>, call: Option<CallId>) -> What {
+    What::Seat(SeatId(0), SeatView { state, reason, call })
+}
+
+fn fact(at: u64, what: What) -> Fact {
+    Fact { seq: at, at: Stamp(at), what }
+}
+
+#[test]
+fn an_agent_nobody_has_heard_of_is_offline_since_never() {
+    let agent = view().agent("ana").unwrap();
+
+    assert_eq!((agent.state, agent.since), ("offline", None));
+    assert_eq!(agent.team_names, ["support"]);
+    assert_eq!(view().agent("nobody"), None);
+}
+
+#[test]
+fn an_agents_since_moves_only_when_something_changes() {
+    let mut view = view();
+    let paused = || seat(AgentState::Paused, Some(PauseReason::NoAnswer), None);
+
+    view.apply(&fact(1_000_000, paused()));
+    view.apply(&fact(2_000_000, paused()));
+
+    let agent = view.agent("ana").unwrap();
+    assert_eq!(agent.reason.as_deref(), Some("no_answer"));
+    assert_eq!(agent.since.as_deref(), Some("1970-01-01T00:00:01.000000Z"));
+}
+
+#[test]
+fn a_caller_waits_from_the_queue_to_a_voice() {
+    let mut view = view();
+    let mut story = Story::new(CallId(1), Stamp(10_000_000));
+    let waiting = |view: &View, now| {
+        let queue = view.queues(now).remove(0);
+        (queue.waiting, queue.longest_wait_seconds)
+    };
+
+    story.queued().into_iter().for_each(|fact| drop(view.apply(&fact)));
+    let now = story.at() + Duration::from_secs(5);
+    assert_eq!(waiting(&view, now), (1, 5.0));
+    story.offered().into_iter().for_each(|fact| drop(view.apply(&fact)));
+    assert_eq!(waiting(&view, now).0, 1, "an offer is no voice");
+    story.talking().into_iter().for_each(|fact| drop(view.apply(&fact)));
+    assert_eq!(waiting(&view, now), (0, 0.0));
+    assert_eq!(view.talking(), 1);
+}
+
+#[test]
+fn an_ended_call_leaves_the_active_ones_and_is_found_by_its_id() {
+    let mut view = view();
+    let ended = test_plan::whole_call(CallId(7)).iter().filter_map(|fact| view.apply(fact)).count();
+
+    assert_eq!(ended, 1);
+    assert!(view.calls(Which::Active, 10).is_empty());
+    assert_eq!(view.calls(Which::Ended, 10).len(), 1);
+    assert_eq!(view.call(CallId(7)).unwrap().id, "call-00000007");
+    assert_eq!(view.call(CallId(8)), None);
+}
+
+#[test]
+fn records_that_are_written_are_asked_for_after_a_journal_record_or_from_a_time_on() {
+    let mut view = view();
+    for call in 1..=4 {
+        test_plan::whole_call(CallId(call)).iter().for_each(|fact| drop(view.apply(fact)));
+    }
+    for id in ["call-00000001", "call-00000002", "call-00000003"] {
+        view.set_durable(id, true);
+    }
+    let ids = |since| -> Vec<String> {
+        view.cdrs(since, 10).iter().map(|record| record.id.clone()).collect()
+    };
+    let all = view.cdrs(Since::Beginning, 10);
+
+    assert_eq!(ids(Since::Beginning), ["call-00000001", "call-00000002", "call-00000003"]);
+    assert_eq!(ids(Since::Seq(all[1].seq)), ["call-00000003"]);
+    assert_eq!(ids(Since::Time(all[1].ended_at.unwrap())), ["call-00000002", "call-00000003"]);
+    assert_eq!(view.cdrs(Since::Beginning, 2).len(), 2);
+}
+
+#[test]
+fn only_so_many_ended_calls_are_kept_and_the_oldest_goes_first() {
+    let mut view = view();
+    let mut record = None;
+    for fact in test_plan::whole_call(CallId(1)) {
+        record = record.or(view.apply(&fact));
+    }
+    let record = CallRecord { durable: Some(true), ..record.unwrap() };
+
+    for seq in 0..ENDED_MAX as u64 {
+        view.load_ended(CallRecord { seq: 1_000 + seq, ..record.clone() });
+    }
+
+    let kept = view.cdrs(Since::Beginning, usize::MAX);
+    assert_eq!((kept.len(), kept[0].seq), (ENDED_MAX, 1_000));
+}
