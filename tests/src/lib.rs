@@ -1,0 +1,20 @@
+//! The world, the peers and the promises: what every test of the whole box stands on.
+
+pub mod appliance;
+pub mod dice;
+pub mod folder;
+pub mod ladder;
+pub mod media_model;
+pub mod metrics;
+pub mod model;
+pub mod net;
+pub mod party;
+pub mod rtp_peer;
+pub mod sim_phone;
+pub mod sip_peer;
+pub mod sip_text;
+pub mod sipp;
+pub mod tone;
+pub mod trace;
+pub mod wait;
+pub mod world;

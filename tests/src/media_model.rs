@@ -1,0 +1,241 @@
+//! The media plane as the world has it: carries out orders, refuses senseless ones, says what the
+//! real one would say a little later, and knows who hears whom.
+
+use crate::dice::Dice;
+use control_plane::ports::REST;
+use media_core::order::{
+    Event, LegName, LegReport, Order, PortName, Recorded, Source, TalkName,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How long a running stream may pause before the media plane says so.
+const SILENT_AFTER: Duration = Duration::from_secs(6);
+/// Less than this after the first `Connect` nothing can have been heard.
+const FIRST_PACKET: Duration = Duration::from_millis(20);
+
+/// Two who hear each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub talk: TalkName,
+    pub caller: PortName,
+    pub other: PortName,
+}
+
+/// All legs and talks.
+#[derive(Debug)]
+pub struct MediaModel {
+    dice: Dice,
+    open: BTreeMap<LegName, Leg>,
+    closing: BTreeMap<LegName, PortName>,
+    ever_opened: BTreeSet<LegName>,
+    /// Ports that are open or closing.
+    in_use: BTreeSet<PortName>,
+    closed_at: BTreeMap<PortName, Instant>,
+    talks: BTreeMap<TalkName, Talk>,
+    /// In order: the real events come through one ring.
+    events: VecDeque<(Instant, Event)>,
+    silences: BTreeMap<(Instant, LegName), SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leg {
+    port: PortName,
+    remote: Option<(SocketAddr, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Talk {
+    caller: LegName,
+    other: LegName,
+    bridged: bool,
+    since: Instant,
+    record: bool,
+    ended: bool,
+}
+
+impl MediaModel {
+    pub fn new(dice: Dice) -> Self {
+        Self {
+            dice,
+            open: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            ever_opened: BTreeSet::new(),
+            in_use: BTreeSet::new(),
+            closed_at: BTreeMap::new(),
+            talks: BTreeMap::new(),
+            events: VecDeque::new(),
+            silences: BTreeMap::new(),
+        }
+    }
+
+    /// The error says which promise the order breaks.
+    pub fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), String> {
+        match order {
+            Order::Open { leg, port, stream: _ } => self.open(leg, port, now)?,
+            Order::Connect { leg, remote, .. } => {
+                let leg = self.leg(leg, order)?;
+                let since = leg.remote.map_or(now, |(_, since)| since);
+                leg.remote = Some((remote.rtp, since));
+            }
+            Order::Hear { leg, source: Source::Music(_) | Source::Nothing | Source::Silence } => {
+                self.leg(leg, order)?;
+            }
+            Order::Bridge { talk, caller, other, record } => {
+                self.leg(caller, order)?;
+                self.leg(other, order)?;
+                self.bridge(talk, caller, other, record, now)?;
+            }
+            Order::Part { talk, .. } => match self.talks.get_mut(&talk) {
+                Some(of) if !of.ended => of.bridged = false,
+                Some(_) | None => return Err(format!("{talk:?} never was, and is parted")),
+            },
+            Order::EndTalk { talk } => self.end_talk(talk, now)?,
+            Order::Close { leg } => self.close(leg, now)?,
+        }
+        Ok(())
+    }
+
+    /// Who hears whom at this moment.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        self.talks.iter().filter(|(_, of)| of.bridged).filter_map(|(&talk, of)| {
+            let port = |leg| self.open.get(&leg).map(|leg| leg.port);
+            Some(Pair { talk, caller: port(of.caller)?, other: port(of.other)? })
+        })
+    }
+
+    /// A peer stops sending, for whatever reason.
+    pub fn falls_silent(&mut self, rtp: SocketAddr, now: Instant) {
+        let heard_from = |leg: &Leg| {
+            leg.remote.is_some_and(|(remote, since)| remote == rtp && since + FIRST_PACKET <= now)
+        };
+        let legs: Vec<_> =
+            self.open.iter().filter(|(_, leg)| heard_from(leg)).map(|(&leg, _)| leg).collect();
+        for leg in legs {
+            self.silences.insert((now + SILENT_AFTER, leg), rtp);
+        }
+    }
+
+    pub fn speaks(&mut self, rtp: SocketAddr) {
+        self.silences.retain(|_, from| *from != rtp);
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let event = self.events.front().map(|&(at, _)| at);
+        let silence = self.silences.first_key_value().map(|(&(at, _), _)| at);
+        [event, silence].into_iter().flatten().min()
+    }
+
+    /// What is to be said by now.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        while let Some(first) = self.silences.first_entry().filter(|first| first.key().0 <= now) {
+            let ((at, leg), _) = first.remove_entry();
+            if self.open.contains_key(&leg) {
+                self.say(Event::Silent { leg, at }, now);
+            }
+        }
+        let &(at, event) = self.events.front().filter(|(at, _)| *at <= now)?;
+        self.events.pop_front();
+        if let Event::Closed { leg, .. } = event
+            && let Some(port) = self.closing.remove(&leg)
+        {
+            self.in_use.remove(&port);
+            self.closed_at.insert(port, at);
+        }
+        Some(event)
+    }
+
+    /// Nothing open, nothing to say.
+    pub fn is_idle(&self) -> bool {
+        let silent = self.events.is_empty() && self.pairs().next().is_none();
+        self.open.is_empty() && self.closing.is_empty() && silent
+    }
+
+    fn open(&mut self, leg: LegName, port: PortName, now: Instant) -> Result<(), String> {
+        if !self.ever_opened.insert(leg) {
+            return Err(format!("{leg:?} is opened twice"));
+        }
+        if !self.in_use.insert(port) {
+            return Err(format!("{port:?} is opened for {leg:?} and still in use"));
+        }
+        match self.closed_at.get(&port) {
+            Some(&closed) if now < closed + REST => {
+                Err(format!("{port:?} is used again {:?} after it was closed", now - closed))
+            }
+            Some(_) | None => {
+                self.open.insert(leg, Leg { port, remote: None });
+                Ok(())
+            }
+        }
+    }
+
+    fn bridge(
+        &mut self,
+        talk: TalkName,
+        caller: LegName,
+        other: LegName,
+        record: bool,
+        now: Instant,
+    ) -> Result<(), String> {
+        let taken = |leg| {
+            let uses = |of: &Talk| of.bridged && (of.caller == leg || of.other == leg);
+            self.talks.iter().find(|(name, of)| **name != talk && uses(of))
+        };
+        if let Some((with, _)) = taken(caller).or_else(|| taken(other)) {
+            return Err(format!("{caller:?} and {other:?} meet, and one of them is in {with:?}"));
+        }
+        let before = self.talks.get(&talk).copied();
+        if before.is_some_and(|of| of.ended || of.caller != caller) {
+            return Err(format!("{talk:?} is over or another caller's, and is bridged"));
+        }
+        let since = before.map_or(now, |of| of.since);
+        let record = record || before.is_some_and(|of| of.record);
+        let bridged = Talk { caller, other, bridged: true, since, record, ended: false };
+        self.talks.insert(talk, bridged);
+        self.say(Event::Bridged { talk, at: now }, now);
+        Ok(())
+    }
+
+    fn end_talk(&mut self, talk: TalkName, now: Instant) -> Result<(), String> {
+        let of = self.talks.get_mut(&talk);
+        let mut recorded = None;
+        if let Some(of) = of {
+            if of.ended {
+                return Err(format!("{talk:?} ends twice"));
+            }
+            (of.ended, of.bridged) = (true, false);
+            let frames = u64::try_from((now - of.since).as_millis() / 20).unwrap_or(u64::MAX);
+            recorded = of.record.then_some(Recorded { frames, lost: 0 });
+        }
+        self.say(Event::TalkEnded { talk, at: now, recorded }, now);
+        Ok(())
+    }
+
+    fn close(&mut self, name: LegName, now: Instant) -> Result<(), String> {
+        let Some(leg) = self.open.remove(&name) else {
+            return Err(format!("{name:?} is closed and is not open"));
+        };
+        for talk in self.talks.values_mut() {
+            talk.bridged &= talk.caller != name && talk.other != name;
+        }
+        self.silences.retain(|(_, silent), _| *silent != name);
+        self.closing.insert(name, leg.port);
+        let packets = u64::from(leg.remote.is_some());
+        let report = LegReport { packets_received: packets, ..LegReport::default() };
+        self.say(Event::Closed { leg: name, report }, now);
+        Ok(())
+    }
+
+    fn leg(&mut self, leg: LegName, order: Order) -> Result<&mut Leg, String> {
+        self.open.get_mut(&leg).ok_or_else(|| format!("{leg:?} is not open: {order:?}"))
+    }
+
+    fn say(&mut self, event: Event, now: Instant) {
+        let at = now + self.dice.millis(1..25);
+        let last = self.events.back().map_or(at, |&(last, _)| last);
+        self.events.push_back((at.max(last), event));
+    }
+}

@@ -1,0 +1,387 @@
+//! The reference of the simulated day: knows the promises, not the code. It sees what passes the
+//! door of the box, what the peers went through, and what the box said of it afterwards.
+
+use crate::{media_model::Pair, sip_text::Text};
+use control_plane::{
+    cdr::CallRecord,
+    fact::{End, Fact, Step, What},
+    ids::{CallId, SeatId},
+};
+use media_core::order::PortName;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// RFC 3261 §17.1.1.2, Timer B: an INVITE without any answer is given up.
+const GIVE_UP: Duration = Duration::from_secs(32);
+/// How long after the end of a call its record may take: the media plane's last words.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the outside knows.
+#[derive(Debug)]
+pub struct Model {
+    /// How long the box may let an agent's phone ring, by the number that was dialled.
+    ring: fn(&str) -> Duration,
+    phones: BTreeSet<SocketAddr>,
+    strangers: BTreeSet<SocketAddr>,
+    dialogs: Vec<Dialog>,
+    by_call_id: BTreeMap<String, usize>,
+    /// The latest dialog in which a port of the box was named.
+    by_port: BTreeMap<PortName, usize>,
+    calls: BTreeMap<CallId, Call>,
+    /// Calls whose caller has gone: the record is due.
+    owed: BTreeSet<(Instant, usize)>,
+    paused: BTreeSet<SeatId>,
+    pub seen: Seen,
+}
+
+/// How often the door saw what the promises are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// A 200 of a phone came after the box had sent CANCEL.
+    pub cancel_crossed_200: u64,
+    /// A CANCEL of a caller came after the box had sent 200.
+    pub callers_cancel_crossed_200: u64,
+    pub duplicate_invite: u64,
+}
+
+#[derive(Debug)]
+struct Dialog {
+    /// The box sent the INVITE.
+    called: bool,
+    phone: bool,
+    from_user: String,
+    invited: Instant,
+    /// How long it may ring.
+    ring: Duration,
+    /// The box had any answer to its INVITE.
+    heard: bool,
+    /// The box answered the INVITE of a peer.
+    answered: bool,
+    /// CANCEL or BYE or a refusal by the box, or the other side's BYE that the box confirmed.
+    gone: Option<&'static str>,
+    cancel_sent: bool,
+    crossed: bool,
+    bridged: bool,
+    /// The box refused with this status.
+    refused: Option<u16>,
+    call: Option<CallId>,
+}
+
+#[derive(Debug)]
+struct Call {
+    dialog: usize,
+    bridged: bool,
+    requeued: bool,
+    recorded: bool,
+}
+
+impl Model {
+    pub fn new(
+        ring: fn(&str) -> Duration,
+        phones: impl IntoIterator<Item = SocketAddr>,
+        strangers: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        Self {
+            ring,
+            phones: phones.into_iter().collect(),
+            strangers: strangers.into_iter().collect(),
+            dialogs: vec![],
+            by_call_id: BTreeMap::new(),
+            by_port: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// The box sends this.
+    pub fn sent(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) -> Result<(), String> {
+        if self.strangers.contains(&to) {
+            return Err(format!("a stranger is answered: {}", text.short()));
+        }
+        match (text.method(), text.status()) {
+            (Some("INVITE"), _) if text.to_tag().is_none() => self.invites(text, to, now),
+            (Some("CANCEL"), _) => {
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.cancel_sent = true;
+                    dialog.gone.get_or_insert("the box sent CANCEL");
+                }
+            }
+            (Some("BYE"), _) => self.leaves(text, "the box sent BYE", now),
+            (None, Some(status)) => self.responds(text, status, now),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// This reaches the box.
+    pub fn reached(&mut self, text: &Text<'_>, from: SocketAddr, now: Instant) {
+        match (text.method(), text.status()) {
+            (Some("INVITE"), _) if text.to_tag().is_none() => {
+                if self.by_call_id.contains_key(text.call_id()) {
+                    self.seen.duplicate_invite += 1;
+                } else if !self.strangers.contains(&from) {
+                    self.add(text, from, false, now);
+                }
+            }
+            (Some("CANCEL"), _) => {
+                let crossed = self.dialog(text).is_some_and(|dialog| dialog.answered);
+                self.seen.callers_cancel_crossed_200 += u64::from(crossed);
+            }
+            (None, Some(status)) if text.cseq().1 == "INVITE" => {
+                self.is_answered(text, status, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The box may not know that this phone has it: every answer was lost for as long as RFC 3261
+    /// lets anybody wait.
+    pub fn was_never_heard(&self, call_id: &str, now: Instant) -> bool {
+        self.by_call_id.get(call_id).is_some_and(|&place| {
+            let dialog = &self.dialogs[place];
+            !dialog.heard && now >= dialog.invited + GIVE_UP
+        })
+    }
+
+    /// Two are ordered to meet at this moment.
+    pub fn meet(&mut self, pair: Pair, now: Instant) -> Result<(), String> {
+        let Some(&place) = self.by_port.get(&pair.other) else { return Ok(()) };
+        let dialog = &mut self.dialogs[place];
+        if dialog.phone && !dialog.bridged && now > dialog.invited + dialog.ring {
+            return Err(format!("bridged {:?} after its INVITE", now - dialog.invited));
+        }
+        dialog.bridged = true;
+        self.check_pair(pair, false)
+    }
+
+    /// These hear each other after everything that this moment brought.
+    pub fn check_pair(&self, pair: Pair, settled: bool) -> Result<(), String> {
+        let told = |port| self.by_port.get(port).map(|&place| &self.dialogs[place]);
+        let (Some(caller), Some(other)) = (told(&pair.caller), told(&pair.other)) else {
+            return match settled {
+                true => Err(format!("{pair:?}: nobody was told one of these ports")),
+                false => Ok(()),
+            };
+        };
+        if caller.called || !other.called {
+            return Err(format!("{pair:?}: not a caller and somebody called"));
+        }
+        if caller.from_user != other.from_user {
+            return Err(format!(
+                "{:?}: caller {} hears the phone that rang for {}",
+                pair.talk, caller.from_user, other.from_user
+            ));
+        }
+        if let Some(why) = caller.gone.or(other.gone) {
+            return Err(format!("{:?}: they hear each other although {why}", pair.talk));
+        }
+        Ok(())
+    }
+
+    pub fn fact(&mut self, fact: &Fact) -> Result<(), String> {
+        let What::Call(call, step) = &fact.what else { return Ok(()) };
+        if let Step::Arrived { from, sip_call_id, .. } = step {
+            let Some(&dialog) = self.by_call_id.get(sip_call_id) else {
+                return Err(format!("{call} arrived from nowhere: {sip_call_id}"));
+            };
+            if let Some(before) = self.dialogs[dialog].call.replace(*call) {
+                return Err(format!("{before} and {call} are one INVITE"));
+            }
+            if self.dialogs[dialog].from_user != *from {
+                return Err(format!("{call} arrived from {from}"));
+            }
+            let new = Call { dialog, bridged: false, requeued: false, recorded: false };
+            self.calls.insert(*call, new);
+            return Ok(());
+        }
+        let Some(of) = self.calls.get_mut(call) else {
+            return Err(format!("{call} never arrived: {step:?}"));
+        };
+        match step {
+            Step::Bridged => of.bridged = true,
+            Step::Requeued => of.requeued = true,
+            Step::Over { .. } | Step::Ended { .. } if of.recorded => {
+                return Err(format!("{call} ends after its record: {step:?}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub fn cdr(&mut self, cdr: &CallRecord) -> Result<(), String> {
+        let id: CallId = cdr.id.parse().map_err(|_| format!("no call id: {}", cdr.id))?;
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Err(format!("a record of {id}, which never arrived"));
+        };
+        if std::mem::replace(&mut call.recorded, true) {
+            return Err(format!("two records of {id}"));
+        }
+        let dialog = &self.dialogs[call.dialog];
+        let Some(end) = cdr.end else { return Err(format!("{id} ended without an end")) };
+        if !fits(end, dialog.refused, call.bridged, call.requeued) {
+            return Err(format!(
+                "{id} is recorded as {end:?}; its caller saw refusal {:?}, bridged {}",
+                dialog.refused, call.bridged
+            ));
+        }
+        if call.bridged != cdr.bridged_at.is_some() {
+            return Err(format!("{id}: bridged {} but the record says otherwise", call.bridged));
+        }
+        if cdr.ended_at < cdr.started_at || cdr.wait_seconds < 0.0 || cdr.talk_seconds < 0.0 {
+            return Err(format!("{id}: its record runs backwards"));
+        }
+        Ok(())
+    }
+
+    /// Nothing is owed any longer than it may be.
+    pub fn check_owed(&mut self, now: Instant) -> Result<(), String> {
+        while let Some(&(due, place)) = self.owed.first().filter(|(due, _)| *due < now) {
+            self.owed.pop_first();
+            let call = self.dialogs[place].call;
+            if let Some((id, _)) =
+                call.and_then(|id| Some((id, self.calls.get(&id)?))).filter(|(_, call)| !call.recorded)
+            {
+                let late = now - due + LAST_WORDS;
+                return Err(format!("{id} has no record {late:?} after its caller was gone"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every call that arrived has its one record.
+    pub fn check_records(&self) -> Result<(), String> {
+        let missing: Vec<_> =
+            self.calls.iter().filter(|(_, call)| !call.recorded).map(|(id, _)| id).collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(format!("no record of {missing:?}")),
+        }
+    }
+
+    /// Somebody asked for it.
+    pub fn pause(&mut self, seat: SeatId) {
+        self.paused.insert(seat);
+    }
+
+    pub fn make_available(&mut self, seat: SeatId) {
+        self.paused.remove(&seat);
+    }
+
+    /// Whether a signed-in agent whom nobody calls is paused for good.
+    pub fn is_paused(&self, seat: SeatId) -> bool {
+        self.paused.contains(&seat)
+    }
+
+    /// This caller has talked to a person.
+    pub fn was_served(&self, call_id: &str) -> bool {
+        let call = self.by_call_id.get(call_id).and_then(|&place| self.dialogs[place].call);
+        call.and_then(|call| self.calls.get(&call)).is_some_and(|call| call.bridged)
+    }
+
+    fn invites(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) {
+        if !self.by_call_id.contains_key(text.call_id()) {
+            let place = self.add(text, to, true, now);
+            self.name_port(text, place);
+        }
+    }
+
+    fn add(&mut self, invite: &Text<'_>, peer: SocketAddr, called: bool, now: Instant) -> usize {
+        let place = self.dialogs.len();
+        self.by_call_id.insert(invite.call_id().to_owned(), place);
+        self.dialogs.push(Dialog {
+            called,
+            phone: self.phones.contains(&peer),
+            from_user: invite.from_user().to_owned(),
+            invited: now,
+            ring: (self.ring)(invite.to_user()),
+            heard: false,
+            answered: false,
+            gone: None,
+            cancel_sent: false,
+            crossed: false,
+            bridged: false,
+            refused: None,
+            call: None,
+        });
+        place
+    }
+
+    fn responds(&mut self, text: &Text<'_>, status: u16, now: Instant) {
+        let (_, method) = text.cseq();
+        let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
+        let called = self.dialogs[place].called;
+        match (method, status) {
+            ("INVITE", 200..300) => {
+                self.dialogs[place].answered = true;
+                self.name_port(text, place);
+            }
+            ("INVITE", 300..) if !called && !self.dialogs[place].answered => {
+                self.dialogs[place].refused.get_or_insert(status);
+                self.leaves(text, "the box refused", now);
+            }
+            ("BYE", 200..300) => self.leaves(text, "the box answered a BYE", now),
+            _ => {}
+        }
+    }
+
+    fn leaves(&mut self, text: &Text<'_>, why: &'static str, now: Instant) {
+        let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
+        let dialog = &mut self.dialogs[place];
+        if dialog.gone.is_none() {
+            dialog.gone = Some(why);
+            if !dialog.called {
+                self.owed.insert((now + LAST_WORDS, place));
+            }
+        }
+    }
+
+    fn is_answered(&mut self, text: &Text<'_>, status: u16, now: Instant) {
+        let Some(dialog) = self.dialog(text).filter(|dialog| dialog.called) else { return };
+        dialog.heard |= now < dialog.invited + GIVE_UP;
+        if (200..300).contains(&status) && dialog.cancel_sent && !dialog.crossed {
+            dialog.crossed = true;
+            self.seen.cancel_crossed_200 += 1;
+        }
+    }
+
+    fn name_port(&mut self, text: &Text<'_>, place: usize) {
+        if let Some(port) = text.audio_port() {
+            self.by_port.insert(PortName(port), place);
+        }
+    }
+
+    fn dialog(&mut self, text: &Text<'_>) -> Option<&mut Dialog> {
+        let &place = self.by_call_id.get(text.call_id())?;
+        Some(&mut self.dialogs[place])
+    }
+}
+
+/// Whether this end is what a caller went through who was refused so, or answered, and did or did
+/// not hear a person.
+fn fits(end: End, refused: Option<u16>, bridged: bool, requeued: bool) -> bool {
+    use End::*;
+    let Some(status) = refused else {
+        return match end {
+            Completed => true,
+            // They left, or were made to leave, while they waited.
+            Abandoned | Rejected => !bridged || requeued,
+            Failed => true,
+            Busy | Congestion | NoAnswer | Unreachable => false,
+        };
+    };
+    let allowed: &[End] = match status {
+        404 => &[Rejected, Unreachable],
+        480 => &[NoAnswer, Rejected, Unreachable],
+        486 | 600 | 603 => &[Busy],
+        487 => &[Abandoned],
+        488 => &[Rejected, Unreachable],
+        503 => &[Congestion, Failed, Unreachable],
+        _ => &[Busy, Unreachable],
+    };
+    !bridged && allowed.contains(&end)
+}

@@ -1,0 +1,591 @@
+//! A simulated day at the box: virtual time, dice, the real exchange, peers that behave and peers
+//! that do not, and the promises checked after every step.
+//!
+//! Four kinds of check, all needed: safety (nobody gets two), leaks (idle at the end), liveness
+//! (when faults stop, everybody is served) and progress (a handled timer is not due again).
+
+mod day;
+mod reached;
+mod site;
+
+pub use reached::Reached;
+
+use crate::{
+    dice::Dice,
+    ladder::Ladder,
+    media_model::MediaModel,
+    model::Model,
+    net::{Datagram, Fate, Net},
+    sim_phone::SimPhone,
+    sip_peer::{Note, SipPeer, habits::Act},
+    sip_text::Text,
+};
+use control_plane::{
+    cdr::{CallRecord, Ledger},
+    exchange::Exchange,
+    fact::{AgentState, What},
+    ids::SeatId,
+    journal::Chain,
+};
+use day::Deed;
+use media_core::order::Order;
+use site::Site;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How long things go wrong.
+const STORM: Duration = Duration::from_secs(150);
+/// In how long everybody still waiting must be served once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// More than two times 64*T1: whatever was pending has been given up.
+const SETTLED: Duration = Duration::from_secs(110);
+/// A seat whose call is over comes back within a late provisional answer (32 s), the CANCEL's wait
+/// (32 s) and the BYE of a late 200 (32 s).
+const SEAT_BACK: Duration = Duration::from_secs(100);
+/// What one input may bring about at most; the whole queue may move at once.
+const OUTPUTS_MAX: usize = 500;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub seed: u64,
+    pub after: Duration,
+    pub promise: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, after, promise } = self;
+        write!(f, "seed {seed}, after {:.6} s: {promise}", after.as_secs_f64())
+    }
+}
+
+/// Who lives at an address.
+#[derive(Clone, Copy, Debug)]
+enum Party {
+    Carrier(usize),
+    Phone(usize),
+}
+
+/// Where the next thing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Box,
+    Carrier(usize),
+    Deed,
+    Media,
+    Net,
+    Phone(usize),
+}
+
+/// One day.
+pub struct World {
+    seed: u64,
+    epoch: Instant,
+    now: Instant,
+    site: Site,
+    exchange: Exchange,
+    net: Net,
+    carriers: Vec<SipPeer>,
+    phones: Vec<SimPhone>,
+    parties: BTreeMap<SocketAddr, Party>,
+    media: MediaModel,
+    model: Model,
+    deeds: BTreeMap<(Instant, u64), Deed>,
+    deeds_planned: u64,
+    /// Which carrier and which of its calls a caller's number belongs to.
+    callers: BTreeMap<String, (usize, String)>,
+    dice: Dice,
+    ladder: Ladder,
+    reached: Reached,
+    cdrs: Vec<(CallRecord, Instant)>,
+    journal: Option<Journal>,
+}
+
+/// What the box wrote down, and how.
+struct Journal {
+    chain: Chain,
+    bytes: Vec<u8>,
+}
+
+impl World {
+    /// `epoch`: any instant; the day is the same for each.
+    pub fn new(seed: u64, epoch: Instant) -> Self {
+        let mut dice = Dice::new(seed, 0);
+        let site = Site::new();
+        let exchange = site.exchange(dice.seed(), epoch);
+        let faults = day::faults(&mut dice);
+        let carriers = site.carriers(seed, &mut dice);
+        let phones = site.phones(seed, epoch);
+        let places = |party: fn(usize) -> Party| move |(place, address)| (address, party(place));
+        let addresses: Vec<_> = carriers.iter().map(|peer| peer.address).collect();
+        let phone_addresses: Vec<_> = phones.iter().map(|phone| phone.peer.address).collect();
+        let parties = addresses.iter().copied().enumerate().map(places(Party::Carrier));
+        let phone_parties = phone_addresses.iter().copied().enumerate().map(places(Party::Phone));
+        let mut world = Self {
+            seed,
+            epoch,
+            now: epoch,
+            exchange,
+            net: Net::new(Dice::new(seed, 1), faults),
+            parties: parties.chain(phone_parties).collect(),
+            media: MediaModel::new(Dice::new(seed, 2)),
+            model: Model::new(site::ring_for, phone_addresses, [site::STRANGER]),
+            carriers,
+            phones,
+            site,
+            deeds: BTreeMap::new(),
+            deeds_planned: 0,
+            callers: BTreeMap::new(),
+            dice,
+            ladder: Ladder::default(),
+            reached: Reached::default(),
+            cdrs: vec![],
+            journal: None,
+        };
+        world.plan_the_day();
+        world
+    }
+
+    /// Keeps one line for everything that happens.
+    #[must_use]
+    pub fn with_ladder(mut self) -> Self {
+        self.ladder = Ladder::kept();
+        self
+    }
+
+    /// Keeps what the box would have on its disk.
+    #[must_use]
+    pub fn with_journal(mut self) -> Self {
+        let board = self.site.board();
+        let mut journal = Journal { chain: Chain::default(), bytes: vec![] };
+        let ledger = Ledger::new(std::sync::Arc::clone(board.plan()));
+        journal.chain.snapshot(&board, &ledger, &mut journal.bytes);
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The whole day: things go wrong, then they stop, then everybody goes home.
+    pub fn live(&mut self) -> Result<(), Broken> {
+        let whole = self.live_on();
+        self.reached.add_seen(&self.model.seen);
+        whole.map_err(|promise| Broken { seed: self.seed, after: self.now - self.epoch, promise })
+    }
+
+    pub fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+
+    pub fn reached(&self) -> &Reached {
+        &self.reached
+    }
+
+    /// The records of the day, in their order.
+    pub fn cdrs(&self) -> impl Iterator<Item = &CallRecord> {
+        self.cdrs.iter().map(|(cdr, _)| cdr)
+    }
+
+    /// What the box wrote down.
+    pub fn journal(&self) -> &[u8] {
+        self.journal.as_ref().map_or(&[], |journal| &journal.bytes)
+    }
+
+    fn live_on(&mut self) -> Result<(), String> {
+        self.drain()?;
+        self.pass_until(self.epoch + STORM)?;
+        self.note(|| "-- the storm is over".to_owned());
+        self.check_known_over()?;
+        self.calm_down()?;
+        self.serve_everybody()?;
+        self.note(|| "-- everybody goes home".to_owned());
+        self.go_home()?;
+        self.pass_until(self.now + SETTLED)?;
+        self.check_nothing_left()
+    }
+
+    /// Lives until this moment.
+    fn pass_until(&mut self, end: Instant) -> Result<(), String> {
+        while let Some((at, turn)) = self.next_turn().filter(|(at, _)| *at <= end) {
+            self.now = self.now.max(at);
+            self.step(turn)?;
+        }
+        self.now = self.now.max(end);
+        Ok(())
+    }
+
+    /// Who is next. What happens in the same microsecond happens in any order.
+    fn next_turn(&mut self) -> Option<(Instant, Turn)> {
+        let carriers = self.carriers.iter().enumerate();
+        let phones = self.phones.iter().enumerate();
+        let peers = carriers.map(|(place, peer)| (peer.poll_timeout(), Turn::Carrier(place)));
+        let peers = peers.chain(phones.map(|(place, p)| (p.poll_timeout(), Turn::Phone(place))));
+        let ours = [
+            (self.exchange.poll_timeout().map(|(at, _)| at.max(self.now)), Turn::Box),
+            (self.deeds.first_key_value().map(|(&(at, _), _)| at), Turn::Deed),
+            (self.media.poll_timeout(), Turn::Media),
+            (self.net.poll_timeout(), Turn::Net),
+        ];
+        let box_last = self.dice.percent(50);
+        peers
+            .chain(ours)
+            .filter_map(|(at, turn)| Some((at?, turn)))
+            .min_by_key(|&(at, turn)| (at, (turn == Turn::Box) == box_last))
+    }
+
+    fn step(&mut self, turn: Turn) -> Result<(), String> {
+        self.reached.steps += 1;
+        match turn {
+            Turn::Box => self.wake_the_box()?,
+            Turn::Carrier(place) => {
+                self.carriers[place].handle_timeout(self.now);
+                self.flush(Party::Carrier(place));
+            }
+            Turn::Deed => {
+                if let Some((_, deed)) = self.deeds.pop_first() {
+                    self.carry_out(deed)?;
+                }
+            }
+            Turn::Media => {
+                while let Some(event) = self.media.poll_event(self.now) {
+                    self.note(|| format!("media     {event:?}"));
+                    self.exchange.handle_media(event, self.now);
+                    self.drain()?;
+                }
+            }
+            Turn::Net => {
+                if let Some(datagram) = self.net.poll_arrival(self.now) {
+                    self.deliver(&datagram)?;
+                }
+            }
+            Turn::Phone(place) => {
+                self.phones[place].handle_timeout(self.now);
+                self.flush(Party::Phone(place));
+            }
+        }
+        self.model.check_owed(self.now)
+    }
+
+    fn wake_the_box(&mut self) -> Result<(), String> {
+        let Some((_, why)) = self.exchange.poll_timeout() else { return Ok(()) };
+        self.exchange.handle_timeout(self.now);
+        self.drain()?;
+        match self.exchange.poll_timeout() {
+            Some((next, again)) if next <= self.now => {
+                Err(format!("`{why}`, handled, and `{again}` is due at once"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn deliver(&mut self, datagram: &Datagram) -> Result<(), String> {
+        let Datagram { from, to, bytes } = datagram;
+        let text = Text::read(bytes);
+        if *to == self.site.address {
+            self.note(|| format!("{} -> box   {}", self.name(*from), short(text.as_ref())));
+            if let Some(text) = &text {
+                self.model.reached(text, *from, self.now);
+            }
+            self.exchange.handle_datagram(*from, bytes, self.now);
+            return self.drain();
+        }
+        let Some(&party) = self.parties.get(to) else { return Ok(()) };
+        self.note(|| format!("      {} gets {}", self.name(*to), short(text.as_ref())));
+        match party {
+            Party::Carrier(place) => self.carriers[place].handle_datagram(bytes, self.now),
+            Party::Phone(place) => self.phones[place].handle_datagram(bytes, self.now),
+        }
+        self.flush(party);
+        match party {
+            Party::Carrier(_) => Ok(()),
+            Party::Phone(place) => self.check_agent(self.site.seat_of(place)),
+        }
+    }
+
+    /// Sends what a peer has to send, and lets the world hear of it.
+    fn flush(&mut self, party: Party) {
+        let from = match party {
+            Party::Carrier(place) => self.carriers[place].address,
+            Party::Phone(place) => self.phones[place].peer.address,
+        };
+        loop {
+            let note = match party {
+                Party::Carrier(place) => self.carriers[place].poll_note(),
+                Party::Phone(place) => self.phones[place].poll_note(),
+            };
+            let Some(note) = note else { break };
+            self.heed(note, party);
+        }
+        loop {
+            let bytes = match party {
+                Party::Carrier(place) => self.carriers[place].poll_transmit(),
+                Party::Phone(place) => self.phones[place].poll_transmit(),
+            };
+            let Some(bytes) = bytes else { break };
+            self.send(Datagram { from, to: self.site.address, bytes });
+        }
+    }
+
+    fn heed(&mut self, note: Note, party: Party) {
+        match (note, party) {
+            (Note::FellSilent(rtp), _) => self.media.falls_silent(rtp, self.now),
+            (Note::Speaks(rtp), _) => self.media.speaks(rtp),
+            (Note::Dead, Party::Phone(place)) => {
+                self.reached.phone_died_in_a_call += 1;
+                self.lose_power(place);
+            }
+            (Note::Answering { from_user }, _) => self.perhaps_leave(from_user),
+            (Note::Dead, Party::Carrier(_)) => {}
+        }
+    }
+
+    fn send(&mut self, datagram: Datagram) {
+        let start = match self.ladder_is_kept() {
+            true => Text::read(&datagram.bytes).map(|text| text.short()).unwrap_or_default(),
+            false => String::new(),
+        };
+        let (from, to) = (datagram.from, datagram.to);
+        let is_bye = datagram.bytes.starts_with(b"BYE ");
+        if self.net.send(datagram, self.now) == Fate::Lost {
+            self.reached.lost_bye += u64::from(is_bye);
+            self.note(|| format!("      lost: {} -> {}  {start}", self.name(from), self.name(to)));
+        }
+    }
+
+    /// Takes from the box what it has to give, in the order the real shell does, and holds it
+    /// against the promises.
+    fn drain(&mut self) -> Result<(), String> {
+        let mut outputs = 0;
+        while let Some(record) = self.exchange.poll_record() {
+            outputs += 1;
+            if let Some(journal) = &mut self.journal {
+                journal.chain.record(&record, &mut journal.bytes);
+            }
+        }
+        while let Some(order) = self.exchange.poll_order() {
+            outputs += 1;
+            self.note(|| format!("order     {order:?}"));
+            self.media.handle_order(order, self.now)?;
+            if let Order::Bridge { talk, .. } = order {
+                let pair = self.media.pairs().find(|pair| pair.talk == talk);
+                pair.map_or(Ok(()), |pair| self.model.meet(pair, self.now))?;
+            }
+        }
+        while let Some(transmit) = self.exchange.poll_transmit() {
+            outputs += 1;
+            let text = Text::read(&transmit.bytes)
+                .ok_or_else(|| format!("not SIP: {}", transmit.bytes.escape_ascii()))?;
+            self.note(|| format!("box -> {} {}", self.name(transmit.to), text.short()));
+            self.model.sent(&text, transmit.to, self.now)?;
+            let from = self.site.address;
+            self.send(Datagram { from, to: transmit.to, bytes: transmit.bytes });
+        }
+        outputs += self.drain_facts()?;
+        if outputs > OUTPUTS_MAX {
+            return Err(format!("one input brought {outputs} outputs"));
+        }
+        self.check_now()
+    }
+
+    fn drain_facts(&mut self) -> Result<usize, String> {
+        let mut outputs = 0;
+        while let Some(fact) = self.exchange.poll_fact() {
+            outputs += 1;
+            self.note(|| match &fact.what {
+                What::Call(call, step) => format!("decided   {call} {step:?}"),
+                What::Claim(result) => format!("claim     {result:?}"),
+                What::Seat(seat, view) => {
+                    format!("seat      {} {:?} {:?}", seat.0, view.state, view.reason)
+                }
+            });
+            self.reached.count(&fact);
+            self.model.fact(&fact)?;
+        }
+        while let Some(cdr) = self.exchange.poll_cdr() {
+            outputs += 1;
+            self.model.cdr(&cdr)?;
+            self.cdrs.push((cdr, self.now));
+        }
+        Ok(outputs)
+    }
+
+    /// What must hold at every moment.
+    fn check_now(&self) -> Result<(), String> {
+        if self.exchange.double_claims() > 0 {
+            return Err("the legs found a double claim".to_owned());
+        }
+        self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))
+    }
+
+    /// One agent, one call, however many phones they have.
+    fn check_agent(&self, seat: SeatId) -> Result<(), String> {
+        let mut call: Option<&str> = None;
+        for (place, phone) in self.phones.iter().enumerate() {
+            if self.site.seat_of(place) != seat {
+                continue;
+            }
+            let alive = phone.peer.dialogs().iter().filter(|dialog| {
+                dialog.is_alive() && !self.model.was_never_heard(&dialog.call_id, self.now)
+            });
+            for (nth, dialog) in alive.enumerate() {
+                let name = dialog.call_name.as_deref().unwrap_or(&dialog.call_id);
+                let other = *call.get_or_insert(name);
+                if nth > 0 || other != name {
+                    return Err(format!("agent {} has {other} and {name} at once", seat.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The leak check in the middle of the storm: what is known to be over must not hold a seat.
+    fn check_known_over(&self) -> Result<(), String> {
+        for seat in self.site.seats() {
+            let Some(call) = self.exchange.board().seat_view(seat).call else { continue };
+            let over = self.cdrs.iter().find(|(cdr, _)| cdr.id == call.to_string());
+            if let Some((_, since)) = over.filter(|(_, since)| *since + SEAT_BACK < self.now) {
+                let held = self.now - *since;
+                return Err(format!("seat {} is still held {held:?} after {call}", seat.0));
+            }
+        }
+        Ok(())
+    }
+
+    /// The faults stop and the agents work.
+    fn calm_down(&mut self) -> Result<(), String> {
+        self.net.calm_down();
+        self.deeds.clear();
+        for place in 0..self.phones.len() {
+            if self.phones[place].is_dead() {
+                self.phones[place].boot(self.now);
+            }
+            self.phones[place].stay(self.now);
+            self.phones[place].peer.calm_down(self.now);
+            self.flush(Party::Phone(place));
+        }
+        for place in 0..self.carriers.len() {
+            self.carriers[place].calm_down(self.now);
+            self.flush(Party::Carrier(place));
+        }
+        for seat in site::WORKING {
+            self.make_available(seat)?;
+        }
+        Ok(())
+    }
+
+    /// Liveness: every caller still there talks to somebody.
+    fn serve_everybody(&mut self) -> Result<(), String> {
+        let end = self.now + PATIENCE;
+        while self.now < end && !self.waiting().is_empty() {
+            self.pass_until(self.now + Duration::from_secs(1))?;
+        }
+        let waiting = self.waiting();
+        match waiting.is_empty() {
+            true => Ok(()),
+            false => Err(format!("never served: {waiting:?}")),
+        }
+    }
+
+    /// Callers on the line who hear nobody.
+    fn waiting(&self) -> Vec<&str> {
+        let talking: Vec<_> = self.media.pairs().map(|pair| pair.caller.0).collect();
+        let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
+        dialogs
+            .filter(|dialog| self.callers.contains_key(&dialog.from_user) && !dialog.is_over())
+            .filter(|dialog| dialog.hears.is_none_or(|port| !talking.contains(&port)))
+            .filter(|dialog| dialog.role == crate::sip_peer::dialog::Role::Calling)
+            .map(|dialog| dialog.call_id.as_str())
+            .collect()
+    }
+
+    fn go_home(&mut self) -> Result<(), String> {
+        for place in 0..self.carriers.len() {
+            self.carriers[place].hang_up_all(self.now);
+            self.flush(Party::Carrier(place));
+        }
+        for place in 0..self.phones.len() {
+            self.phones[place].peer.hang_up_all(self.now);
+            self.flush(Party::Phone(place));
+        }
+        Ok(())
+    }
+
+    /// Leaks: after all that, nothing is left of it.
+    fn check_nothing_left(&mut self) -> Result<(), String> {
+        self.model.check_records()?;
+        if !self.exchange.is_idle() {
+            let (board, legs) = (self.exchange.board(), self.exchange.endpoint().legs());
+            let calls: Vec<_> = board.calls().map(|(call, of)| (call, of.state)).collect();
+            return Err(format!(
+                "not idle at the end: board idle {}, calls {calls:?}, SIP idle {}, {legs} SIP legs, {} ports",
+                board.is_idle(),
+                self.exchange.endpoint().is_idle(),
+                self.exchange.ports_taken(),
+            ));
+        }
+        if !self.media.is_idle() {
+            return Err(format!("the media plane still has something: {:?}", self.media));
+        }
+        for phone in &self.phones {
+            if let Some(dialog) = phone.peer.dialogs().iter().find(|dialog| dialog.is_alive()) {
+                return Err(format!("{} still has {}", phone.peer.name, dialog.call_id));
+            }
+        }
+        self.site.seats().try_for_each(|seat| self.check_seat(seat))
+    }
+
+    fn check_seat(&self, seat: SeatId) -> Result<(), String> {
+        let expected = match self.model.is_paused(seat) {
+            true => AgentState::Paused,
+            false => AgentState::Available,
+        };
+        let view = self.exchange.board().seat_view(seat);
+        match view.state == expected {
+            true => Ok(()),
+            false => Err(format!("seat {} is {view:?} at the end, not {expected:?}", seat.0)),
+        }
+    }
+
+    fn name(&self, address: SocketAddr) -> &str {
+        match self.parties.get(&address) {
+            Some(Party::Carrier(place)) => &self.carriers[*place].name,
+            Some(Party::Phone(place)) => &self.phones[*place].peer.name,
+            None if address == self.site.address => "box",
+            None => "stranger",
+        }
+    }
+
+    fn ladder_is_kept(&self) -> bool {
+        self.ladder.is_kept()
+    }
+
+    fn lose_power(&mut self, place: usize) {
+        self.note(|| format!("      {} loses its power", self.phones[place].peer.name));
+        self.phones[place].die();
+        self.flush(Party::Phone(place));
+        let boots = self.dice.millis(3_000..50_000);
+        self.plan(self.now + boots, Deed::Boot(place));
+    }
+
+    /// Seldom, a caller leaves in the very moment in which somebody answers.
+    fn perhaps_leave(&mut self, from_user: String) {
+        if self.dice.percent(12) {
+            let at = self.now + self.dice.millis(0..60);
+            self.plan(at, Deed::Leave { from_user });
+        }
+    }
+
+    fn leave(&mut self, from_user: &str) {
+        if let Some((place, call_id)) = self.callers.get(from_user).cloned() {
+            self.carriers[place].act(&call_id, Act::HangUp, self.now);
+            self.flush(Party::Carrier(place));
+        }
+    }
+}
+
+fn short(text: Option<&Text<'_>>) -> String {
+    text.map_or("something that is not SIP".to_owned(), Text::short)
+}

@@ -1,0 +1,221 @@
+//! The box of the simulated day, and who has an account or a line there.
+
+use crate::{
+    dice::Dice,
+    sim_phone::SimPhone,
+    sip_peer::{SipPeer, habits::Habits},
+};
+use control_plane::{
+    config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    exchange::{Exchange, Start},
+    ids::{SeatId, TeamId},
+    switchboard::Switchboard,
+    time::Stamp,
+};
+use media_core::order::{PortName, TuneId};
+use sip_stack::{
+    event::Target,
+    ids::TrunkId,
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long the team lets a phone ring.
+pub(super) const RING: Duration = Duration::from_secs(5);
+/// How long an agent's phone rings for who dialled this; the contract's default where no team
+/// says so.
+pub(super) fn ring_for(number: &str) -> Duration {
+    if number == TEAM { RING } else { Duration::from_secs(20) }
+}
+
+/// Who works when the faults have stopped, whatever they were paused for.
+pub(super) const WORKING: [SeatId; 3] = [SeatId(0), SeatId(1), SeatId(4)];
+/// Somebody with neither account nor line.
+pub(super) const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(ip(66, 6)), 5060);
+
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(ip(9, 1)), 5060);
+const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(ip(2, 1)), 5060);
+const FLAKY: SocketAddr = SocketAddr::new(IpAddr::V4(ip(2, 2)), 5060);
+const PBX: SocketAddr = SocketAddr::new(IpAddr::V4(ip(2, 3)), 5060);
+
+/// Trunks by their place.
+pub(super) const CARRIERS: [&str; 3] = ["carrier", "flaky", "pbx"];
+const TO_PBX: Destination = Destination::Trunk(TrunkId(2));
+const TO_CARRIER: Destination = Destination::Trunk(TrunkId(0));
+
+/// The number of the team; what most people dial.
+pub(super) const TEAM: &str = "+541155550100";
+/// An agent with a phone at a fixed place, and one with a phone that registers.
+pub(super) const DIRECT: [&str; 2] = ["+541155550101", "+541155550102"];
+/// Passed on to the trunk `pbx`.
+pub(super) const PASSED_ON: &str = "900001";
+
+/// Agent, extension, last byte of the addresses of their phones, whether the place is fixed.
+const AGENTS: [(&str, &str, &[u8], bool); 5] = [
+    ("ana", "1001", &[1, 11], false),
+    ("bruno", "1002", &[2], false),
+    ("carla", "1003", &[3], false),
+    ("dora", "1004", &[4], true),
+    ("eva", "1005", &[5], false),
+];
+
+const fn ip(net: u8, host: u8) -> std::net::Ipv4Addr {
+    std::net::Ipv4Addr::new(10, 0, net, host)
+}
+
+/// The site.
+pub(super) struct Site {
+    pub(super) address: SocketAddr,
+    plan: Arc<Plan>,
+    /// Whose each phone is.
+    phones: Vec<SeatId>,
+}
+
+impl Site {
+    pub(super) fn new() -> Self {
+        let mut phones = vec![];
+        for ((_, _, hosts, _), seat) in AGENTS.iter().zip(0..) {
+            phones.extend(hosts.iter().map(|_| SeatId(seat)));
+        }
+        Self { address: ADDRESS, plan: Arc::new(plan()), phones }
+    }
+
+    pub(super) fn board(&self) -> Switchboard {
+        Switchboard::new(Arc::clone(&self.plan))
+    }
+
+    pub(super) fn seats(&self) -> impl Iterator<Item = SeatId> {
+        (0..AGENTS.len()).filter_map(|place| u16::try_from(place).ok()).map(SeatId)
+    }
+
+    pub(super) fn seat_of(&self, phone: usize) -> SeatId {
+        self.phones[phone]
+    }
+
+    pub(super) fn exchange(&self, seed: [u8; 32], now: Instant) -> Exchange {
+        let trunk = |name: &str, address: SocketAddr, calls_max| sip_stack::Trunk {
+            name: name.to_owned(),
+            peers: vec![address.ip().to_string().parse().expect("one address is a network")],
+            address: Some(address),
+            calls_max,
+        };
+        let sip = sip_stack::Config {
+            local: ADDRESS,
+            advertise: ADDRESS,
+            domain: ADDRESS.ip().to_string(),
+            user_agent: "clavija".to_owned(),
+            trunks: vec![
+                trunk(CARRIERS[0], CARRIER, 200),
+                trunk(CARRIERS[1], FLAKY, 8),
+                trunk(CARRIERS[2], PBX, 200),
+            ],
+            users: AGENTS.iter().map(user).collect(),
+            first_leg: 1,
+            seed,
+            limits: sip_stack::Limits::STANDARD,
+        };
+        let start = Start {
+            sip,
+            board: self.board(),
+            ports: (0..150).map(|pair| PortName(20_000 + 2 * pair)).collect(),
+            media_address: ADDRESS.ip(),
+            seed,
+            wall: Stamp(1_800_000_000_000_000),
+        };
+        Exchange::new(start, now)
+    }
+
+    pub(super) fn carriers(&self, seed: u64, dice: &mut Dice) -> Vec<SipPeer> {
+        let addresses = [CARRIER, FLAKY, PBX];
+        let slow = dice.percent(30);
+        let lags = [if slow { 400 } else { 0 }, dice.number(0..80), 0];
+        let all = CARRIERS.iter().zip(addresses).zip(lags).zip(10..);
+        all.map(|(((name, address), lag), stream)| {
+            let lag = Duration::from_millis(lag);
+            let own = Dice::new(seed, stream);
+            SipPeer::new(name, address, ADDRESS, lag, Habits::Trunk, own)
+        })
+        .collect()
+    }
+
+    pub(super) fn phones(&self, seed: u64, now: Instant) -> Vec<SimPhone> {
+        let hosts = AGENTS.iter().flat_map(|agent| agent.2.iter().map(move |host| (agent, *host)));
+        hosts
+            .zip(20..)
+            .map(|(((name, extension, _, fixed), host), stream)| {
+                let habits = Habits::People { ring: RING };
+                let name = format!("{name}{host}");
+                let dice = Dice::new(seed, stream);
+                let peer =
+                    SipPeer::new(&name, phone(host), ADDRESS, Duration::ZERO, habits, dice);
+                let login = (!fixed).then(|| ((*extension).to_owned(), password(extension)));
+                SimPhone::new(peer, login, ADDRESS, Dice::new(seed, stream + 100), now)
+            })
+            .collect()
+    }
+}
+
+fn phone(host: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(ip(1, host)), 5060)
+}
+
+fn password(extension: &str) -> String {
+    format!("secret of {extension}")
+}
+
+fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::User {
+    let to = phone(hosts[0]);
+    sip_stack::User {
+        name: (*extension).to_owned(),
+        password: (!fixed).then(|| sip_stack::Secret::new(password(extension))),
+        contact: fixed.then(|| Target { uri: format!("sip:{extension}@{to}"), to }),
+    }
+}
+
+fn plan() -> Plan {
+    let trunk = |name: &str, address, pstn| Trunk {
+        name: name.to_owned(),
+        address: Some(address),
+        pstn,
+    };
+    let row = |pattern: &str, to, record| NumberRow {
+        pattern: pattern.to_owned(),
+        to,
+        from: vec![],
+        record,
+    };
+    Plan {
+        trunks: vec![
+            trunk(CARRIERS[0], CARRIER, true),
+            trunk(CARRIERS[1], FLAKY, true),
+            trunk(CARRIERS[2], PBX, false),
+        ],
+        seats: AGENTS
+            .iter()
+            .map(|(name, extension, _, fixed)| SeatPlan {
+                name: (*name).to_owned(),
+                extension: (*extension).to_owned(),
+                fixed: *fixed,
+            })
+            .collect(),
+        teams: vec![Team {
+            name: "ventas".to_owned(),
+            seats: (0..4).map(SeatId).collect(),
+            music: Some(TuneId(0)),
+            ring: RING,
+            wrap_up: Duration::from_secs(3),
+            set_aside: Some(Duration::from_secs(5)),
+            record: true,
+        }],
+        numbers: vec![
+            row(TEAM, Destination::Team(TeamId(0)), None),
+            row(DIRECT[0], Destination::Seat(SeatId(3)), Some(true)),
+            row(DIRECT[1], Destination::Seat(SeatId(4)), None),
+            row("9?????", TO_PBX, None),
+            row("0*", TO_CARRIER, None),
+        ],
+    }
+}

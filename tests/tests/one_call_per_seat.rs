@@ -1,0 +1,92 @@
+//! No agent ever has two calls, no caller is forgotten, nothing leaks: a thousand simulated days.
+//!
+//! `SEEDS=10000` lives more of them; `make sim SEED=n` lives one again and prints its ladder.
+
+#![allow(clippy::unwrap_used)]
+
+use clavija_tests::world::{Broken, Reached, World};
+use std::{
+    env,
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    thread,
+    time::Instant,
+};
+
+/// Seeds that broke a promise once, and why.
+const ONCE_BROKEN: &[u64] = &[];
+/// How often each thing must have happened over the fixed seeds.
+const REACHED_AT_LEAST: u64 = 100;
+/// Seeds beyond this are fresh ones.
+const FRESH_FROM: u64 = 1 << 40;
+const FRESH: u64 = 200;
+
+#[test]
+fn no_day_ever_gives_an_agent_two_calls_or_forgets_a_caller() {
+    let seeds = env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
+
+    let reached = live_in_parallel(0..seeds);
+
+    for (name, count) in reached.all() {
+        println!("{count:>9}  {name}");
+        assert!(count >= REACHED_AT_LEAST, "{name} was reached {count} times: this proves little");
+    }
+}
+
+#[test]
+fn fresh_days_are_no_different() {
+    let base = FRESH_FROM + RandomState::new().hash_one("a fresh base") % FRESH_FROM;
+    println!("fresh seeds from {base} on");
+
+    live_in_parallel(base..base + FRESH);
+}
+
+#[test]
+fn days_that_went_wrong_once_do_not_go_wrong_again() {
+    for &seed in ONCE_BROKEN {
+        live(seed);
+    }
+}
+
+#[test]
+fn a_seed_replays_to_the_same_ladder() {
+    let ladder = |seed| {
+        let mut world = World::new(seed, Instant::now()).with_ladder();
+        world.live().unwrap();
+        world.ladder().to_string()
+    };
+
+    assert_eq!(ladder(42), ladder(42));
+    assert_ne!(ladder(42), ladder(43));
+}
+
+/// Two threads, each with every other seed.
+fn live_in_parallel(seeds: Range<u64>) -> Reached {
+    let half = |odd: u64| {
+        let mine = seeds.clone().filter(move |seed| seed % 2 == odd);
+        move || {
+            let mut reached = Reached::default();
+            mine.for_each(|seed| reached += live(seed));
+            reached
+        }
+    };
+    let other = thread::spawn(half(1));
+    let mut reached = half(0)();
+    reached += other.join().expect("a broken promise, told above");
+    reached
+}
+
+fn live(seed: u64) -> Reached {
+    let mut world = World::new(seed, Instant::now());
+    match world.live() {
+        Ok(()) => *world.reached(),
+        Err(broken) => panic!("{}", explain(seed, &broken)),
+    }
+}
+
+/// Lives the day again, to tell what led there.
+fn explain(seed: u64, broken: &Broken) -> String {
+    let mut world = World::new(seed, Instant::now()).with_ladder();
+    let _ = world.live();
+    format!("{broken}\nmake sim SEED={seed} tells the whole day; it ended so:\n{}", world.ladder().tail(40))
+}

@@ -1,0 +1,197 @@
+//! What an operator got wrong is said in words that help to mend it, by an exit code scripts can tell apart, and nothing is half started.
+#![allow(clippy::unwrap_used)]
+
+use clavija_tests::{appliance, folder::TestFolder, tone, wait};
+use std::{
+    fs::{self, File},
+    net::{TcpListener, UdpSocket},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+/// Contract §1: what `config check` can see.
+const INVALID: i32 = 6;
+/// What only the start can see.
+const FAILED: i32 = 1;
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    let site = Site::new().edit("site.toml", "ring_seconds = 20", "ring_second = 20");
+
+    for verb in [["config", "check"], ["run", "--config"]] {
+        let said = site.refuses(&verb, INVALID);
+
+        assert!(said.contains("ring_second") && said.contains("ring_seconds"), "{said}");
+        assert!(said.contains("site.toml:"), "the file and the line: {said}");
+    }
+}
+
+#[test]
+fn a_music_file_that_is_not_there_is_named() {
+    let site = Site::new();
+    fs::remove_file(site.folder.join("music/waltz.wav")).unwrap();
+
+    let said = site.refuses(&["config", "check"], INVALID);
+
+    assert!(said.contains("waltz.wav"), "{said}");
+}
+
+#[test]
+fn a_music_file_that_is_no_wav_is_named() {
+    let site = Site::new();
+    fs::write(site.folder.join("music/waltz.wav"), "RIFF but not really").unwrap();
+
+    let said = site.refuses(&["config", "check"], INVALID);
+
+    assert!(said.contains("waltz.wav"), "{said}");
+}
+
+#[test]
+fn a_port_range_without_room_for_a_call_is_refused() {
+    let site = Site::with_the_contracts_own_ports().edit("node.toml", "20000-29999", "20000-20001");
+
+    let said = site.refuses(&["config", "check"], INVALID);
+
+    assert!(said.contains("20000-20001"), "{said}");
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_refused() {
+    let site = Site::new().edit("site.toml", "agents = [\"desk\"]", "agents = [\"desc\"]");
+
+    let said = site.refuses(&["config", "check"], INVALID);
+
+    assert!(said.contains("desc") && said.contains("desk"), "the name and a known one: {said}");
+}
+
+#[test]
+fn a_sip_port_in_use_is_named_at_the_start() {
+    let site = Site::new();
+    let _taken = UdpSocket::bind(&site.udp).unwrap();
+
+    let said = site.refuses(&["run", "--config"], FAILED);
+
+    assert!(said.contains(&site.udp), "{said}");
+}
+
+#[test]
+fn an_admin_port_in_use_is_named_at_the_start() {
+    let site = Site::new();
+    let _taken = TcpListener::bind(&site.tcp).unwrap();
+
+    let said = site.refuses(&["run", "--config"], FAILED);
+
+    assert!(said.contains(&site.tcp), "{said}");
+}
+
+#[test]
+fn a_media_port_in_use_is_named_at_the_start() {
+    let site = Site::new();
+    let first = site.media.split('-').next().unwrap();
+    let _taken = UdpSocket::bind(format!("127.0.0.1:{first}")).unwrap();
+
+    let said = site.refuses(&["run", "--config"], FAILED);
+
+    assert!(said.contains(first), "{said}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written_is_named_at_the_start() {
+    // A file stands in the way: that stops the superuser too.
+    let site =
+        Site::new().edit("node.toml", "data_dir = \"data\"", "data_dir = \"music/waltz.wav/data\"");
+
+    let said = site.refuses(&["run", "--config"], FAILED);
+
+    assert!(said.contains("waltz.wav/data"), "{said}");
+}
+
+#[test]
+fn the_contracts_files_are_valid_as_they_stand_and_a_listener_to_come_is_warned_about() {
+    let site = Site::with_the_contracts_own_ports();
+
+    let (code, said) = site.run(&["config", "check"]);
+
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("sip.tcp") && said.contains("http.public"), "{said}");
+}
+
+fn contract_folder() -> TestFolder {
+    let folder = TestFolder::new("bad");
+    for name in ["node.toml", "site.toml"] {
+        let from = format!("{}/contract/{name}", env!("CARGO_MANIFEST_DIR"));
+        fs::copy(from, folder.join(name)).unwrap();
+    }
+    fs::create_dir(folder.join("music")).unwrap();
+    tone::write_wav(&folder.join("music/waltz.wav"), 1, 8_000, &tone::sine(425.0, 0, 8_000));
+    folder
+}
+
+/// The contract's files in a folder of their own, then one thing wrong.
+struct Site {
+    folder: TestFolder,
+    udp: String,
+    tcp: String,
+    media: String,
+}
+
+/// Each site has a hundred media ports to itself.
+static MEDIA: AtomicU16 = AtomicU16::new(13_000);
+
+impl Site {
+    /// With ports that nobody else has, so that only what the test breaks is broken.
+    fn new() -> Self {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let first = MEDIA.fetch_add(100, Ordering::Relaxed);
+        let media = format!("{first}-{}", first + 99);
+        Self { folder: contract_folder(), udp: udp.clone(), tcp: tcp.clone(), media: media.clone() }
+            .edit("node.toml", "udp = \"127.0.0.1:5060\"", &format!("udp = \"{udp}\""))
+            .edit("node.toml", "admin = \"127.0.0.1:8080\"", &format!("admin = \"{tcp}\""))
+            .edit("node.toml", "20000-29999", &media)
+    }
+
+    fn with_the_contracts_own_ports() -> Self {
+        let (udp, tcp, media) =
+            ("127.0.0.1:5060".into(), "127.0.0.1:8080".into(), "20000-29999".into());
+        Self { folder: contract_folder(), udp, tcp, media }
+    }
+
+    fn edit(self, file: &str, from: &str, to: &str) -> Self {
+        let path = self.folder.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        self
+    }
+
+    /// Runs the verb on `node.toml`; it must end by itself with this code. Gives what was said on stderr.
+    fn refuses(&self, verb: &[&str], code: i32) -> String {
+        let (ended, said) = self.run(verb);
+        assert_eq!(ended, Some(code), "{verb:?} said: {said}");
+        assert!(!said.contains("ready "), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        let faults = said.lines().filter(|line| !line.trim().is_empty() && !line.contains("WARN"));
+        assert!(faults.count() >= 1, "nothing was said");
+        said
+    }
+
+    fn run(&self, verb: &[&str]) -> (Option<i32>, String) {
+        let said = File::create(self.folder.join("said.txt")).unwrap();
+        let mut child = Command::new(appliance::binary())
+            .args(verb)
+            .arg("node.toml")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
+            .spawn()
+            .unwrap();
+        let status = wait::within(wait::PATIENCE, || child.try_wait().unwrap());
+        // Whatever it is doing instead of ending.
+        drop(child.kill());
+        drop(child.wait());
+        let said = fs::read_to_string(self.folder.join("said.txt")).unwrap();
+        (status.and_then(|status| status.code()), said)
+    }
+}
