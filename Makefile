@@ -1,0 +1,71 @@
+# A few words for people and CI alike. Every word installs what it needs and is missing.
+
+# One profile for the demonstration, the tests and the appliance they drive, so that nothing is compiled twice. Always the
+# whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
+FAST = --workspace --profile fast
+# The tests that drive the real binary with real peers, in real time.
+BOX = --test peers --test refuses_to_start --test first_call --test hundred_callers
+SEED ?= 1
+SEEDS_LONG ?= 10000
+# Where cargo puts what it builds.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help run build test check fmt clippy docs tidy sim bench box test-long deny
+
+help:
+	@echo "make run         build, place a real call through the box, say what happened"
+	@echo "make test        every test, with real SIP peers"
+	@echo "make check       formatting, lints, documentation, tidiness"
+	@echo "make sim SEED=n  one simulated day and its ladder"
+	@echo "make box         only the tests of the real binary"
+	@echo "make bench       speed"
+	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans"
+
+# On a terminal the demonstration stays up until Ctrl-C.
+run:
+	@tools/install-prerequisites.sh build
+	cargo build $(FAST) --bin clavija
+	@if [ -t 1 ]; then exec $(TARGET)/fast/clavija demo --stay; else exec $(TARGET)/fast/clavija demo; fi
+
+build:
+	@tools/install-prerequisites.sh build
+	cargo build $(FAST) --bins --tests
+
+# The box tests wait in real time and one at a time; the others use both cores.
+test: build
+	@tools/install-prerequisites.sh peers
+	cargo test $(FAST) --no-fail-fast
+
+check: fmt clippy docs tidy
+
+fmt:
+	@tools/install-prerequisites.sh lints
+	cargo fmt --all --check
+
+clippy:
+	@tools/install-prerequisites.sh build lints
+	cargo clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+tidy:
+	cargo test $(FAST) --test tidy
+
+sim:
+	@tools/install-prerequisites.sh build
+	cargo run --quiet $(FAST) --bin sim -- $(SEED)
+
+bench:
+	cargo bench --package clavija-benches
+
+box: build
+	@tools/install-prerequisites.sh peers
+	cargo test $(FAST) $(BOX) -- --test-threads=1
+
+test-long: test deny
+	CLAVIJA_SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
+
+deny:
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2
+	cargo deny check bans licenses sources

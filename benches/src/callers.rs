@@ -1,0 +1,145 @@
+//! Telephones without a call: each speaks on a socket of its own, every 20 ms at its own phase,
+//! and counts what it hears.
+
+use crate::cpu::Thread;
+use nix::{
+    errno::Errno,
+    sys::time::TimeSpec,
+    time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep},
+};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+/// One packet of G.711: 12 bytes of header, 20 ms of audio.
+pub const PACKET_BYTES: usize = 172;
+
+/// How often each speaks.
+const FRAME: Duration = Duration::from_millis(20);
+
+/// All of them, served by one thread.
+#[derive(Debug)]
+pub struct Callers {
+    callers: Vec<Caller>,
+    /// Takes the reports that media planes send, and nobody reads it.
+    reports: UdpSocket,
+    heard: u64,
+    said: u64,
+}
+
+#[derive(Debug)]
+struct Caller {
+    socket: UdpSocket,
+    /// Where it speaks to.
+    to: SocketAddr,
+    packet: [u8; PACKET_BYTES],
+    sequence: u16,
+    timestamp: u32,
+}
+
+/// What happened in a span of time.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// CPU time of each thread that was watched.
+    pub cpu: Vec<Duration>,
+    pub said: u64,
+    pub heard: u64,
+}
+
+impl Callers {
+    pub fn new(address: IpAddr, count: u16) -> io::Result<Self> {
+        let callers = (0..count).map(|number| Caller::new(address, number));
+        let reports = UdpSocket::bind((address, 0))?;
+        Ok(Self { callers: callers.collect::<io::Result<_>>()?, reports, heard: 0, said: 0 })
+    }
+
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.callers.iter().map(|caller| caller.socket.local_addr()).collect()
+    }
+
+    /// Where reports about any of them may be sent.
+    pub fn reports_to(&self) -> io::Result<SocketAddr> {
+        self.reports.local_addr()
+    }
+
+    /// Tells each where it speaks to.
+    pub fn aim(&mut self, targets: &[SocketAddr]) {
+        for (caller, target) in self.callers.iter_mut().zip(targets) {
+            caller.to = *target;
+        }
+    }
+
+    /// All speak and listen; `watched` are looked at over `span`, which begins after `warm_up`.
+    pub fn talk(&mut self, warm_up: Duration, span: Duration, watched: &[Thread]) -> Measured {
+        let read_cpu = || watched.iter().map(|thread| thread.cpu()).collect::<Vec<_>>();
+        let begin = monotonic();
+        let next = self.talk_from(begin, warm_up);
+        let (cpu, said, heard) = (read_cpu(), self.said, self.heard);
+        self.talk_from(next, span);
+        let used = read_cpu().into_iter().zip(cpu).map(|(after, before)| after - before);
+        Measured { cpu: used.collect(), said: self.said - said, heard: self.heard - heard }
+    }
+
+    /// Returns when the next packet is due.
+    fn talk_from(&mut self, begin: Duration, span: Duration) -> Duration {
+        let gap = FRAME / u32::try_from(self.callers.len().max(1)).unwrap_or(u32::MAX);
+        let mut due = begin;
+        while due < begin + span {
+            for caller in &mut self.callers {
+                wait_until(due);
+                self.said += u64::from(caller.speak());
+                // After its own packet and never woken by one: nobody who sends here pays for it.
+                self.heard += caller.listen();
+                due += gap;
+            }
+        }
+        due
+    }
+}
+
+impl Caller {
+    fn new(address: IpAddr, number: u16) -> io::Result<Self> {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        let mut packet = [0xD5; PACKET_BYTES];
+        packet[..12].copy_from_slice(&[0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        packet[10..12].copy_from_slice(&number.to_be_bytes());
+        let nowhere = SocketAddr::new(address, 9);
+        Ok(Self { socket, to: nowhere, packet, sequence: 0, timestamp: 0 })
+    }
+
+    fn speak(&mut self) -> bool {
+        self.packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        self.packet[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(160);
+        self.socket.send_to(&self.packet, self.to).is_ok()
+    }
+
+    fn listen(&self) -> u64 {
+        let mut packet = [0; 2 * PACKET_BYTES];
+        let mut heard = 0;
+        while self.socket.recv(&mut packet).is_ok() {
+            heard += 1;
+        }
+        heard
+    }
+}
+
+fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux always has a monotonic clock").into()
+}
+
+/// Sleeps until this moment of the monotonic clock; not at all if it has passed.
+pub(crate) fn wait_until(moment: Duration) {
+    let moment = TimeSpec::from_duration(moment);
+    let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
+    while clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &moment) == Err(Errno::EINTR) {}
+}
+
+/// The clock of [`wait_until`].
+pub(crate) fn clock() -> Duration {
+    monotonic()
+}
