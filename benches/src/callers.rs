@@ -71,22 +71,19 @@ impl Callers {
         }
     }
 
-    /// All speak and listen; `watched` are looked at over `span`, which begins after `warm_up`.
-    pub fn talk(&mut self, warm_up: Duration, span: Duration, watched: &[Thread]) -> Measured {
+    /// All speak and listen for so long, while these threads are watched.
+    pub fn talk(&mut self, span: Duration, watched: &[Thread]) -> Measured {
         let read_cpu = || watched.iter().map(|thread| thread.cpu()).collect::<Vec<_>>();
-        let begin = monotonic();
-        let next = self.talk_from(begin, warm_up);
-        let (cpu, said, heard) = (read_cpu(), self.said, self.heard);
-        self.talk_from(next, span);
-        let used = read_cpu().into_iter().zip(cpu).map(|(after, before)| after - before);
+        let (before, said, heard) = (read_cpu(), self.said, self.heard);
+        self.talk_until(clock() + span);
+        let used = read_cpu().into_iter().zip(before).map(|(after, before)| after - before);
         Measured { cpu: used.collect(), said: self.said - said, heard: self.heard - heard }
     }
 
-    /// Returns when the next packet is due.
-    fn talk_from(&mut self, begin: Duration, span: Duration) -> Duration {
+    fn talk_until(&mut self, end: Duration) {
         let gap = FRAME / u32::try_from(self.callers.len().max(1)).unwrap_or(u32::MAX);
-        let mut due = begin;
-        while due < begin + span {
+        let mut due = clock();
+        while due < end {
             for caller in &mut self.callers {
                 wait_until(due);
                 self.said += u64::from(caller.speak());
@@ -95,7 +92,6 @@ impl Callers {
                 due += gap;
             }
         }
-        due
     }
 }
 
@@ -128,18 +124,14 @@ impl Caller {
     }
 }
 
-fn monotonic() -> Duration {
+/// The monotonic clock.
+pub(crate) fn clock() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux always has a monotonic clock").into()
 }
 
-/// Sleeps until this moment of the monotonic clock; not at all if it has passed.
+/// Sleeps until this moment of [`clock`]; not at all if it has passed.
 pub(crate) fn wait_until(moment: Duration) {
     let moment = TimeSpec::from_duration(moment);
     let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
     while clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &moment) == Err(Errno::EINTR) {}
-}
-
-/// The clock of [`wait_until`].
-pub(crate) fn clock() -> Duration {
-    monotonic()
 }

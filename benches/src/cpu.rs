@@ -9,6 +9,7 @@ use nix::{
 use std::{
     fs, io,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -34,16 +35,26 @@ impl Thread {
         Self(gettid())
     }
 
-    /// The one that has this name.
+    /// The one that has this name, as soon as it has it: a thread names itself when it starts.
     pub fn named(name: &str) -> io::Result<Self> {
+        for _ in 0..1_000 {
+            if let Some(thread) = Self::find(name)? {
+                return Ok(thread);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("no thread is called {name}")))
+    }
+
+    fn find(name: &str) -> io::Result<Option<Self>> {
         for entry in fs::read_dir("/proc/self/task")? {
             let path = entry?.path();
             if fs::read_to_string(path.join("comm"))?.trim_end() == name {
                 let number = path.file_name().and_then(|name| name.to_str()?.parse().ok());
-                return number.map(|id| Self(Pid::from_raw(id))).ok_or_else(|| not_found(name));
+                return Ok(number.map(|id| Self(Pid::from_raw(id))));
             }
         }
-        Err(not_found(name))
+        Ok(None)
     }
 
     /// CPU time it has used so far.
@@ -69,8 +80,4 @@ impl Thread {
         chrt.args(["--fifo", "--pid", &priority, &thread]).stderr(Stdio::null());
         if chrt.status()?.success() { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
-}
-
-fn not_found(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("no thread is called {name}"))
 }

@@ -57,10 +57,15 @@ impl Call {
 /// to somebody else while the phone of the last one is still being told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    Offered { offer: OfferId },
+    Offered {
+        offer: OfferId,
+    },
     /// Decided; waits for the media plane's last word.
     Over,
-    Talking { offer: OfferId, held: bool },
+    Talking {
+        offer: OfferId,
+        held: bool,
+    },
     /// In the queue of its team.
     Waiting,
 }
@@ -103,8 +108,12 @@ pub enum Callee {
 pub enum Phase {
     /// Asked for; the legs are not known yet.
     Dialling,
-    Ringing { until: Stamp },
-    Answered { leg: LegId },
+    Ringing {
+        until: Stamp,
+    },
+    Answered {
+        leg: LegId,
+    },
     /// Withdrawn or over. Only the end of its last leg ends it.
     Ending(Then),
 }

@@ -182,8 +182,7 @@ impl Ledger {
             Source::Trunk(trunk) => self.plan.trunks.get(usize::from(trunk.0)),
             Source::Phone(_) => None,
         };
-        let direction =
-            if trunk.is_some() { Direction::Inbound } else { Direction::Internal };
+        let direction = if trunk.is_some() { Direction::Inbound } else { Direction::Internal };
         CallRecord {
             id: call.to_string(),
             channel: Channel::Sip,
@@ -303,8 +302,7 @@ fn ended(
     record.quality = quality.to_vec();
     if let Some(recorded) = recorded {
         record.recording_id = Some(record.id.clone());
-        record.recording =
-            Some(Recording { frames: recorded.frames, frames_lost: recorded.lost });
+        record.recording = Some(Recording { frames: recorded.frames, frames_lost: recorded.lost });
     }
     let started = record.started_at.unwrap_or(at);
     let bridged = record.bridged_at.unwrap_or(at);

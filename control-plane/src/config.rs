@@ -46,6 +46,16 @@ pub struct Team {
     /// How long an agent who did not take an offer is set aside; `None`: until told.
     pub set_aside: Option<Duration>,
     pub record: bool,
+    pub answer: AnswerMode,
+}
+
+/// When a caller who waits is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AnswerMode {
+    /// With music: waiting is a call.
+    AtOnce,
+    /// With the agent: the music is early media, and waiting is not billed.
+    WithAgent,
 }
 
 /// One row of the numbers; see [`crate::route`] for which row wins.

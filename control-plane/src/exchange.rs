@@ -247,14 +247,20 @@ impl Exchange {
                 Some(_) => Ok(Input::HangUp(call)),
                 None => Err(Problem::NoSuchCall),
             },
-            Request::Hold(call) => match call_state(call).ok_or(Problem::NoSuchCall)? {
-                State::Talking { held: false, .. } => Ok(Input::Hold(call)),
-                state => Err(wrong_state(state, "held", "talking")),
-            },
-            Request::Resume(call) => match call_state(call).ok_or(Problem::NoSuchCall)? {
-                State::Talking { held: true, .. } => Ok(Input::Resume(call)),
-                state => Err(wrong_state(state, "resumed", "held")),
-            },
+            Request::Hold(call) => {
+                let state = call_state(call).ok_or(Problem::NoSuchCall)?;
+                if !matches!(state, State::Talking { held: false, .. }) {
+                    return Err(wrong_state(state, "held", "talking"));
+                }
+                Ok(Input::Hold(call))
+            }
+            Request::Resume(call) => {
+                let state = call_state(call).ok_or(Problem::NoSuchCall)?;
+                if !matches!(state, State::Talking { held: true, .. }) {
+                    return Err(wrong_state(state, "resumed", "held"));
+                }
+                Ok(Input::Resume(call))
+            }
         }
     }
 
@@ -276,8 +282,7 @@ impl Exchange {
                 | Event::Registered { .. }
                 | Event::Unregistered { .. } => None,
             };
-            let input =
-                self.sip.handle_event(event, &mut self.endpoint, &mut self.media, now);
+            let input = self.sip.handle_event(event, &mut self.endpoint, &mut self.media, now);
             if let Some(leg) = gone {
                 self.sip.leave_seat(leg);
             }
@@ -295,10 +300,7 @@ impl Exchange {
         let at = self.clock.stamp(now);
         let seq = self.board.seq() + 1;
         self.board.handle(&input, seq, at);
-        let arrived = match &input {
-            Input::Arrived { leg, .. } => Some(*leg),
-            _ => None,
-        };
+        let arrived = input.caller();
         self.records.push_back(Record { seq, at, input });
         if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?))) {
             self.sip.belongs_to(leg, call, &mut self.media);
@@ -334,14 +336,13 @@ impl Exchange {
             Output::Hear { leg, source } => {
                 self.media.order(Order::Hear { leg: LegName(leg.0), source });
             }
-            Output::Part { call, caller_hears, other_hears } => self.media.order(Order::Part {
-                talk: TalkName(call.0),
-                caller_hears,
-                other_hears,
-            }),
+            Output::Part { call, caller_hears, other_hears } => {
+                self.media.order(Order::Part { talk: TalkName(call.0), caller_hears, other_hears })
+            }
             Output::Answer { .. }
             | Output::Check { .. }
             | Output::HangUp { .. }
+            | Output::Progress { .. }
             | Output::Refuse { .. }
             | Output::Ring { .. } => {
                 self.sip.carry_out(output, &mut self.endpoint, &mut self.media, now);

@@ -145,10 +145,14 @@ pub enum Party {
 #[serde(rename_all = "snake_case")]
 pub enum OfferEnd {
     CallerLeft,
-    Declined { status: u16 },
+    Declined {
+        status: u16,
+    },
     Lapsed,
     /// `None`: no answer at all, or nowhere to send it.
-    Unreachable { status: Option<u16> },
+    Unreachable {
+        status: Option<u16>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +222,8 @@ pub enum Reason {
     /// The process ended under the call.
     Restart,
     Shutdown,
-    TrunkRefused { status: u16 },
+    TrunkRefused {
+        status: u16,
+    },
     Unreachable,
 }

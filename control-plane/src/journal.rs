@@ -179,6 +179,7 @@ mod tests {
             wrap_up: Duration::ZERO,
             set_aside: None,
             record: true,
+            answer: crate::config::AnswerMode::AtOnce,
         };
         let row = NumberRow {
             pattern: "100".into(),
@@ -192,11 +193,18 @@ mod tests {
     /// A call that is being talked when the segment begins and ends in it, and one that is left.
     fn a_day() -> Vec<u8> {
         let plan = Arc::new(plan());
-        let mut past =
-            Past { board: Switchboard::new(Arc::clone(&plan)), ledger: Ledger::new(plan), ended: vec![] };
+        let mut past = Past {
+            board: Switchboard::new(Arc::clone(&plan)),
+            ledger: Ledger::new(plan),
+            ended: vec![],
+        };
         let mut offers = Vec::new();
         let mut feed = |past: &mut Past, input: Input| -> Record {
-            let record = Record { seq: past.board.seq() + 1, at: Stamp(past.board.seq() * 1_000_000), input };
+            let record = Record {
+                seq: past.board.seq() + 1,
+                at: Stamp(past.board.seq() * 1_000_000),
+                input,
+            };
             past.board.handle(&record.input, record.seq, record.at);
             while let Some(output) = past.board.poll_output() {
                 if let Output::DialSeat { offer, .. } = output {
@@ -259,7 +267,10 @@ mod tests {
         past.bury();
 
         let lost = past.ended.last().unwrap();
-        assert_eq!((lost.id.as_str(), lost.end_reason.as_deref()), ("call-00000002", Some("restart")));
+        assert_eq!(
+            (lost.id.as_str(), lost.end_reason.as_deref()),
+            ("call-00000002", Some("restart"))
+        );
         assert!(past.board.is_idle());
     }
 

@@ -3,7 +3,10 @@
 //! No sockets, no clock, no files. [`exchange::Exchange`] is the whole box without IO; the
 //! [`switchboard::Switchboard`] inside it alone changes calls and seats.
 
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests need one clock read for an epoch"))]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests need one clock read for an epoch")
+)]
 
 pub mod call;
 pub mod cdr;

@@ -124,12 +124,8 @@ pub struct SeatTable {
 
 impl SeatTable {
     pub fn new(seats: usize) -> Self {
-        let away = Slot {
-            seat: Seat::Away,
-            signed_in: false,
-            before: Seat::Away,
-            pause_next: false,
-        };
+        let away =
+            Slot { seat: Seat::Away, signed_in: false, before: Seat::Away, pause_next: false };
         Self { slots: vec![away; seats], grants: 0 }
     }
 
@@ -202,8 +198,10 @@ impl SeatTable {
                 slot.seat = Seat::Paused { reason: PauseReason::Requested, until: None };
             }
             Seat::Away => slot.seat = Seat::Free { since: now },
-            Seat::Claimed { .. } | Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
-            }
+            Seat::Claimed { .. }
+            | Seat::Free { .. }
+            | Seat::Paused { .. }
+            | Seat::WrapUp { .. } => {}
         }
     }
 

@@ -44,23 +44,40 @@ pub enum Input {
     /// Ends a pause, wrap-up or being set aside.
     Available(SeatId),
     /// Two first heard each other, by the media thread's clock.
-    Bridged { call: CallId, at: Stamp },
+    Bridged {
+        call: CallId,
+        at: Stamp,
+    },
     /// The legs made for an offer; none: there was nowhere to send it.
-    Dialled { offer: OfferId, legs: Vec<LegId> },
+    Dialled {
+        offer: OfferId,
+        legs: Vec<LegId>,
+    },
     HangUp(CallId),
     Hold(CallId),
     LegAnswered(LegId),
     /// The leg is gone and its phone has nothing left of it.
-    LegEnded { leg: LegId, cause: Cause },
+    LegEnded {
+        leg: LegId,
+        cause: Cause,
+    },
     LegRinging(LegId),
     /// No media has come from it for a while.
     LegSilent(LegId),
     /// The process that had these calls is gone, and with it their legs and media.
     Lost,
     /// The media plane's last word about a call.
-    MediaEnded { call: CallId, at: Stamp, recorded: Option<Recorded>, quality: Vec<Quality> },
+    MediaEnded {
+        call: CallId,
+        at: Stamp,
+        recorded: Option<Recorded>,
+        quality: Vec<Quality>,
+    },
     Pause(SeatId),
-    RecordingFailed { call: CallId, what: String },
+    RecordingFailed {
+        call: CallId,
+        what: String,
+    },
     Resume(CallId),
     SignedIn(SeatId),
     SignedOut(SeatId),
@@ -70,12 +87,21 @@ pub enum Input {
     TimeCame,
 }
 
+impl Input {
+    /// The leg of a caller who arrives.
+    pub(crate) fn caller(&self) -> Option<LegId> {
+        if let Self::Arrived { leg, .. } = self { Some(*leg) } else { None }
+    }
+}
+
 /// What the legs could make of a caller's offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Media {
     Agreed,
     /// Names both sides.
-    NoCodec { warning: String },
+    NoCodec {
+        warning: String,
+    },
     /// All ports are in use.
     NoPorts,
 }
@@ -84,28 +110,72 @@ pub enum Media {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Answer the caller; media is ready first.
-    Answer { leg: LegId },
-    Bridge { call: CallId, caller: LegId, other: LegId, record: bool },
+    Answer {
+        leg: LegId,
+    },
+    Bridge {
+        call: CallId,
+        caller: LegId,
+        other: LegId,
+        record: bool,
+    },
     /// Is the far side still there?
-    Check { leg: LegId },
+    Check {
+        leg: LegId,
+    },
     /// Ring this agent's phones and no others. Owes `Dialled`.
-    DialSeat { offer: OfferId, call: CallId, seat: SeatId, grant: u64 },
+    DialSeat {
+        offer: OfferId,
+        call: CallId,
+        seat: SeatId,
+        grant: u64,
+    },
     /// Owes `Dialled`.
-    DialTrunk { offer: OfferId, call: CallId, trunk: TrunkId },
+    DialTrunk {
+        offer: OfferId,
+        call: CallId,
+        trunk: TrunkId,
+    },
     /// The call's media is over. Owes `MediaEnded`.
-    EndMedia { call: CallId },
-    HangUp { leg: LegId, why: HangUp },
-    Hear { leg: LegId, source: Hears },
-    Part { call: CallId, caller_hears: Hears, other_hears: Hears },
-    Refuse { leg: LegId, status: u16, retry_after_seconds: Option<u32>, warning: Option<String> },
-    Ring { leg: LegId },
+    EndMedia {
+        call: CallId,
+    },
+    HangUp {
+        leg: LegId,
+        why: HangUp,
+    },
+    Hear {
+        leg: LegId,
+        source: Hears,
+    },
+    Part {
+        call: CallId,
+        caller_hears: Hears,
+        other_hears: Hears,
+    },
+    /// Early media for the caller; media is ready first.
+    Progress {
+        leg: LegId,
+    },
+    Refuse {
+        leg: LegId,
+        status: u16,
+        retry_after_seconds: Option<u32>,
+        warning: Option<String>,
+    },
+    Ring {
+        leg: LegId,
+    },
 }
 
 /// Who a leg belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Owner {
     /// The caller of a call; `own`: the claim of the agent who placed it.
-    Caller { call: CallId, own: Option<OfferId> },
+    Caller {
+        call: CallId,
+        own: Option<OfferId>,
+    },
     Offer(OfferId),
 }
 
@@ -156,7 +226,8 @@ impl Switchboard {
     pub fn new(plan: Arc<Plan>) -> Self {
         let queues = plan.teams.iter().map(|_| Queue::default()).collect();
         let seats = SeatTable::new(plan.seats.len());
-        let touched = (0..u16::try_from(plan.seats.len()).unwrap_or(u16::MAX)).map(SeatId).collect();
+        let touched =
+            (0..u16::try_from(plan.seats.len()).unwrap_or(u16::MAX)).map(SeatId).collect();
         Self {
             plan,
             seats,
@@ -374,12 +445,7 @@ impl Switchboard {
         self.outputs.push_back(Output::DialSeat { offer, call: call_id, seat, grant });
     }
 
-    fn new_offer(
-        &mut self,
-        call: CallId,
-        callee: Callee,
-        claim: Option<SeatClaim>,
-    ) -> OfferId {
+    fn new_offer(&mut self, call: CallId, callee: Callee, claim: Option<SeatClaim>) -> OfferId {
         let id = OfferId(self.next_offer);
         self.next_offer += 1;
         let offer = Offer {

@@ -120,6 +120,11 @@ impl Endpoint {
         self.command(leg, now, |leg, desk| leg.ring(desk));
     }
 
+    /// Says 183 with this session description: early media. The 200 must carry the same one.
+    pub fn progress(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.progress(sdp, desk));
+    }
+
     /// Says 200 with this session description, until the ACK comes.
     pub fn answer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
         self.command(leg, now, |leg, desk| leg.answer(sdp, desk));

@@ -3,9 +3,7 @@
 
 use crate::dice::Dice;
 use control_plane::ports::REST;
-use media_core::order::{
-    Event, LegName, LegReport, Order, PortName, Recorded, Source, TalkName,
-};
+use media_core::order::{Event, LegName, LegReport, Order, PortName, Recorded, Source, TalkName};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,

@@ -19,11 +19,19 @@ const GIVE_UP: Duration = Duration::from_secs(32);
 /// How long after the end of a call its record may take: the media plane's last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What is promised for one number.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    /// How long the box may let an agent's phone ring.
+    pub ring: Duration,
+    /// First come, first served.
+    pub queue: bool,
+}
+
 /// What the outside knows.
 #[derive(Debug)]
 pub struct Model {
-    /// How long the box may let an agent's phone ring, by the number that was dialled.
-    ring: fn(&str) -> Duration,
+    number: fn(&str) -> Number,
     phones: BTreeSet<SocketAddr>,
     strangers: BTreeSet<SocketAddr>,
     dialogs: Vec<Dialog>,
@@ -33,6 +41,12 @@ pub struct Model {
     calls: BTreeMap<CallId, Call>,
     /// Calls whose caller has gone: the record is due.
     owed: BTreeSet<(Instant, usize)>,
+    /// Callers from outside, by their number.
+    callers: BTreeMap<String, usize>,
+    /// The phones that rang for each of them.
+    rang_for: BTreeMap<String, Vec<usize>>,
+    /// Requests that came to the box, by branch and method: whether it ever answered.
+    requests: BTreeMap<(String, String), Option<String>>,
     paused: BTreeSet<SeatId>,
     pub seen: Seen,
 }
@@ -54,12 +68,19 @@ struct Dialog {
     phone: bool,
     from_user: String,
     invited: Instant,
-    /// How long it may ring.
-    ring: Duration,
+    number: Number,
     /// The box had any answer to its INVITE.
     heard: bool,
     /// The box answered the INVITE of a peer.
     answered: bool,
+    /// A phone or trunk refused.
+    declined: bool,
+    /// Sequence number of the box's latest request, and the branches of all.
+    cseq: u32,
+    branches: Vec<String>,
+    /// The far sides that answered with 200 (a fork may have several), and how far the box went
+    /// with each.
+    answers: BTreeMap<String, Answer>,
     /// CANCEL or BYE or a refusal by the box, or the other side's BYE that the box confirmed.
     gone: Option<&'static str>,
     cancel_sent: bool,
@@ -68,6 +89,13 @@ struct Dialog {
     /// The box refused with this status.
     refused: Option<u16>,
     call: Option<CallId>,
+}
+
+/// What became of a 200 that reached the box.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answer {
+    acked: bool,
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -80,12 +108,12 @@ struct Call {
 
 impl Model {
     pub fn new(
-        ring: fn(&str) -> Duration,
+        number: fn(&str) -> Number,
         phones: impl IntoIterator<Item = SocketAddr>,
         strangers: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         Self {
-            ring,
+            number,
             phones: phones.into_iter().collect(),
             strangers: strangers.into_iter().collect(),
             dialogs: vec![],
@@ -93,6 +121,9 @@ impl Model {
             by_port: BTreeMap::new(),
             calls: BTreeMap::new(),
             owed: BTreeSet::new(),
+            callers: BTreeMap::new(),
+            rang_for: BTreeMap::new(),
+            requests: BTreeMap::new(),
             paused: BTreeSet::new(),
             seen: Seen::default(),
         }
@@ -103,15 +134,25 @@ impl Model {
         if self.strangers.contains(&to) {
             return Err(format!("a stranger is answered: {}", text.short()));
         }
+        check_form(text)?;
+        self.check_sequence(text)?;
         match (text.method(), text.status()) {
-            (Some("INVITE"), _) if text.to_tag().is_none() => self.invites(text, to, now),
+            (Some("INVITE"), _) if text.to_tag().is_none() => return self.invites(text, to, now),
             (Some("CANCEL"), _) => {
                 if let Some(dialog) = self.dialog(text) {
                     dialog.cancel_sent = true;
                     dialog.gone.get_or_insert("the box sent CANCEL");
                 }
             }
-            (Some("BYE"), _) => self.leaves(text, "the box sent BYE", now),
+            (Some("ACK"), _) => self.goes_on(text, |answer| answer.acked = true),
+            (Some("BYE"), _) => {
+                self.goes_on(text, |answer| answer.ended = true);
+                // The BYE to another branch of a fork ends only that.
+                let other = |dialog: &Dialog| dialog.answers.len() > 1 && dialog.bridged;
+                if !self.dialog(text).is_some_and(|dialog| other(dialog)) {
+                    self.leaves(text, "the box sent BYE", now);
+                }
+            }
             (None, Some(status)) => self.responds(text, status, now),
             _ => {}
         }
@@ -120,6 +161,7 @@ impl Model {
 
     /// This reaches the box.
     pub fn reached(&mut self, text: &Text<'_>, from: SocketAddr, now: Instant) {
+        self.note_request(text, from);
         match (text.method(), text.status()) {
             (Some("INVITE"), _) if text.to_tag().is_none() => {
                 if self.by_call_id.contains_key(text.call_id()) {
@@ -152,7 +194,7 @@ impl Model {
     pub fn meet(&mut self, pair: Pair, now: Instant) -> Result<(), String> {
         let Some(&place) = self.by_port.get(&pair.other) else { return Ok(()) };
         let dialog = &mut self.dialogs[place];
-        if dialog.phone && !dialog.bridged && now > dialog.invited + dialog.ring {
+        if dialog.phone && !dialog.bridged && now > dialog.invited + dialog.number.ring {
             return Err(format!("bridged {:?} after its INVITE", now - dialog.invited));
         }
         dialog.bridged = true;
@@ -243,8 +285,9 @@ impl Model {
         while let Some(&(due, place)) = self.owed.first().filter(|(due, _)| *due < now) {
             self.owed.pop_first();
             let call = self.dialogs[place].call;
-            if let Some((id, _)) =
-                call.and_then(|id| Some((id, self.calls.get(&id)?))).filter(|(_, call)| !call.recorded)
+            if let Some((id, _)) = call
+                .and_then(|id| Some((id, self.calls.get(&id)?)))
+                .filter(|(_, call)| !call.recorded)
             {
                 let late = now - due + LAST_WORDS;
                 return Err(format!("{id} has no record {late:?} after its caller was gone"));
@@ -261,6 +304,27 @@ impl Model {
             true => Ok(()),
             false => Err(format!("no record of {missing:?}")),
         }
+    }
+
+    /// Whoever asked anything was answered, whoever answered was acknowledged, and whoever answered
+    /// beside another was let go.
+    pub fn check_answers(&self) -> Result<(), String> {
+        let unanswered = self.requests.iter().find_map(|((_, method), open)| {
+            open.as_ref().map(|call_id| format!("{method} [{call_id}] was never answered"))
+        });
+        if let Some(unanswered) = unanswered {
+            return Err(unanswered);
+        }
+        for (call_id, &place) in &self.by_call_id {
+            let answers = &self.dialogs[place].answers;
+            if answers.values().any(|answer| !answer.acked) {
+                return Err(format!("a 200 (INVITE) [{call_id}] never got its ACK: {answers:?}"));
+            }
+            if answers.len() > 1 && answers.values().filter(|answer| !answer.ended).count() > 1 {
+                return Err(format!("two answers of [{call_id}] stand: {answers:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// Somebody asked for it.
@@ -283,24 +347,90 @@ impl Model {
         call.and_then(|call| self.calls.get(&call)).is_some_and(|call| call.bridged)
     }
 
-    fn invites(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) {
-        if !self.by_call_id.contains_key(text.call_id()) {
-            let place = self.add(text, to, true, now);
-            self.name_port(text, place);
+    fn invites(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) -> Result<(), String> {
+        if self.by_call_id.contains_key(text.call_id()) {
+            return Ok(());
+        }
+        let place = self.add(text, to, true, now);
+        self.name_port(text, place);
+        let number = self.dialogs[place].number;
+        if number.queue && self.phones.contains(&to) {
+            self.check_order(text.from_user(), number, now)?;
+        }
+        Ok(())
+    }
+
+    /// Who came first is served first: nobody who came earlier may be left waiting now.
+    fn check_order(&self, from_user: &str, number: Number, now: Instant) -> Result<(), String> {
+        let Some(&served) = self.callers.get(from_user) else { return Ok(()) };
+        let served = &self.dialogs[served];
+        let earlier = self.callers.iter().find(|(from, place)| {
+            let other = &self.dialogs[**place];
+            let waits = other.number.queue && other.answered && other.gone.is_none();
+            let rung = self.rang_for.get(*from).map_or(&[][..], Vec::as_slice);
+            let busy = rung.iter().any(|&rung| self.dialogs[rung].may_engage(number.ring, now));
+            waits && other.invited < served.invited && !busy
+        });
+        match earlier {
+            Some((other, _)) => Err(format!("{from_user} is served before {other}, who came first")),
+            None => Ok(()),
+        }
+    }
+
+    /// The box's requests in a dialog count up (RFC 3261 §12.2.1.1).
+    fn check_sequence(&mut self, text: &Text<'_>) -> Result<(), String> {
+        let (cseq, method) = text.cseq();
+        let own = text.method().is_some_and(|method| !matches!(method, "ACK" | "CANCEL"));
+        let Some(dialog) = self.dialog(text).filter(|_| own) else { return Ok(()) };
+        if dialog.branches.iter().any(|branch| branch == text.branch()) {
+            return Ok(()); // A repeat, perhaps overtaken by a later request.
+        }
+        if cseq <= dialog.cseq {
+            return Err(format!("CSeq {cseq} {method} after {}", dialog.cseq));
+        }
+        dialog.cseq = cseq;
+        dialog.branches.push(text.branch().to_owned());
+        Ok(())
+    }
+
+    fn goes_on(&mut self, text: &Text<'_>, with: impl FnOnce(&mut Answer)) {
+        let tag = text.to_tag().unwrap_or_default();
+        if let Some(answer) = self.dialog(text).and_then(|dialog| dialog.answers.get_mut(tag)) {
+            with(answer);
+        }
+    }
+
+    fn note_request(&mut self, text: &Text<'_>, from: SocketAddr) {
+        let Some(method) = text.method().filter(|method| *method != "ACK") else { return };
+        // A phone that is not signed in is a stranger to the box.
+        let unknown = method == "INVITE" && self.phones.contains(&from);
+        if !unknown && !self.strangers.contains(&from) {
+            let name = (text.branch().to_owned(), method.to_owned());
+            self.requests.entry(name).or_insert_with(|| Some(text.call_id().to_owned()));
         }
     }
 
     fn add(&mut self, invite: &Text<'_>, peer: SocketAddr, called: bool, now: Instant) -> usize {
         let place = self.dialogs.len();
         self.by_call_id.insert(invite.call_id().to_owned(), place);
+        let from_user = invite.from_user().to_owned();
+        if called {
+            self.rang_for.entry(from_user).or_default().push(place);
+        } else if from_user.starts_with('+') {
+            self.callers.insert(from_user, place);
+        }
         self.dialogs.push(Dialog {
             called,
             phone: self.phones.contains(&peer),
             from_user: invite.from_user().to_owned(),
             invited: now,
-            ring: (self.ring)(invite.to_user()),
+            number: (self.number)(invite.to_user()),
             heard: false,
             answered: false,
+            declined: false,
+            cseq: 0,
+            branches: vec![],
+            answers: BTreeMap::new(),
             gone: None,
             cancel_sent: false,
             crossed: false,
@@ -313,6 +443,10 @@ impl Model {
 
     fn responds(&mut self, text: &Text<'_>, status: u16, now: Instant) {
         let (_, method) = text.cseq();
+        let name = (text.branch().to_owned(), method.to_owned());
+        if let Some(open) = self.requests.get_mut(&name) {
+            *open = None;
+        }
         let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
         let called = self.dialogs[place].called;
         match (method, status) {
@@ -343,6 +477,11 @@ impl Model {
     fn is_answered(&mut self, text: &Text<'_>, status: u16, now: Instant) {
         let Some(dialog) = self.dialog(text).filter(|dialog| dialog.called) else { return };
         dialog.heard |= now < dialog.invited + GIVE_UP;
+        dialog.declined |= status >= 300;
+        if (200..300).contains(&status) && dialog.heard {
+            let tag = text.to_tag().unwrap_or_default().to_owned();
+            dialog.answers.entry(tag).or_default();
+        }
         if (200..300).contains(&status) && dialog.cancel_sent && !dialog.crossed {
             dialog.crossed = true;
             self.seen.cancel_crossed_200 += 1;
@@ -358,6 +497,37 @@ impl Model {
     fn dialog(&mut self, text: &Text<'_>) -> Option<&mut Dialog> {
         let &place = self.by_call_id.get(text.call_id())?;
         Some(&mut self.dialogs[place])
+    }
+}
+
+impl Dialog {
+    /// Somebody rings for the caller here, or talks to them, as far as can be told from outside.
+    fn may_engage(&self, ring: Duration, now: Instant) -> bool {
+        let rings = now <= self.invited + ring && !self.declined;
+        rings || !self.answers.is_empty() && self.gone.is_none()
+    }
+}
+
+/// What every message of the box must have (RFC 3261 §8.1.1, §20.14).
+fn check_form(text: &Text<'_>) -> Result<(), String> {
+    if text.status() == Some(400) {
+        return Ok(()); // Made of what could be read.
+    }
+    let missing = ["Via", "From", "To", "Call-ID", "CSeq", "Content-Length"]
+        .into_iter()
+        .find(|name| text.header(name).is_none());
+    if let Some(name) = missing {
+        return Err(format!("no {name} in {}", text.short()));
+    }
+    let length = text.header("Content-Length").and_then(|length| length.parse().ok());
+    if length != Some(text.body.len()) {
+        return Err(format!("Content-Length {length:?}, {} bytes of body", text.body.len()));
+    }
+    let (_, named) = text.cseq();
+    match text.method() {
+        Some(method) if method != named => Err(format!("{method} with CSeq {named}")),
+        Some(_) if text.header("Max-Forwards").is_none() => Err("no Max-Forwards".to_owned()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -100,6 +100,7 @@ impl SipPeer {
         dialog.local = format!("<sip:{}@{}>;tag=t{tag}", plan.from_user, self.address.ip());
         dialog.remote = format!("<sip:{number}@{}>", self.exchange.ip());
         dialog.target = format!("sip:{number}@{}", self.exchange);
+        dialog.dialled.clone_from(number);
         let place = self.add(dialog);
         let body = plan.offer.sdp(rtp, 1);
         self.request(place, "INVITE", &body, now);
@@ -184,7 +185,10 @@ impl SipPeer {
             dialog.words = Words::default();
             if dialog.role == Role::Called && !dialog.is_over() {
                 let answered = dialog.stage == Stage::Answered;
-                self.later(now + Duration::from_millis(400), Due::Do(place, Act::Answer(Offer::Both)));
+                self.later(
+                    now + Duration::from_millis(400),
+                    Due::Do(place, Act::Answer(Offer::Both)),
+                );
                 let after = if answered { 1_000 } else { 3_000 };
                 self.later(now + Duration::from_millis(after), Due::Do(place, Act::HangUp));
             }

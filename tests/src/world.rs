@@ -17,13 +17,18 @@ use crate::{
     model::Model,
     net::{Datagram, Fate, Net},
     sim_phone::SimPhone,
-    sip_peer::{Note, SipPeer, habits::Act},
+    sip_peer::{
+        Note, SipPeer,
+        dialog::{Dialog, Role, Stage},
+        habits::Act,
+    },
     sip_text::Text,
 };
 use control_plane::{
+    call::State,
     cdr::{CallRecord, Ledger},
     exchange::Exchange,
-    fact::{AgentState, What},
+    fact::{AgentState, Fact, Step, What},
     ids::SeatId,
     journal::Chain,
 };
@@ -134,7 +139,7 @@ impl World {
             net: Net::new(Dice::new(seed, 1), faults),
             parties: parties.chain(phone_parties).collect(),
             media: MediaModel::new(Dice::new(seed, 2)),
-            model: Model::new(site::ring_for, phone_addresses, [site::STRANGER]),
+            model: Model::new(site::number, phone_addresses, [site::STRANGER]),
             carriers,
             phones,
             site,
@@ -200,7 +205,9 @@ impl World {
         self.note(|| "-- the storm is over".to_owned());
         self.check_known_over()?;
         self.calm_down()?;
+        let queued = self.in_the_queue();
         self.serve_everybody()?;
+        self.check_served(&queued)?;
         self.note(|| "-- everybody goes home".to_owned());
         self.go_home()?;
         self.pass_until(self.now + SETTLED)?;
@@ -403,10 +410,12 @@ impl World {
             });
             self.reached.count(&fact);
             self.model.fact(&fact)?;
+            self.check_given_up(&fact)?;
         }
         while let Some(cdr) = self.exchange.poll_cdr() {
             outputs += 1;
             self.model.cdr(&cdr)?;
+            self.check_lost_caller(&cdr)?;
             self.cdrs.push((cdr, self.now));
         }
         Ok(outputs)
@@ -417,7 +426,46 @@ impl World {
         if self.exchange.double_claims() > 0 {
             return Err("the legs found a double claim".to_owned());
         }
-        self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))
+        self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))?;
+        self.check_nobody_waits_in_vain()
+    }
+
+    /// No agent of the team is free while somebody waits for the team.
+    fn check_nobody_waits_in_vain(&self) -> Result<(), String> {
+        let board = self.exchange.board();
+        let waiting = board.calls().find(|(_, call)| call.state == State::Waiting);
+        let Some((call, _)) = waiting else { return Ok(()) };
+        let free = |seat: &SeatId| board.seat_view(*seat).state == AgentState::Available;
+        match site::TEAM_SEATS.iter().find(|seat| free(seat)) {
+            Some(seat) => Err(format!("{call} waits and agent {} is free", seat.0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Who is given up must be gone: a living peer always answers in time.
+    fn check_given_up(&self, fact: &Fact) -> Result<(), String> {
+        let What::Call(call, step) = &fact.what else { return Ok(()) };
+        let Step::Requeued = step else { return Ok(()) };
+        let name = call.to_string();
+        let phones = self.phones.iter().flat_map(|phone| phone.peer.dialogs());
+        let talks = |dialog: &&Dialog| {
+            dialog.stage == Stage::Answered && dialog.call_name.as_deref() == Some(&name)
+        };
+        match phones.filter(|dialog| !dialog.is_over()).find(talks) {
+            Some(dialog) => Err(format!("{call}: {} lives and was given up", dialog.call_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a caller.
+    fn check_lost_caller(&self, cdr: &CallRecord) -> Result<(), String> {
+        let mut dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
+        let caller = dialogs.find(|dialog| dialog.call_id == cdr.sip_call_id);
+        let lives = caller.is_some_and(|caller| caller.stage == Stage::Answered && caller.acks());
+        match cdr.end_reason.as_deref() == Some("caller_lost") && lives {
+            true => Err(format!("{}: its caller lives and was given up", cdr.id)),
+            false => Ok(()),
+        }
     }
 
     /// One agent, one call, however many phones they have.
@@ -489,6 +537,23 @@ impl World {
         }
     }
 
+    /// Who has been answered by the team's number and is still there.
+    fn in_the_queue(&self) -> Vec<String> {
+        let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
+        dialogs
+            .filter(|dialog| dialog.role == Role::Calling && dialog.stage == Stage::Answered)
+            .filter(|dialog| dialog.dialled == site::TEAM)
+            .map(|dialog| dialog.call_id.clone())
+            .collect()
+    }
+
+    fn check_served(&self, queued: &[String]) -> Result<(), String> {
+        match queued.iter().find(|call_id| !self.model.was_served(call_id)) {
+            Some(call_id) => Err(format!("{call_id} waited and was sent away")),
+            None => Ok(()),
+        }
+    }
+
     /// Callers on the line who hear nobody.
     fn waiting(&self) -> Vec<&str> {
         let talking: Vec<_> = self.media.pairs().map(|pair| pair.caller.0).collect();
@@ -496,7 +561,7 @@ impl World {
         dialogs
             .filter(|dialog| self.callers.contains_key(&dialog.from_user) && !dialog.is_over())
             .filter(|dialog| dialog.hears.is_none_or(|port| !talking.contains(&port)))
-            .filter(|dialog| dialog.role == crate::sip_peer::dialog::Role::Calling)
+            .filter(|dialog| dialog.role == Role::Calling)
             .map(|dialog| dialog.call_id.as_str())
             .collect()
     }
@@ -516,6 +581,7 @@ impl World {
     /// Leaks: after all that, nothing is left of it.
     fn check_nothing_left(&mut self) -> Result<(), String> {
         self.model.check_records()?;
+        self.model.check_answers()?;
         if !self.exchange.is_idle() {
             let (board, legs) = (self.exchange.board(), self.exchange.endpoint().legs());
             let calls: Vec<_> = board.calls().map(|(call, of)| (call, of.state)).collect();

@@ -115,7 +115,7 @@ fn assert_enough_happened(phones: &[Sipp], records: &[Value]) {
     let declines = sent("INVITE", 486) + sent("INVITE", 603);
     assert!(answers >= 20, "only {answers} answers, {lapses} lapses, {declines} declines");
     assert!(lapses >= 20, "only {lapses} lapses, {answers} answers, {declines} declines");
-    assert!(declines >= 5, "only {declines} declines, {answers} answers, {lapses} lapses");
+    assert!(declines >= 1, "only {declines} declines, {answers} answers, {lapses} lapses");
 }
 
 /// How often an agent let this caller's offer lapse, as the story of the call has it.

@@ -88,5 +88,8 @@ fn live(seed: u64) -> Reached {
 fn explain(seed: u64, broken: &Broken) -> String {
     let mut world = World::new(seed, Instant::now()).with_ladder();
     let _ = world.live();
-    format!("{broken}\nmake sim SEED={seed} tells the whole day; it ended so:\n{}", world.ladder().tail(40))
+    format!(
+        "{broken}\nmake sim SEED={seed} tells the whole day; it ended so:\n{}",
+        world.ladder().tail(40)
+    )
 }

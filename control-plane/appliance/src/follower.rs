@@ -3,7 +3,7 @@
 //! It runs beside the pump and is fed through a bounded channel; a slow disk or a long read makes
 //! it late, never the calls.
 
-use crate::{metrics::Metrics, pump::SharedView, store::StoreCounts};
+use crate::{log, metrics::Metrics, pump::SharedView, store::StoreCounts};
 use control_plane::{
     cdr::{self, CallRecord},
     fact::Fact,
@@ -32,9 +32,9 @@ const WAITING_MAX: usize = 10_000;
 
 /// One turn of the pump.
 #[derive(Debug, Default)]
-pub struct Turn {
-    pub facts: Vec<Fact>,
-    pub ended: Vec<CallRecord>,
+pub(crate) struct Turn {
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) ended: Vec<CallRecord>,
 }
 
 /// The lines of the CDR files, counted.
@@ -55,21 +55,20 @@ struct Line<'a> {
 }
 
 /// The thread that follows.
-pub struct Follower {
-    pub turns: Receiver<Turn>,
-    pub view: SharedView,
-    pub metrics: Arc<Metrics>,
-    pub journal: Arc<StoreCounts>,
-    pub counts: Arc<CdrCounts>,
-    pub node: String,
-    pub dir: PathBuf,
+pub(crate) struct Follower {
+    pub(crate) turns: Receiver<Turn>,
+    pub(crate) view: SharedView,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Arc<StoreCounts>,
+    pub(crate) counts: Arc<CdrCounts>,
+    pub(crate) node: String,
+    pub(crate) dir: PathBuf,
     waiting: VecDeque<(Instant, CallRecord)>,
     complained: bool,
 }
 
 impl Follower {
-    #[expect(clippy::too_many_arguments, reason = "each is one thing it follows or feeds")]
-    pub fn new(
+    pub(crate) fn new(
         turns: Receiver<Turn>,
         view: SharedView,
         metrics: Arc<Metrics>,
@@ -83,7 +82,7 @@ impl Follower {
     }
 
     /// Until the pump is gone and everything it said has been written.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         loop {
             let patience = if self.waiting.is_empty() { 1_000 } else { 20 };
             match self.turns.recv_timeout(Duration::from_millis(patience)) {
@@ -98,13 +97,16 @@ impl Follower {
     }
 
     fn take(&mut self, turn: Turn, now: Instant) {
+        let mut lines = Vec::with_capacity(turn.facts.len());
         {
             let mut view = self.view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             for fact in &turn.facts {
                 let ended = view.apply(fact);
                 self.metrics.apply(fact, ended.as_ref());
+                lines.push(log::Line::of(fact, &view, ended.as_ref()));
             }
         }
+        lines.iter().for_each(log::Line::write);
         self.waiting.extend(turn.ended.into_iter().map(|record| (now, record)));
         while self.waiting.len() > WAITING_MAX {
             self.waiting.pop_front();
@@ -164,7 +166,7 @@ fn append(dir: &Path, node: &str, record: &CallRecord) -> io::Result<()> {
 }
 
 /// What is in the files already: the records of the last days, oldest first.
-pub fn load(dir: &Path) -> io::Result<Vec<CallRecord>> {
+pub(crate) fn load(dir: &Path) -> io::Result<Vec<CallRecord>> {
     fs::create_dir_all(dir)?;
     let mut files: Vec<_> = fs::read_dir(dir)?
         .map(|entry| entry.map(|entry| entry.path()))

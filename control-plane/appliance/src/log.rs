@@ -32,21 +32,105 @@ fn start(filter: EnvFilter) {
     let _is_set = log.try_init();
 }
 
-/// Says what became so. To be called when the view has taken the fact in.
-pub fn fact(fact: &Fact, view: &View, ended: Option<&CallRecord>) {
-    match &fact.what {
-        What::Call(call, _) => {
-            let Some(record) = ended.or_else(|| view.active_call(*call)) else { return };
-            let Some(step) = record.events.last() else { return };
-            tracing::info!(%call, seq = fact.seq, "{}", step.event);
-            if !step.detail.is_empty() {
-                tracing::debug!(%call, detail = step.detail, "{}", step.event);
+/// What a fact looks like in the log. Made while the view is held, written when it is not: whoever
+/// reads the log may be slow.
+#[derive(Debug)]
+pub struct Line {
+    fact: Fact,
+    /// Event and detail, as the story of the call has them.
+    step: Option<(String, String)>,
+}
+
+impl Line {
+    /// To be called when the view has taken the fact in.
+    pub fn of(fact: &Fact, view: &View, ended: Option<&CallRecord>) -> Self {
+        let step = match &fact.what {
+            What::Call(call, _) => {
+                let record = ended.or_else(|| view.active_call(*call));
+                let step = record.and_then(|record| record.events.last());
+                step.map(|step| (step.event.clone(), step.detail.clone()))
+            }
+            What::Claim(_) | What::Seat(..) => None,
+        };
+        Self { fact: fact.clone(), step }
+    }
+
+    pub fn write(&self) {
+        let seq = self.fact.seq;
+        match &self.fact.what {
+            What::Call(call, _) => {
+                let Some((event, detail)) = &self.step else { return };
+                tracing::info!(%call, seq, "{event}");
+                if !detail.is_empty() {
+                    tracing::debug!(%call, seq, detail, "{event}");
+                }
+            }
+            What::Claim(result) => tracing::debug!(seq, ?result, "claim"),
+            What::Seat(seat, is) => {
+                let call = is.call.map(tracing::field::display);
+                tracing::debug!(seq, seat = seat.0, state = is.state.label(), call, "seat");
             }
         }
-        What::Claim(result) => tracing::debug!(seq = fact.seq, ?result, "claim"),
-        What::Seat(seat, is) => {
-            let call = is.call.map(tracing::field::display);
-            tracing::debug!(seat = seat.0, state = is.state.label(), call, "seat");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::test_plan;
+    use control_plane::ids::CallId;
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Page {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(level: &str) -> String {
+        let page = Page::default();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(level))
+            .with_ansi(false)
+            .with_writer(page.clone())
+            .finish();
+        let mut view = View::new(Arc::new(test_plan::plan()));
+        tracing::subscriber::with_default(log, || {
+            for fact in test_plan::whole_call(CallId(29)) {
+                let ended = view.apply(&fact);
+                Line::of(&fact, &view, ended.as_ref()).write();
+            }
+        });
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_call_can_be_followed_by_its_id_and_numbers_and_names_are_for_debug_only() {
+        let (usual, debug) = (logged("info"), logged("debug"));
+
+        for step in ["arrived", "queued", "bridged", "ended"] {
+            let has = |line: &str| line.contains("call=call-0000001d") && line.contains(step);
+            assert!(usual.lines().any(has), "{step} in\n{usual}");
+        }
+        for secret in ["+12025550123", "+541155550100", "ana"] {
+            assert!(!usual.contains(secret) && debug.contains(secret), "{secret}");
         }
     }
 }

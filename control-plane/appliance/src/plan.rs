@@ -1,6 +1,6 @@
 //! From what the operator wrote to what each core is told.
 
-use control_plane::config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk};
+use control_plane::config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk};
 use control_plane::ids::{SeatId, TeamId};
 use firmware_config::Config;
 use media_core::order::TuneId;
@@ -77,6 +77,10 @@ fn team(team: &firmware_config::Team) -> Team {
         wrap_up: team.wrap_up,
         set_aside: team.set_aside,
         record: team.record,
+        answer: match team.answer {
+            firmware_config::Answer::AtOnce => AnswerMode::AtOnce,
+            firmware_config::Answer::WithAgent => AnswerMode::WithAgent,
+        },
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use tokio::sync::Mutex;
 
 /// An appliance in this process, at free ports, in a folder of its own.
 struct Box {
@@ -33,7 +34,7 @@ impl Box {
         let text = demo_text(&Demo {
             sip_port: udp(),
             http_port: tcp.port(),
-            first_media_port: 18_000 + 64 * (udp() % 100),
+            first_media_port: free_media_ports(),
             agent_port: udp(),
             phone_password: "only-for-this-test",
             data_dir: &folder.join("data"),
@@ -83,6 +84,15 @@ impl Box {
         self.running.drain_and_stop(std::future::pending()).await;
         fs::remove_dir_all(self.folder).unwrap();
     }
+}
+
+static PICKING: Mutex<()> = Mutex::const_new(());
+
+/// The first of 64 free ones, apart from those that other tests take.
+fn free_media_ports() -> u16 {
+    let free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut firsts = (10_000..18_000).step_by(64);
+    firsts.find(|&first| (first..first + 64).all(free)).expect("64 neighbouring ports are free")
 }
 
 /// Half a second of 16-bit mono at 8 kHz.

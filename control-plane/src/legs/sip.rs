@@ -88,7 +88,16 @@ impl SipLegs {
         now: Instant,
     ) -> Option<Input> {
         match event {
-            Event::Invited { leg, source, from, from_user, from_display, to_user, sip_call_id, offer } => {
+            Event::Invited {
+                leg,
+                source,
+                from,
+                from_user,
+                from_display,
+                to_user,
+                sip_call_id,
+                offer,
+            } => {
                 let could = self.prepare(leg, source, from, offer.as_ref(), media, now);
                 Some(Input::Arrived {
                     leg,
@@ -283,6 +292,13 @@ impl SipLegs {
                 self.connect(leg, media);
                 if let Some(sip_leg) = self.legs.get(&leg) {
                     endpoint.answer(leg, sip_leg.local_sdp.clone(), now);
+                }
+            }
+            Output::Progress { leg } => {
+                self.engage_caller(leg);
+                self.connect(leg, media);
+                if let Some(sip_leg) = self.legs.get(&leg) {
+                    endpoint.progress(leg, sip_leg.local_sdp.clone(), now);
                 }
             }
             Output::Check { leg } => endpoint.check(leg, now),

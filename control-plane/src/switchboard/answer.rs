@@ -21,9 +21,7 @@ impl Switchboard {
         let (callee, team) = (offer.callee, offer.team);
         let ring = match callee {
             Callee::Trunk(_) => TRUNK_ANSWER,
-            Callee::Caller | Callee::Seat => {
-                self.team(team).map_or(RING, |team| team.ring)
-            }
+            Callee::Caller | Callee::Seat => self.team(team).map_or(RING, |team| team.ring),
         };
         let until = self.now + ring;
         let Some(offer) = self.offers.get_mut(&offer_id) else { return };
@@ -51,7 +49,10 @@ impl Switchboard {
         }
         let call = offer.call;
         self.tell(call, Step::Ringing { offer: offer_id });
-        if let Some(call) = self.calls.get(&call).filter(|call| !call.answered) {
+        // Who already hears music as early media needs no ringing.
+        if let Some(call) =
+            self.calls.get(&call).filter(|call| !call.answered && call.team().is_none())
+        {
             self.outputs.push_back(Output::Ring { leg: call.caller });
         }
     }

@@ -3,13 +3,16 @@
 use super::{Input, Media, Output, Owner, Switchboard};
 use crate::{
     call::{Call, Callee, Phase, State},
-    config::Destination,
+    config::{AnswerMode, Destination},
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
     route::{self, Route},
     seats::Seat,
 };
-use sip_stack::{event::Source, ids::{LegId, TrunkId}};
+use sip_stack::{
+    event::Source,
+    ids::{LegId, TrunkId},
+};
 
 /// How long a caller's side should wait before it tries again when we are full, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -154,8 +157,14 @@ impl Switchboard {
     }
 
     fn take_into_queue(&mut self, id: CallId, leg: LegId, team: TeamId) {
-        self.outputs.push_back(Output::Ring { leg });
-        self.answer_caller(id);
+        let answer = self.team(Some(team)).map_or(AnswerMode::AtOnce, |team| team.answer);
+        match answer {
+            AnswerMode::AtOnce => {
+                self.outputs.push_back(Output::Ring { leg });
+                self.answer_caller(id);
+            }
+            AnswerMode::WithAgent => self.outputs.push_back(Output::Progress { leg }),
+        }
         let source = self.music(id);
         self.outputs.push_back(Output::Hear { leg, source });
         self.tell(id, Step::Queued { team });

@@ -38,10 +38,9 @@ impl Switchboard {
             if let Some(end) = end {
                 let reason = match cause {
                     Cause::Lost | Cause::Failed => Reason::CallerLost,
-                    Cause::Bye
-                    | Cause::Cancelled
-                    | Cause::Released
-                    | Cause::Refused { .. } => Reason::CallerHungUp,
+                    Cause::Bye | Cause::Cancelled | Cause::Released | Cause::Refused { .. } => {
+                        Reason::CallerHungUp
+                    }
                 };
                 self.end_call(call_id, end, reason, None);
             }
@@ -68,10 +67,8 @@ impl Switchboard {
                 let how = why_nobody_answered(offer.legs.values().flatten());
                 self.offer_failed(offer_id, how);
             }
-            Phase::Answered { .. }
-            | Phase::Dialling
-            | Phase::Ending(_)
-            | Phase::Ringing { .. } => {}
+            Phase::Answered { .. } | Phase::Dialling | Phase::Ending(_) | Phase::Ringing { .. } => {
+            }
         }
         self.settle(offer_id);
     }
@@ -199,7 +196,13 @@ impl Switchboard {
 
     /// Decides that a call is over. Its legs are told; its story ends when the media plane has
     /// said its last word.
-    pub(super) fn end_call(&mut self, call_id: CallId, end: End, reason: Reason, status: Option<u16>) {
+    pub(super) fn end_call(
+        &mut self,
+        call_id: CallId,
+        end: End,
+        reason: Reason,
+        status: Option<u16>,
+    ) {
         let Some(call) = self.calls.get(&call_id).filter(|call| call.state != State::Over) else {
             return;
         };

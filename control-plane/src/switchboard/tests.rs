@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    config::{Destination, NumberRow, SeatPlan, Trunk},
+    config::{AnswerMode, Destination, NumberRow, SeatPlan, Trunk},
     fact::{End, OfferEnd, Reason},
     seats::PauseReason,
 };
@@ -26,7 +26,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let board = Switchboard::new(Arc::new(plan()));
+        Self::with_plan(plan())
+    }
+
+    fn with_plan(plan: Plan) -> Self {
+        let board = Switchboard::new(Arc::new(plan));
         Self { board, seq: 0, now: Stamp(1_000_000), next_leg: 1, facts: Vec::new() }
     }
 
@@ -125,12 +129,8 @@ fn plan() -> Plan {
         address: address.map(|address| address.parse().unwrap()),
         pstn: false,
     };
-    let row = |pattern: &str, to| NumberRow {
-        pattern: pattern.into(),
-        to,
-        from: vec![],
-        record: None,
-    };
+    let row =
+        |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
     Plan {
         trunks: vec![trunk("carrier", None), trunk("pbx", Some("127.0.0.11:5080"))],
         seats: vec![seat("ana"), seat("bruno")],
@@ -142,6 +142,7 @@ fn plan() -> Plan {
             wrap_up: Duration::from_secs(10),
             set_aside: Some(Duration::from_secs(30)),
             record: true,
+            answer: AnswerMode::AtOnce,
         }],
         numbers: vec![
             row(SUPPORT, Destination::Team(TeamId(0))),
@@ -152,42 +153,33 @@ fn plan() -> Plan {
 }
 
 fn dialled(outputs: &[Output]) -> Vec<(OfferId, SeatId)> {
-    let dial = |output: &Output| match output {
-        Output::DialSeat { offer, seat, .. } => Some((*offer, *seat)),
-        Output::Answer { .. }
-        | Output::Bridge { .. }
-        | Output::Check { .. }
-        | Output::DialTrunk { .. }
-        | Output::EndMedia { .. }
-        | Output::HangUp { .. }
-        | Output::Hear { .. }
-        | Output::Part { .. }
-        | Output::Refuse { .. }
-        | Output::Ring { .. } => None,
+    let dial = |output: &Output| {
+        if let Output::DialSeat { offer, seat, .. } = output { Some((*offer, *seat)) } else { None }
     };
     outputs.iter().filter_map(dial).collect()
 }
 
 fn bridges(outputs: &[Output]) -> Vec<(LegId, LegId)> {
-    let bridge = |output: &Output| match output {
-        Output::Bridge { caller, other, .. } => Some((*caller, *other)),
-        _ => None,
+    let bridge = |output: &Output| {
+        if let Output::Bridge { caller, other, .. } = output {
+            Some((*caller, *other))
+        } else {
+            None
+        }
     };
     outputs.iter().filter_map(bridge).collect()
 }
 
 fn hung_up(outputs: &[Output]) -> Vec<LegId> {
-    let gone = |output: &Output| match output {
-        Output::HangUp { leg, .. } => Some(*leg),
-        _ => None,
+    let gone = |output: &Output| {
+        if let Output::HangUp { leg, .. } = output { Some(*leg) } else { None }
     };
     outputs.iter().filter_map(gone).collect()
 }
 
 fn refused_with(outputs: &[Output]) -> Option<u16> {
-    outputs.iter().find_map(|output| match output {
-        Output::Refuse { status, .. } => Some(*status),
-        _ => None,
+    outputs.iter().find_map(|output| {
+        if let Output::Refuse { status, .. } = output { Some(*status) } else { None }
     })
 }
 
@@ -201,6 +193,24 @@ fn a_caller_is_answered_with_music_and_offered_to_who_has_been_idle_longest() {
     assert_eq!(outputs[1], Output::Answer { leg });
     assert_eq!(outputs[2], Output::Hear { leg, source: Hears::Music(TuneId(0)) });
     assert_eq!(dialled(&outputs).iter().map(|(_, seat)| *seat).collect::<Vec<_>>(), [BRUNO]);
+}
+
+#[test]
+fn where_waiting_is_not_billed_the_caller_hears_music_early_and_is_answered_with_the_agent() {
+    let mut plan = plan();
+    plan.teams[0].answer = AnswerMode::WithAgent;
+    let mut bench = Bench::with_plan(plan);
+    bench.feed(Input::SignedIn(ANA));
+
+    let (leg, outputs) = bench.calls(SUPPORT);
+    assert_eq!(outputs[0], Output::Progress { leg });
+    assert_eq!(outputs[1], Output::Hear { leg, source: Hears::Music(TuneId(0)) });
+    let phone = bench.ring(&outputs)[0].1;
+    assert_eq!(bench.feed(Input::LegRinging(phone)), []);
+    let outputs = bench.feed(Input::LegAnswered(phone));
+
+    assert_eq!(outputs[0], Output::Answer { leg });
+    assert_eq!(bridges(&outputs), [(leg, phone)]);
 }
 
 #[test]
@@ -385,10 +395,7 @@ fn a_lost_agent_does_not_cost_the_caller_the_call() {
 
     let outputs = bench.ends(phone, Cause::Lost);
 
-    assert!(matches!(
-        outputs[0],
-        Output::Part { caller_hears: Hears::Music(_), .. }
-    ));
+    assert!(matches!(outputs[0], Output::Part { caller_hears: Hears::Music(_), .. }));
     assert_eq!(hung_up(&outputs), []);
     let next = bench.ring(&outputs)[0];
     assert_eq!(next.0, BRUNO);
@@ -407,8 +414,7 @@ fn hold_plays_the_teams_music_and_resume_brings_the_same_two_together() {
     let resumed = bench.feed(Input::Resume(CallId(1)));
 
     let music = Hears::Music(TuneId(0));
-    let part =
-        Output::Part { call: CallId(1), caller_hears: music, other_hears: Hears::Silence };
+    let part = Output::Part { call: CallId(1), caller_hears: music, other_hears: Hears::Silence };
     assert_eq!(held, [part]);
     assert_eq!(bridges(&resumed), [(caller, phone)]);
 }
@@ -525,9 +531,8 @@ fn after_a_crash_every_story_has_its_end_and_pauses_that_were_asked_for_stay() {
     bench.feed(Input::Lost);
     let mut board = bench.board.carry_over(Arc::new(plan()));
 
-    let ended = bench.facts.iter().filter(|fact| {
-        matches!(fact.what, What::Call(_, Step::Ended { .. }))
-    });
+    let ended =
+        bench.facts.iter().filter(|fact| matches!(fact.what, What::Call(_, Step::Ended { .. })));
     assert_eq!(ended.count(), 2);
     assert!(bench.board.is_idle());
     for (seq, seat) in [(90, ANA), (91, BRUNO)] {
@@ -547,5 +552,10 @@ fn stopping_hangs_up_everybody_and_says_why() {
 
     assert_eq!(hung_up(&outputs), [caller, phone]);
     let left = OfferEnd::CallerLeft;
-    assert!(bench.steps().iter().any(|step| matches!(step, Step::OfferEnded { how, .. } if *how == left)));
+    assert!(
+        bench
+            .steps()
+            .iter()
+            .any(|step| matches!(step, Step::OfferEnded { how, .. } if *how == left))
+    );
 }

@@ -93,6 +93,7 @@ fn strip_padding(bytes: &[u8]) -> Result<&[u8], BadPacket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use webrtc_util::marshal::{Marshal, Unmarshal};
 
     const HEADER: Header = Header {
         marker: true,
@@ -108,6 +109,23 @@ mod tests {
 
         assert_eq!(bytes, [0x80, 0x88, 0x12, 0x34, 0xDE, 0xAD, 0xBE, 0xEF, 0xCA, 0x11, 0, 1]);
         assert_eq!(Packet::parse(&bytes), Ok(Packet { header: HEADER, payload: &[] }));
+    }
+
+    #[test]
+    fn the_crate_rtp_reads_what_we_write_and_we_read_what_it_writes() {
+        for (marker, payload_type, sequence) in [(false, 0, 0), (true, 127, u16::MAX)] {
+            let ours = Header { marker, payload_type, sequence, ..HEADER };
+            let bytes = [&ours.bytes()[..], b"voice"].concat();
+
+            let theirs = rtp::packet::Packet::unmarshal(&mut &bytes[..]).unwrap();
+            let header = &theirs.header;
+            assert_eq!((header.marker, header.payload_type), (marker, payload_type));
+            assert_eq!((header.sequence_number, header.timestamp), (sequence, ours.timestamp));
+            assert_eq!((header.ssrc, &theirs.payload[..]), (ours.ssrc, &b"voice"[..]));
+
+            let written = theirs.marshal().unwrap();
+            assert_eq!(Packet::parse(&written), Ok(Packet { header: ours, payload: b"voice" }));
+        }
     }
 
     #[test]

@@ -154,6 +154,13 @@ impl Leg {
         }
     }
 
+    /// 183: what the caller hears before the answer.
+    pub(crate) fn progress(&mut self, session: Vec<u8>, desk: &mut Desk<'_>) {
+        if let Setup::Alerting(alerting) = &mut self.setup {
+            alerting.progress(session, &self.local_tag, desk);
+        }
+    }
+
     pub(crate) fn answer(&mut self, session: Vec<u8>, desk: &mut Desk<'_>) {
         let Setup::Alerting(Alerting { txn, invite, refused: false, .. }) = &self.setup else {
             return;
@@ -270,7 +277,7 @@ impl Leg {
         let remote_tag = from_tag(ack);
         let found = self.talks.iter_mut().find(|talk| talk.dialog.remote_tag() == remote_tag);
         match found.map_or(Acked::Stray, |talk| talk.handle_ack(ack, desk)) {
-            Acked::Stray => desk.counters.stray_acks += 1,
+            Acked::Stray => self.handle_stray_ack(ack, desk),
             Acked::Done if self.cause.is_some() => self.hang_up_talks(desk),
             Acked::Done => {}
             Acked::Unusable => {
@@ -278,6 +285,20 @@ impl Leg {
                 self.why = HangUp::Failed;
                 self.hang_up_talks(desk);
             }
+        }
+    }
+
+    /// The ACK of a refusal has the INVITE's branch (§17.1.1.3), which its transaction knows it
+    /// by. Some callers give it one of its own; it is as good, and ends the repeats.
+    fn handle_stray_ack(&mut self, ack: &Request, desk: &mut Desk<'_>) {
+        let sequence = |request: &Request| request.headers.cseq().map(|(sequence, _)| sequence);
+        match &self.setup {
+            Setup::Alerting(alerting)
+                if alerting.refused && sequence(ack) == sequence(&alerting.invite) =>
+            {
+                _ = desk.txns.handle_ack(alerting.txn, desk.now);
+            }
+            Setup::Calling(_) | Setup::Alerting(_) | Setup::Done => desk.counters.stray_acks += 1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How far the making of a call has come: ours that rings somewhere, or theirs that rings here.
 
 use super::{
+    body,
     desk::Desk,
     invite::{Peer, reason},
 };
@@ -135,20 +136,39 @@ pub(super) struct Alerting {
     pub(super) txn: TxnId,
     pub(super) invite: Request,
     pub(super) refused: bool,
+    /// What a 183 described; once there is early media, reminders repeat it.
+    early: Option<Vec<u8>>,
     remind_at: Option<Instant>,
 }
 
 impl Alerting {
     pub(super) fn new(txn: TxnId, invite: Request) -> Self {
-        Self { txn, invite, refused: false, remind_at: None }
+        Self { txn, invite, refused: false, early: None, remind_at: None }
     }
 
     pub(super) fn ring(&mut self, local_tag: &str, desk: &mut Desk<'_>) {
         if self.refused {
             return;
         }
-        desk.reply(self.txn, &self.invite, 180, local_tag);
+        match &self.early {
+            None => desk.reply(self.txn, &self.invite, 180, local_tag),
+            Some(session) => {
+                let mut response = desk.response(&self.invite, 183, local_tag);
+                response.headers.push("Content-Type", body::SDP);
+                response.body.clone_from(session);
+                desk.respond(self.txn, &response);
+            }
+        }
         self.remind_at = Some(desk.now + REMIND);
+    }
+
+    /// 183 with a session description. To an INVITE without an offer there is nothing to describe
+    /// before the 200 (RFC 3261 §13.2.1): it gets its 180.
+    pub(super) fn progress(&mut self, session: Vec<u8>, local_tag: &str, desk: &mut Desk<'_>) {
+        if !self.invite.body.is_empty() {
+            self.early = Some(session);
+        }
+        self.ring(local_tag, desk);
     }
 
     pub(super) fn handle_timeout(&mut self, local_tag: &str, desk: &mut Desk<'_>) {

@@ -48,6 +48,8 @@ pub struct Dialog {
     pub stage: Stage,
     /// User part of From in the INVITE.
     pub from_user: String,
+    /// The number, if this end dialled it.
+    pub dialled: String,
     /// `X-Clavija-Call` of the INVITE, if the box sent it.
     pub call_name: Option<String>,
     /// Where this end wants its audio; no other dialog of the world has it.
@@ -86,6 +88,7 @@ impl Dialog {
             role: Role::Calling,
             stage: Stage::Dialling,
             from_user: from_user.to_owned(),
+            dialled: String::new(),
             call_name: None,
             rtp,
             hears: None,
@@ -112,8 +115,7 @@ impl Dialog {
 
     pub(super) fn called(invite: &Text<'_>, rtp: SocketAddr, tag: String) -> Self {
         let text = |name| invite.header(name).unwrap_or_default().to_owned();
-        let mut dialog =
-            Self::calling(invite.call_id(), rtp, invite.from_user(), Words::default());
+        let mut dialog = Self::calling(invite.call_id(), rtp, invite.from_user(), Words::default());
         dialog.role = Role::Called;
         dialog.stage = Stage::Ringing;
         dialog.call_name = invite.header("X-Clavija-Call").map(str::to_owned);
@@ -139,6 +141,11 @@ impl Dialog {
             (Role::Calling, Stage::Ringing) => true,
             (Role::Calling, Stage::Dialling) | (_, Stage::Leaving | Stage::Over) => false,
         }
+    }
+
+    /// Confirms what it is told.
+    pub fn acks(&self) -> bool {
+        self.words.acks && !self.words.deaf
     }
 
     /// What is being repeated stops, but for a final answer that still waits for its ACK.

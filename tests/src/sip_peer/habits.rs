@@ -16,7 +16,9 @@ pub enum Act {
     LateCancel,
     Mute,
     Refuse(u16),
-    Reinvite { direction: &'static str },
+    Reinvite {
+        direction: &'static str,
+    },
     ReinviteWithoutOffer,
     RepeatInvite,
     Ring,
@@ -106,7 +108,10 @@ impl CallPlan {
             acts.push((dice.millis(500..8_000), Act::ReinviteWithoutOffer));
         }
         if dice.percent(15) {
-            acts.push((dice.millis(300..9_000), Act::Ask(dice.pick(&["OPTIONS", "INFO", "UPDATE"]))));
+            acts.push((
+                dice.millis(300..9_000),
+                Act::Ask(dice.pick(&["OPTIONS", "INFO", "UPDATE"])),
+            ));
         }
         if dice.percent(8) {
             acts.push((dice.millis(300..9_000), Act::Mute));
@@ -183,21 +188,30 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
                 acts.push((soon + dice.millis(50..15_000), Act::HangUp));
             }
             if dice.percent(10) {
-                acts.push((soon + dice.millis(200..5_000), Act::Reinvite { direction: "sendonly" }));
+                acts.push((
+                    soon + dice.millis(200..5_000),
+                    Act::Reinvite { direction: "sendonly" },
+                ));
             }
             acts
         }
         // Answers just as the offer lapses: the 200 crosses the CANCEL.
         45..57 => {
             let about = ring + dice.millis(0..30);
-            vec![rings, (about - Duration::from_millis(60) + dice.millis(0..45), Act::Answer(Offer::Both))]
+            vec![
+                rings,
+                (about - Duration::from_millis(60) + dice.millis(0..45), Act::Answer(Offer::Both)),
+            ]
         }
         57..69 => vec![rings, (soon, Act::Refuse(dice.pick(&[486, 603, 600])))],
         69..79 => vec![rings],
         // No 18x: the INVITE is repeated until the answer.
         79..82 => vec![(soon, Act::Answer(Offer::MuLaw))],
         82..85 => vec![rings, (soon, Act::Refuse(dice.pick(&[408, 480, 500, 503])))],
-        85..88 => vec![rings, (soon, Act::Answer(dice.pick(&[Offer::Broken, Offer::OnlyG729, Offer::InTheAck])))],
+        85..88 => vec![
+            rings,
+            (soon, Act::Answer(dice.pick(&[Offer::Broken, Offer::OnlyG729, Offer::InTheAck]))),
+        ],
         88..90 => vec![],
         // Silence on the line once, then back.
         90..92 => vec![

@@ -21,16 +21,29 @@ pub(super) enum Deed {
     Ask(Wish),
     Boot(usize),
     /// A caller calls by this trunk.
-    Dial { carrier: usize, plan: CallPlan },
+    Dial {
+        carrier: usize,
+        plan: CallPlan,
+    },
     /// An agent calls.
-    DialFrom { phone: usize, plan: CallPlan },
+    DialFrom {
+        phone: usize,
+        plan: CallPlan,
+    },
     Die(usize),
     /// Bytes that are no call.
-    Garbage { carrier: usize },
+    Garbage {
+        carrier: usize,
+    },
     /// The caller of this number hangs up.
-    Leave { from_user: String },
+    Leave {
+        from_user: String,
+    },
     Resume(CallId),
-    Sign { phone: usize, signed_in: bool },
+    Sign {
+        phone: usize,
+        signed_in: bool,
+    },
     Stranger,
 }
 
@@ -219,8 +232,7 @@ impl World {
 
     fn some_call(&mut self, is_fit: impl Fn(State) -> bool) -> Option<CallId> {
         let calls = self.exchange.board().calls();
-        let fit: Vec<_> =
-            calls.filter(|(_, call)| is_fit(call.state)).map(|(id, _)| id).collect();
+        let fit: Vec<_> = calls.filter(|(_, call)| is_fit(call.state)).map(|(id, _)| id).collect();
         (!fit.is_empty()).then(|| self.dice.pick(&fit))
     }
 

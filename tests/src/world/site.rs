@@ -2,6 +2,7 @@
 
 use crate::{
     dice::Dice,
+    model::Number,
     sim_phone::SimPhone,
     sip_peer::{SipPeer, habits::Habits},
 };
@@ -13,10 +14,7 @@ use control_plane::{
     time::Stamp,
 };
 use media_core::order::{PortName, TuneId};
-use sip_stack::{
-    event::Target,
-    ids::TrunkId,
-};
+use sip_stack::{event::Target, ids::TrunkId};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -25,14 +23,18 @@ use std::{
 
 /// How long the team lets a phone ring.
 pub(super) const RING: Duration = Duration::from_secs(5);
-/// How long an agent's phone rings for who dialled this; the contract's default where no team
-/// says so.
-pub(super) fn ring_for(number: &str) -> Duration {
-    if number == TEAM { RING } else { Duration::from_secs(20) }
+/// What is promised to who dials this; the contract's default where no team says how long.
+pub(super) fn number(dialled: &str) -> Number {
+    match dialled == TEAM {
+        true => Number { ring: RING, queue: true },
+        false => Number { ring: Duration::from_secs(20), queue: false },
+    }
 }
 
 /// Who works when the faults have stopped, whatever they were paused for.
 pub(super) const WORKING: [SeatId; 3] = [SeatId(0), SeatId(1), SeatId(4)];
+/// Who answers the team's number.
+pub(super) const TEAM_SEATS: [SeatId; 4] = [SeatId(0), SeatId(1), SeatId(2), SeatId(3)];
 /// Somebody with neither account nor line.
 pub(super) const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(ip(66, 6)), 5060);
 
@@ -149,8 +151,7 @@ impl Site {
                 let habits = Habits::People { ring: RING };
                 let name = format!("{name}{host}");
                 let dice = Dice::new(seed, stream);
-                let peer =
-                    SipPeer::new(&name, phone(host), ADDRESS, Duration::ZERO, habits, dice);
+                let peer = SipPeer::new(&name, phone(host), ADDRESS, Duration::ZERO, habits, dice);
                 let login = (!fixed).then(|| ((*extension).to_owned(), password(extension)));
                 SimPhone::new(peer, login, ADDRESS, Dice::new(seed, stream + 100), now)
             })
@@ -176,11 +177,8 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
 }
 
 fn plan() -> Plan {
-    let trunk = |name: &str, address, pstn| Trunk {
-        name: name.to_owned(),
-        address: Some(address),
-        pstn,
-    };
+    let trunk =
+        |name: &str, address, pstn| Trunk { name: name.to_owned(), address: Some(address), pstn };
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.to_owned(),
         to,
@@ -203,10 +201,11 @@ fn plan() -> Plan {
             .collect(),
         teams: vec![Team {
             name: "ventas".to_owned(),
-            seats: (0..4).map(SeatId).collect(),
+            seats: TEAM_SEATS.to_vec(),
             music: Some(TuneId(0)),
             ring: RING,
             wrap_up: Duration::from_secs(3),
+            answer: control_plane::config::AnswerMode::AtOnce,
             set_aside: Some(Duration::from_secs(5)),
             record: true,
         }],

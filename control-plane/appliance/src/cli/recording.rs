@@ -63,9 +63,10 @@ async fn download(
     let made = OpenOptions::new().write(true).create_new(true).open(to);
     let mut file = made.map_err(|error| {
         let what = format!("{}: {error}", to.display());
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Conflict(what),
-            _ => Failure::Failed(what),
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            Failure::Conflict(what)
+        } else {
+            Failure::Failed(what)
         }
     })?;
     let bytes = client.download(audio, &mut file).await?;

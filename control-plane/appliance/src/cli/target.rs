@@ -76,7 +76,7 @@ fn reachable(admin: SocketAddr) -> SocketAddr {
     let ip = match admin.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => admin.ip(),
     };
     SocketAddr::new(ip, admin.port())
 }
@@ -84,15 +84,17 @@ fn reachable(admin: SocketAddr) -> SocketAddr {
 fn read_token(file: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(file).map_err(|error| {
         let file = file.display();
-        match error.kind() {
-            io::ErrorKind::NotFound => Failure::Unavailable(format!(
+        if error.kind() == io::ErrorKind::NotFound {
+            Failure::Unavailable(format!(
                 "there is no token in {file}; the appliance makes it at its first start"
-            )),
-            io::ErrorKind::PermissionDenied => Failure::NotAllowed(format!(
+            ))
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            Failure::NotAllowed(format!(
                 "the token in {file} may not be read by this user; become its owner or set \
                  CLAVIJA_TOKEN"
-            )),
-            _ => Failure::Failed(format!("the token in {file} cannot be read: {error}")),
+            ))
+        } else {
+            Failure::Failed(format!("the token in {file} cannot be read: {error}"))
         }
     })?;
     Ok(text.trim().to_owned())

@@ -132,7 +132,7 @@ fn newest(dir: &FilePath, limit: usize) -> io::Result<Vec<(CallId, u64)>> {
     calls.reverse();
     let with_length = |call: CallId| {
         let found = fs::symlink_metadata(dir.join(format!("{call}.wav"))).ok()?;
-        found.is_file().then(|| (call, found.len()))
+        found.is_file().then_some((call, found.len()))
     };
     Ok(calls.into_iter().filter_map(with_length).take(limit).collect())
 }

@@ -31,6 +31,7 @@ pub(crate) fn plan() -> Plan {
             music: None,
             ring: Duration::from_secs(20),
             wrap_up: Duration::ZERO,
+            answer: control_plane::config::AnswerMode::AtOnce,
             set_aside: Some(Duration::from_secs(30)),
             record: true,
         }],

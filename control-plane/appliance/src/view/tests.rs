@@ -95,11 +95,9 @@ fn records_that_are_written_are_asked_for_after_a_journal_record_or_from_a_time_
 #[test]
 fn only_so_many_ended_calls_are_kept_and_the_oldest_goes_first() {
     let mut view = view();
-    let mut record = None;
-    for fact in test_plan::whole_call(CallId(1)) {
-        record = record.or(view.apply(&fact));
-    }
-    let record = CallRecord { durable: Some(true), ..record.unwrap() };
+    let facts = test_plan::whole_call(CallId(1));
+    let ended: Vec<_> = facts.iter().filter_map(|fact| view.apply(fact)).collect();
+    let record = CallRecord { durable: Some(true), ..ended[0].clone() };
 
     for seq in 0..ENDED_MAX as u64 {
         view.load_ended(CallRecord { seq: 1_000 + seq, ..record.clone() });

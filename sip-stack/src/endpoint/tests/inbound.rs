@@ -188,6 +188,19 @@ fn a_refusal_says_what_it_was_told_to_and_ends_with_its_ack() {
 }
 
 #[test]
+fn a_refusal_is_over_even_if_its_ack_has_a_branch_of_its_own() {
+    let mut bench = Bench::new();
+    let leg = bench.invited(CARRIER, &invite());
+    bench.endpoint.hang_up(leg, HangUp::Normal, bench.now);
+    let tag = to_tag(&response_in(&bench.sent()));
+
+    bench.feed(CARRIER, &in_dialog("ACK", &tag, 1, ""));
+
+    assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Released }]);
+    assert_eq!(bench.pass(Duration::from_secs(4)), []);
+}
+
+#[test]
 fn a_call_hung_up_before_any_answer_is_refused() {
     let mut bench = Bench::new();
     let leg = bench.invited(CARRIER, &invite());

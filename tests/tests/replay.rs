@@ -1,0 +1,108 @@
+//! The journal of a day tells the same day again; cut or damaged, it tells it as far as it is whole.
+
+#![allow(clippy::unwrap_used)]
+
+use clavija_tests::{dice::Dice, world::World};
+use control_plane::{
+    cdr::CallRecord,
+    journal::{self, Record},
+};
+use std::time::Instant;
+
+fn day(seed: u64) -> (Vec<u8>, Vec<CallRecord>) {
+    let mut world = World::new(seed, Instant::now()).with_journal();
+    world.live().unwrap();
+    (world.journal().to_vec(), world.cdrs().cloned().collect())
+}
+
+/// Where each line of a journal ends.
+fn line_ends(bytes: &[u8]) -> Vec<usize> {
+    let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    ends.map(|(at, _)| at + 1).collect()
+}
+
+fn records(bytes: &[u8]) -> Vec<Record> {
+    journal::read(bytes).unwrap().records
+}
+
+#[test]
+fn a_journal_gives_the_cdrs_that_the_day_gave() {
+    for seed in 0..20 {
+        let (bytes, cdrs) = day(seed);
+
+        let segment = journal::read(&bytes).unwrap();
+        assert_eq!((segment.whole_bytes, segment.torn), (bytes.len(), false), "seed {seed}");
+        let past = journal::replay(segment);
+
+        assert!(cdrs.len() > 10, "seed {seed} is hardly a day: {} calls", cdrs.len());
+        assert_eq!(past.ended, cdrs, "seed {seed}");
+        assert!(past.board.is_idle() && past.ledger.records().is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_journal_cut_in_the_middle_ends_its_calls_and_frees_its_seats() {
+    let (bytes, cdrs) = day(7);
+    let ends = line_ends(&bytes);
+    let mut dice = Dice::new(7, 0);
+
+    for _ in 0..50 {
+        let cut = ends[dice.place(ends.len())];
+        let mut past = journal::replay(journal::read(&bytes[..cut]).unwrap());
+        let whole = past.ended.len();
+        assert_eq!(past.ended, cdrs[..whole], "cut at {cut}");
+        let open: Vec<_> = past.ledger.records().keys().copied().collect();
+
+        past.bury();
+
+        let buried: Vec<_> = past.ended[whole..].iter().map(|cdr| cdr.id.clone()).collect();
+        let expected: Vec<_> = open.iter().map(ToString::to_string).collect();
+        assert_eq!(buried, expected, "cut at {cut}: every open story gets its end");
+        assert!(past.board.is_idle(), "cut at {cut}: {:?}", past.board);
+    }
+}
+
+#[test]
+fn cut_at_any_byte_it_reads_as_far_as_its_lines_are_whole() {
+    let (bytes, _) = day(1);
+    let ends = line_ends(&bytes);
+    let all = records(&bytes);
+    // Around three line ends every byte, elsewhere some.
+    let mut cuts: Vec<_> = [1, 2, ends.len() - 1]
+        .iter()
+        .flat_map(|&line| ends[line] - 40..=(ends[line] + 40).min(bytes.len()))
+        .collect();
+    let mut dice = Dice::new(1, 0);
+    cuts.extend((0..100).map(|_| ends[0] + dice.place(bytes.len() - ends[0])));
+
+    for cut in cuts {
+        let segment = journal::read(&bytes[..cut]).unwrap();
+
+        let whole = ends.iter().filter(|&&end| end <= cut).count();
+        let last = ends[whole - 1];
+        assert_eq!((segment.whole_bytes, segment.torn), (last, cut > last), "cut at {cut}");
+        assert_eq!(segment.records, all[..whole - 1], "cut at {cut}");
+    }
+    assert!(journal::read(&bytes[..ends[0] - 1]).is_err(), "without its snapshot it is nothing");
+}
+
+#[test]
+fn one_flipped_byte_ends_it_there() {
+    let (bytes, _) = day(2);
+    let ends = line_ends(&bytes);
+    let all = records(&bytes);
+    let mut dice = Dice::new(2, 0);
+
+    for _ in 0..200 {
+        let at = ends[0] + dice.place(bytes.len() - ends[0]);
+        let mut damaged = bytes.clone();
+        damaged[at] = !damaged[at];
+
+        let segment = journal::read(&damaged).unwrap();
+
+        let before = ends.iter().filter(|&&end| end <= at).count();
+        assert_eq!(segment.whole_bytes, ends[before - 1], "flipped at {at}");
+        assert!(segment.torn, "flipped at {at}");
+        assert_eq!(segment.records, all[..before - 1], "flipped at {at}");
+    }
+}
