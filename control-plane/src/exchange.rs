@@ -123,7 +123,7 @@ impl Exchange {
             }
             Closed { leg, report } => self.media.closed(leg, report, now),
             Silent { leg, at: _ } => Some(Input::LegSilent(LegId(leg.0))),
-            Heard { leg: _, at: _ } => None,
+            Heard { leg, at: _ } => Some(Input::LegHeard(LegId(leg.0))),
             Refused { leg: _, what: _ } => {
                 self.media_refusals += 1;
                 None

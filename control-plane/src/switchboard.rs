@@ -62,6 +62,8 @@ pub enum Input {
         cause: Cause,
     },
     LegRinging(LegId),
+    /// Media comes from it again.
+    LegHeard(LegId),
     /// No media has come from it for a while.
     LegSilent(LegId),
     /// The process that had these calls is gone, and with it their legs and media.
@@ -184,6 +186,8 @@ enum Owner {
 enum Due {
     Offer(OfferId),
     Seat(SeatId),
+    /// A leg that says nothing is asked again.
+    Silence(LegId),
 }
 
 /// All calls, offers, queues and seats of this box.
@@ -196,6 +200,8 @@ pub struct Switchboard {
     calls: BTreeMap<CallId, Call>,
     offers: BTreeMap<OfferId, Offer>,
     legs: BTreeMap<LegId, Owner>,
+    /// Legs that have fallen silent.
+    silent: BTreeSet<LegId>,
     queues: Vec<Queue>,
     deadlines: BTreeSet<(Stamp, Due)>,
     next_call: u64,
@@ -216,6 +222,8 @@ pub struct Switchboard {
 
 /// How long a seat that no team configured is set aside; the contract's default.
 const SET_ASIDE: Duration = Duration::from_secs(30);
+/// How long between two questions to a leg that says nothing.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a phone rings when no team says so; the contract's default.
 const RING: Duration = Duration::from_secs(20);
 /// How long a trunk may take to answer: RFC 3261 §16.6 wants Timer C above three minutes.
@@ -235,6 +243,7 @@ impl Switchboard {
             calls: BTreeMap::new(),
             offers: BTreeMap::new(),
             legs: BTreeMap::new(),
+            silent: BTreeSet::new(),
             queues,
             deadlines: BTreeSet::new(),
             next_call: 1,
@@ -285,6 +294,7 @@ impl Switchboard {
             Input::LegAnswered(leg) => self.leg_answered(*leg),
             Input::LegEnded { leg, cause } => self.leg_ended(*leg, *cause),
             Input::LegRinging(leg) => self.leg_ringing(*leg),
+            Input::LegHeard(leg) => _ = self.silent.remove(leg),
             Input::LegSilent(leg) => self.leg_silent(*leg),
             Input::Lost => self.lost(),
             Input::MediaEnded { call, at, recorded, quality } => {
@@ -325,6 +335,7 @@ impl Switchboard {
         let why = match due {
             Due::Offer(_) => "an offer lapses",
             Due::Seat(_) => "an agent's pause or wrap-up ends",
+            Due::Silence(_) => "a silent leg is asked again",
         };
         Some((at, why))
     }
@@ -487,6 +498,7 @@ impl Switchboard {
             self.deadlines.pop_first();
             match due {
                 Due::Offer(offer) => self.offer_lapsed(offer),
+                Due::Silence(leg) => self.ask_a_silent_leg(leg),
                 Due::Seat(seat) => {
                     // The deadline may be of an earlier pause; the seat knows its own.
                     if self.seats.due(seat).is_some_and(|due| due <= self.now) {

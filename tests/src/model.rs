@@ -225,7 +225,7 @@ impl Model {
         Ok(())
     }
 
-    pub fn fact(&mut self, fact: &Fact) -> Result<(), String> {
+    pub fn fact(&mut self, fact: &Fact, now: Instant) -> Result<(), String> {
         let What::Call(call, step) = &fact.what else { return Ok(()) };
         if let Step::Arrived { from, sip_call_id, .. } = step {
             let Some(&dialog) = self.by_call_id.get(sip_call_id) else {
@@ -249,6 +249,11 @@ impl Model {
             Step::Requeued => of.requeued = true,
             Step::Over { .. } | Step::Ended { .. } if of.recorded => {
                 return Err(format!("{call} ends after its record: {step:?}"));
+            }
+            // Who was lost is not told so.
+            Step::Over { .. } => {
+                let place = of.dialog;
+                self.goes(place, "the call is over", now);
             }
             _ => {}
         }
@@ -464,7 +469,12 @@ impl Model {
     }
 
     fn leaves(&mut self, text: &Text<'_>, why: &'static str, now: Instant) {
-        let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
+        if let Some(&place) = self.by_call_id.get(text.call_id()) {
+            self.goes(place, why, now);
+        }
+    }
+
+    fn goes(&mut self, place: usize, why: &'static str, now: Instant) {
         let dialog = &mut self.dialogs[place];
         if dialog.gone.is_none() {
             dialog.gone = Some(why);

@@ -40,6 +40,8 @@ pub struct Net {
     faults: Faults,
     underway: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
+    /// Until then nothing gets through.
+    down_until: Option<Instant>,
 }
 
 /// One way, when nothing is wrong.
@@ -50,16 +52,23 @@ const LATE_MS: std::ops::Range<u64> = 30..900;
 
 impl Net {
     pub fn new(dice: Dice, faults: Faults) -> Self {
-        Self { dice, faults, underway: BTreeMap::new(), sent: 0 }
+        Self { dice, faults, underway: BTreeMap::new(), sent: 0, down_until: None }
     }
 
     /// From here on nothing goes wrong with what is sent.
     pub fn calm_down(&mut self) {
         self.faults = Faults { lost: 0, duplicated: 0, late: 0 };
+        self.down_until = None;
+    }
+
+    /// The cable is pulled.
+    pub fn go_down(&mut self, until: Instant) {
+        self.down_until = Some(until);
     }
 
     pub fn send(&mut self, datagram: Datagram, now: Instant) -> Fate {
-        if self.dice.percent(self.faults.lost) {
+        let down = self.down_until.is_some_and(|until| now < until);
+        if down || self.dice.percent(self.faults.lost) {
             return Fate::Lost;
         }
         let mut delay = self.dice.millis(DELAY_MS);

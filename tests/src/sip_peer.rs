@@ -21,6 +21,9 @@ const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
 const GIVE_UP: Duration = Duration::from_secs(32);
 
+/// How the tags of another branch of a fork begin.
+const FORK: &str = "fork";
+
 /// One user agent at one address.
 #[derive(Debug)]
 pub struct SipPeer {
@@ -214,6 +217,12 @@ impl SipPeer {
         if self.dialogs[place].words.deaf {
             return;
         }
+        if text.to_tag().is_some_and(|tag| tag.starts_with(FORK)) {
+            if method != "ACK" {
+                self.respond(text, 200, now);
+            }
+            return;
+        }
         match method {
             "INVITE" => self.repeat_answer(place, now),
             "ACK" => self.dialogs[place].pending.retain(|pending| !pending.is_answer),
@@ -340,6 +349,7 @@ impl SipPeer {
         match (act, role, stage) {
             (Act::Ring, Role::Called, Stage::Ringing) => self.ring(place, now),
             (Act::Answer(offer), Role::Called, Stage::Ringing) => self.answer(place, offer, now),
+            (Act::AnswerElsewhere, Role::Called, Stage::Answered) => self.fork(place, now),
             (Act::Refuse(status), Role::Called, Stage::Ringing) => {
                 self.answer_invite(place, status, String::new(), now);
                 self.dialogs[place].leave(Stage::Over);
@@ -375,6 +385,7 @@ impl SipPeer {
             // Its moment has passed.
             (
                 Act::Answer(_)
+                | Act::AnswerElsewhere
                 | Act::Ask(_)
                 | Act::Die
                 | Act::LateCancel
@@ -403,6 +414,16 @@ impl SipPeer {
         self.notes.push_back(Note::Answering { from_user });
         self.notes.push_back(Note::Speaks(rtp));
         self.answer_invite(place, 200, offer.sdp(rtp, 1), now);
+    }
+
+    /// Once, and with a tag of its own.
+    fn fork(&mut self, place: usize, now: Instant) {
+        let dialog = &self.dialogs[place];
+        let Some(invite) = Text::read(&dialog.invite) else { return };
+        let more = format!("Contact: <sip:{}@{}>\r\n", self.name, self.address);
+        let tag = format!("{FORK}{}", dialog.tag);
+        let bytes = sip_text::response(&invite, 200, &tag, &more, &Offer::Both.sdp(dialog.rtp, 1));
+        self.transmit(bytes, now);
     }
 
     /// Leaves, whatever the moment asks for.

@@ -123,7 +123,8 @@ impl World {
         let mut dice = Dice::new(seed, 0);
         let site = Site::new();
         let exchange = site.exchange(dice.seed(), epoch);
-        let faults = day::faults(&mut dice);
+        let blackout = dice.percent(20);
+        let faults = day::faults(&mut dice, blackout);
         let carriers = site.carriers(seed, &mut dice);
         let phones = site.phones(seed, epoch);
         let places = |party: fn(usize) -> Party| move |(place, address)| (address, party(place));
@@ -152,7 +153,7 @@ impl World {
             cdrs: vec![],
             journal: None,
         };
-        world.plan_the_day();
+        world.plan_the_day(blackout);
         world
     }
 
@@ -409,7 +410,7 @@ impl World {
                 }
             });
             self.reached.count(&fact);
-            self.model.fact(&fact)?;
+            self.model.fact(&fact, self.now)?;
             self.check_given_up(&fact)?;
         }
         while let Some(cdr) = self.exchange.poll_cdr() {

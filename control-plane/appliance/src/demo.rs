@@ -59,9 +59,8 @@ pub async fn run(stay: bool, out: &mut dyn Write) -> Result<(), Failure> {
 struct Stage {
     folder: PathBuf,
     phone_password: String,
-    sip: SocketAddr,
-    http: SocketAddr,
-    first_media_port: u16,
+    /// SIP over UDP and HTTP over TCP; the media ports follow.
+    first_port: u16,
     caller: Peer,
     agent: Peer,
 }
@@ -74,15 +73,11 @@ impl Stage {
         fs::write(folder.join("melody.wav"), sound::melody_wav()).map_err(broken)?;
         let caller = Peer::start(CALLER_HZ).await.map_err(broken)?;
         let agent = Peer::start(AGENT_HZ).await.map_err(broken)?;
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(broken)?;
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(broken)?;
-        let first_media_port = free_media_ports()
-            .ok_or_else(|| failed(step, "no 64 neighbouring UDP ports are free on 127.0.0.1"))?;
+        let first_port = free_ports()
+            .ok_or_else(|| failed(step, "no 66 neighbouring ports are free on 127.0.0.1"))?;
         Ok(Self {
             phone_password: random_hex().map_err(broken)?,
-            sip: udp.local_addr().map_err(broken)?,
-            http: tcp.local_addr().map_err(broken)?,
-            first_media_port,
+            first_port,
             folder,
             caller,
             agent,
@@ -95,9 +90,9 @@ impl Stage {
 
     fn configuration(&self) -> String {
         demo_text(&Demo {
-            sip_port: self.sip.port(),
-            http_port: self.http.port(),
-            first_media_port: self.first_media_port,
+            sip_port: self.first_port,
+            http_port: self.first_port,
+            first_media_port: self.first_port + 2,
             agent_port: self.agent.address.port(),
             phone_password: &self.phone_password,
             data_dir: &self.data(),
@@ -318,14 +313,15 @@ fn random_hex() -> io::Result<String> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// An even port with 63 free ones behind it, below where the kernel takes ports for others.
-fn free_media_ports() -> Option<u16> {
+/// An even port with 65 free ones behind it, below where the kernel takes ports for whoever connects.
+fn free_ports() -> Option<u16> {
+    let udp = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok();
+    let tcp = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
     let free = |first: &u16| {
-        let ports = *first..=first + (MEDIA_PORTS - 1);
-        let bind = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok();
-        ports.map(bind).collect::<Option<Vec<_>>>().is_some()
+        let ports = *first..*first + 2 + MEDIA_PORTS;
+        tcp(*first).is_some() && ports.map(udp).collect::<Option<Vec<_>>>().is_some()
     };
-    (20_000..32_000).step_by(MEDIA_PORTS.into()).find(free)
+    (20_000..32_000).step_by(usize::from(2 + MEDIA_PORTS)).find(free)
 }
 
 /// So that the visitor's own calls find somebody too.

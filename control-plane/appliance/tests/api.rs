@@ -28,14 +28,14 @@ impl Box {
         fs::create_dir_all(&folder).unwrap();
         let music_file = folder.join("melody.wav");
         fs::write(&music_file, silence_wav()).unwrap();
-        let udp =
-            || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        // Two tests must not pick the same free ports.
+        let _picking = PICKING.lock().await;
+        let first = free_ports();
         let text = demo_text(&Demo {
-            sip_port: udp(),
-            http_port: tcp.port(),
-            first_media_port: free_media_ports(),
-            agent_port: udp(),
+            sip_port: first,
+            http_port: first,
+            agent_port: first + 1,
+            first_media_port: first + 2,
             phone_password: "only-for-this-test",
             data_dir: &folder.join("data"),
             music_file: &music_file,
@@ -88,11 +88,15 @@ impl Box {
 
 static PICKING: Mutex<()> = Mutex::const_new(());
 
-/// The first of 64 free ones, apart from those that other tests take.
-fn free_media_ports() -> u16 {
-    let free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let mut firsts = (10_000..18_000).step_by(64);
-    firsts.find(|&first| (first..first + 64).all(free)).expect("64 neighbouring ports are free")
+/// The first of 66 free ports, below those the kernel gives to whoever connects and apart from those
+/// of other tests; two processes begin at different places.
+fn free_ports() -> u16 {
+    let udp = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let tcp = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let own = usize::try_from(std::process::id() % 120).unwrap();
+    let mut firsts = (10_000..18_000).step_by(66).cycle().skip(own).take(120);
+    let free = |&first: &u16| tcp(first) && (first..first + 66).all(udp);
+    firsts.find(free).expect("66 neighbouring ports are free")
 }
 
 /// Half a second of 16-bit mono at 8 kHz.

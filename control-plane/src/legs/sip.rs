@@ -288,17 +288,13 @@ impl SipLegs {
     ) {
         match output {
             Output::Answer { leg } => {
-                self.engage_caller(leg);
-                self.connect(leg, media);
-                if let Some(sip_leg) = self.legs.get(&leg) {
-                    endpoint.answer(leg, sip_leg.local_sdp.clone(), now);
+                if let Some(local_sdp) = self.let_in(leg, endpoint, media, now) {
+                    endpoint.answer(leg, local_sdp, now);
                 }
             }
             Output::Progress { leg } => {
-                self.engage_caller(leg);
-                self.connect(leg, media);
-                if let Some(sip_leg) = self.legs.get(&leg) {
-                    endpoint.progress(leg, sip_leg.local_sdp.clone(), now);
+                if let Some(local_sdp) = self.let_in(leg, endpoint, media, now) {
+                    endpoint.progress(leg, local_sdp, now);
                 }
             }
             Output::Check { leg } => endpoint.check(leg, now),
@@ -311,8 +307,9 @@ impl SipLegs {
                 endpoint.refuse(leg, Refusal { status, retry_after_seconds, warning }, now);
             }
             Output::Ring { leg } => {
-                self.engage_caller(leg);
-                endpoint.ring(leg, now);
+                if self.may_come_in(leg, endpoint, media, now) {
+                    endpoint.ring(leg, now);
+                }
             }
             Output::Bridge { .. }
             | Output::DialSeat { .. }
@@ -450,15 +447,40 @@ impl SipLegs {
         Local { addr: self.media_address, rtp_port: port.0, session_id, version }
     }
 
-    /// The caller is an agent whose call was taken.
-    fn engage_caller(&mut self, leg: LegId) {
-        let Some((seat, call)) = self.legs.get(&leg).and_then(|leg| Some((leg.seat?, leg.call?)))
-        else {
-            return;
-        };
-        if self.may_engage(seat, call, u64::MAX) {
-            self.engage(seat, call, 0, leg);
+    /// Media is ready before the caller hears so; gives our session description.
+    fn let_in(
+        &mut self,
+        leg: LegId,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        if !self.may_come_in(leg, endpoint, media, now) {
+            return None;
         }
+        self.connect(leg, media);
+        self.legs.get(&leg).map(|leg| leg.local_sdp.clone())
+    }
+
+    /// A caller who is an agent is on their own seat's phones from here on. If these have another
+    /// call, which the switchboard should have known, this one is refused.
+    fn may_come_in(
+        &mut self,
+        leg: LegId,
+        endpoint: &mut Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) -> bool {
+        let agent = self.legs.get(&leg).and_then(|leg| Some((leg.seat?, leg.call?)));
+        let Some((seat, call)) = agent else { return true };
+        if !self.may_engage(seat, call, u64::MAX) {
+            media.close(LegName(leg.0));
+            let refusal = Refusal { status: 486, retry_after_seconds: None, warning: None };
+            endpoint.refuse(leg, refusal, now);
+            return false;
+        }
+        self.engage(seat, call, 0, leg);
+        true
     }
 
     /// No other call may be on this seat's phones, and no older grant may come after a newer one.

@@ -1,6 +1,6 @@
 //! A phone rings, answers, is put on hold: the middle of a call.
 
-use super::{Due, Hears, Output, Owner, RING, Switchboard, TRUNK_ANSWER};
+use super::{ASK_AGAIN, Due, Hears, Output, Owner, RING, Switchboard, TRUNK_ANSWER};
 use crate::{
     call::{Callee, Phase, State},
     fact::{OfferEnd, Side, Step},
@@ -130,23 +130,39 @@ impl Switchboard {
 
     /// Somebody talks into nothing: find out whether the other side is still there.
     pub(super) fn leg_silent(&mut self, leg: LegId) {
-        let (call_id, side) = match self.legs.get(&leg) {
-            Some(&Owner::Caller { call, .. }) => (call, Side::Caller),
-            Some(Owner::Offer(offer)) => match self.offers.get(offer) {
-                Some(offer) if offer.phase == (Phase::Answered { leg }) => {
-                    let side = match offer.callee {
-                        Callee::Seat | Callee::Caller => Side::Agent,
-                        Callee::Trunk(_) => Side::Callee,
-                    };
-                    (offer.call, side)
-                }
-                Some(_) | None => return,
-            },
-            None => return,
-        };
-        if self.call(call_id).is_some() {
-            self.tell(call_id, Step::Silent { side });
-            self.outputs.push_back(Output::Check { leg });
+        let Some((call, side)) = self.talker(leg) else { return };
+        self.silent.insert(leg);
+        self.tell(call, Step::Silent { side });
+        self.ask_a_silent_leg(leg);
+    }
+
+    /// Asks now, and again as long as it says nothing.
+    pub(super) fn ask_a_silent_leg(&mut self, leg: LegId) {
+        if !self.silent.contains(&leg) {
+            return;
         }
+        if self.talker(leg).is_none() {
+            self.silent.remove(&leg);
+            return;
+        }
+        self.outputs.push_back(Output::Check { leg });
+        self.deadlines.insert((self.now + ASK_AGAIN, Due::Silence(leg)));
+    }
+
+    /// The call in which this leg is one of the two who talk, and which one. A caller who only
+    /// waits may be silent.
+    fn talker(&self, leg: LegId) -> Option<(CallId, Side)> {
+        let (call, side) = match self.legs.get(&leg)? {
+            Owner::Caller { call, .. } => (*call, Side::Caller),
+            Owner::Offer(offer) => {
+                let offer = self.offers.get(offer)?;
+                let side = match offer.callee {
+                    Callee::Seat | Callee::Caller => Side::Agent,
+                    Callee::Trunk(_) => Side::Callee,
+                };
+                (offer.phase == (Phase::Answered { leg })).then_some((offer.call, side))?
+            }
+        };
+        matches!(self.calls.get(&call)?.state, State::Talking { .. }).then_some((call, side))
     }
 }

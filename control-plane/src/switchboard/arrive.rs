@@ -41,7 +41,7 @@ impl Switchboard {
         let id = CallId(self.next_call);
         self.next_call += 1;
         self.own_leg(*leg, Owner::Caller { call: id, own: None });
-        let (from, number) = (from.clone(), number.clone());
+        let (from, number) = (self.who_calls(*source, from), number.clone());
         self.tell(
             id,
             Step::Arrived {
@@ -74,6 +74,15 @@ impl Switchboard {
         if let Err(no) = taken {
             self.turn_away(id, *leg, no);
         }
+    }
+
+    /// A trunk says who calls; a phone is its agent, whatever it writes into From.
+    fn who_calls(&self, source: Source, from: &str) -> String {
+        let seat = match source {
+            Source::Phone(user) => self.plan.seats.get(usize::from(user.0)),
+            Source::Trunk(_) => None,
+        };
+        seat.map_or(from, |seat| &seat.extension).to_owned()
     }
 
     fn take(

@@ -16,6 +16,7 @@ use sip_stack::{
 
 impl Switchboard {
     pub(super) fn leg_ended(&mut self, leg: LegId, cause: Cause) {
+        self.silent.remove(&leg);
         match self.legs.remove(&leg) {
             Some(Owner::Caller { call, own }) => {
                 self.caller_ended(call, cause);
@@ -291,6 +292,7 @@ impl Switchboard {
             }
         }
         self.legs.clear();
+        self.silent.clear();
         self.outputs.clear();
         for place in 0..self.seats.len() {
             self.seats.sign_out(super::seat_id(place));

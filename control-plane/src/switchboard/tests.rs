@@ -404,6 +404,35 @@ fn a_lost_agent_does_not_cost_the_caller_the_call() {
 }
 
 #[test]
+fn who_falls_silent_in_a_talk_is_asked_again_and_again_until_they_are_heard() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (caller, outputs) = bench.calls(SUPPORT);
+    assert_eq!(bench.feed(Input::LegSilent(caller)), [], "who waits may be silent");
+    let phone = bench.ring(&outputs)[0].1;
+    bench.feed(Input::LegAnswered(phone));
+
+    let asked = Output::Check { leg: phone };
+    assert_eq!(bench.feed(Input::LegSilent(phone)), std::slice::from_ref(&asked));
+    assert_eq!(bench.pass(60), [asked.clone(), asked]);
+    bench.feed(Input::LegHeard(phone));
+    assert_eq!(bench.pass(60), []);
+}
+
+#[test]
+fn a_phone_is_its_agent_whatever_it_writes_into_from() {
+    let mut bench = Bench::with_agents(&[ANA, BRUNO]);
+
+    bench.calls_from(Source::Phone(UserId(0)), "bruno");
+
+    assert!(
+        bench
+            .steps()
+            .iter()
+            .any(|step| { matches!(step, Step::Arrived { from, .. } if from == "ana") })
+    );
+}
+
+#[test]
 fn hold_plays_the_teams_music_and_resume_brings_the_same_two_together() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (caller, outputs) = bench.calls(SUPPORT);

@@ -7,6 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Answer(Offer),
+    /// Another branch of a fork downstream answers too (RFC 3261 §13.2.2.4).
+    AnswerElsewhere,
     /// Any request in the dialog: OPTIONS, INFO, UPDATE.
     Ask(&'static str),
     /// Power cut at the whole peer.
@@ -184,6 +186,9 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
         // Answers, and sometimes hangs up.
         0..45 => {
             let mut acts = vec![rings, (soon, Act::Answer(Offer::Both))];
+            if dice.percent(8) {
+                acts.push((soon + dice.millis(0..600), Act::AnswerElsewhere));
+            }
             if dice.percent(60) {
                 acts.push((soon + dice.millis(50..15_000), Act::HangUp));
             }
@@ -235,6 +240,7 @@ fn trunk(dice: &mut Dice) -> Vec<(Duration, Act)> {
         0..5 => vec![
             rings,
             (soon, Act::Answer(Offer::Both)),
+            (soon + dice.millis(0..3_000), Act::AnswerElsewhere),
             (soon + dice.millis(500..20_000), Act::HangUp),
         ],
         5 => vec![rings, (soon, Act::Answer(Offer::MuLaw)), (soon * 2, Act::Vanish)],

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) enum Deed {
     Ask(Wish),
+    /// Nothing gets through to the box or from it.
+    Blackout(Duration),
     Boot(usize),
     /// A caller calls by this trunk.
     Dial {
@@ -59,13 +61,19 @@ pub(super) enum Wish {
 /// Until when new calls come.
 const LAST_CALL_MS: u64 = 110_000;
 
-/// How bad this day's network is.
-pub(super) fn faults(dice: &mut Dice) -> Faults {
-    Faults { lost: dice.number(0..10), duplicated: dice.number(0..8), late: dice.number(0..8) }
+/// How bad this day's network is. Either some of everything is lost or everything for some
+/// seconds: with both, what is promised to come through by repetition might not.
+pub(super) fn faults(dice: &mut Dice, blackout: bool) -> Faults {
+    let lost = dice.number(0..if blackout { 3 } else { 10 });
+    Faults { lost, duplicated: dice.number(0..8), late: dice.number(0..8) }
 }
 
 impl World {
-    pub(super) fn plan_the_day(&mut self) {
+    pub(super) fn plan_the_day(&mut self, blackout: bool) {
+        if blackout {
+            let (at, span) = (self.some_moment(130_000), self.dice.millis(500..10_000));
+            self.plan(at, Deed::Blackout(span));
+        }
         for caller in 0..self.dice.number(20..40) {
             let at = self.some_moment(LAST_CALL_MS);
             let (carrier, plan) = self.caller(caller);
@@ -96,6 +104,7 @@ impl World {
         self.note(|| format!("deed      {deed:?}"));
         match deed {
             Deed::Ask(wish) => return self.ask_for(wish),
+            Deed::Blackout(span) => self.net.go_down(self.now + span),
             Deed::Boot(phone) => {
                 self.phones[phone].boot(self.now);
                 self.flush(Party::Phone(phone));
