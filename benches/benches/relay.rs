@@ -46,16 +46,63 @@ enum Kind {
     Bridged {
         record: bool,
     },
-    /// A hundred callers and no agent.
+    /// Callers who hear music, and no agents.
     OnHold,
 }
 
-const KINDS: [(Kind, &str); 5] = [
-    (Kind::Bare(Wakes::PerPacket), "bare epoll relay, wakes per packet"),
-    (Kind::Bare(Wakes::PerMillisecond), "bare epoll relay, drained every 1 ms"),
-    (Kind::Bridged { record: false }, "media thread, 100 bridged calls"),
-    (Kind::Bridged { record: true }, "media thread, 100 bridged calls, recorded"),
-    (Kind::OnHold, "media thread, 100 callers on hold"),
+/// One way to pass on what so many parties say.
+struct Contender {
+    name: &'static str,
+    kind: Kind,
+    parties: u16,
+    /// What its ratios are to: places in [`CONTENDERS`].
+    floors: &'static [usize],
+}
+
+const PER_PACKET: usize = 0;
+const EVERY_MS: usize = 1;
+const BRIDGED: usize = 2;
+const RECORDED: usize = 3;
+const HALF_EVERY_MS: usize = 4;
+
+const CONTENDERS: [Contender; 6] = [
+    Contender {
+        name: "bare relay, wakes for each packet",
+        kind: Kind::Bare(Wakes::PerPacket),
+        parties: PARTIES,
+        floors: &[],
+    },
+    Contender {
+        name: "bare relay, drained every 1 ms",
+        kind: Kind::Bare(Wakes::PerMillisecond),
+        parties: PARTIES,
+        floors: &[PER_PACKET],
+    },
+    Contender {
+        name: "media thread, 100 calls",
+        kind: Kind::Bridged { record: false },
+        parties: PARTIES,
+        floors: &[PER_PACKET, EVERY_MS],
+    },
+    Contender {
+        name: "media thread, 100 calls, recorded",
+        kind: Kind::Bridged { record: true },
+        parties: PARTIES,
+        floors: &[PER_PACKET, EVERY_MS, BRIDGED],
+    },
+    Contender {
+        name: "bare relay, 50 calls, every 1 ms",
+        kind: Kind::Bare(Wakes::PerMillisecond),
+        parties: CALLS,
+        floors: &[],
+    },
+    // As many packets come and go as with 50 calls.
+    Contender {
+        name: "media thread, 100 callers on hold",
+        kind: Kind::OnHold,
+        parties: CALLS,
+        floors: &[HALF_EVERY_MS],
+    },
 ];
 
 /// How long, how often.
@@ -90,15 +137,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut rounds = Vec::new();
     for _ in 0..effort.rounds {
-        let round: Result<Vec<Run>, _> = KINDS.iter().map(|(kind, _)| run(*kind, effort)).collect();
+        let round: Result<Vec<Run>, _> =
+            CONTENDERS.iter().map(|contender| run(contender, effort)).collect();
         rounds.push(round?);
     }
     print(&rounds);
     Ok(())
 }
 
-fn run(kind: Kind, effort: Effort) -> Result<Run, Box<dyn Error>> {
-    let parties = if kind == Kind::OnHold { CALLS } else { PARTIES };
+fn run(contender: &Contender, effort: Effort) -> Result<Run, Box<dyn Error>> {
+    let Contender { kind, parties, .. } = *contender;
     let mut callers = Callers::new(STREET, parties)?;
     let measured = match kind {
         Kind::Bare(wakes) => {
@@ -119,7 +167,7 @@ fn run(kind: Kind, effort: Effort) -> Result<Run, Box<dyn Error>> {
             measure(&mut callers, effort.warm_up, &threads)?;
             let before = media.counters();
             let measured = measure(&mut callers, effort.span, &threads)?;
-            check(kind, &media, &before);
+            check(contender, &media, &before);
             measured
         }
     };
@@ -210,53 +258,46 @@ fn orders(kind: Kind, callers: &Callers) -> Result<Vec<Order>, Box<dyn Error>> {
 }
 
 /// A relay that dropped or a recorder that lost would only look cheap.
-fn check(kind: Kind, media: &Media, before: &MediaCounters) {
+fn check(contender: &Contender, media: &Media, before: &MediaCounters) {
     let after = media.counters();
     assert!(media.is_alive() && after.panics == 0);
     assert_eq!((after.send_errors, after.ports_refused), (0, 0), "{after:?}");
     let recorded = media.recorder_counters().frames_written > 0;
-    assert_eq!(recorded, kind == Kind::Bridged { record: true });
+    assert_eq!(recorded, contender.kind == Kind::Bridged { record: true });
     let more = |count: fn(&MediaCounters) -> u64| count(&after) - count(before);
     let inserted = more(|counters| counters.engine.frames_inserted);
     let lost = more(|counters| counters.engine.record_frames_lost);
     let skipped = more(|counters| counters.ticks_skipped);
     if inserted + lost + skipped > 0 {
         println!(
-            "disturbed ({kind:?}): {inserted} frames inserted, {lost} lost to the recorder, \
-             {skipped} ticks skipped"
+            "disturbed ({}): {inserted} frames inserted, {lost} lost to the recorder, \
+             {skipped} ticks skipped",
+            contender.name
         );
     }
 }
 
 fn print(rounds: &[Vec<Run>]) {
-    println!("\nCPU time of the relaying thread, {CALLS} calls, min / median / max of the rounds");
-    println!(
-        "{:<44} {:>23}  {:>18}  {:>18}  {:>6}",
-        "", "ns per packet out", "/ wakes per packet", "/ every 1 ms", "passed"
-    );
-    for (place, (_, name)) in KINDS.iter().enumerate() {
-        let over =
-            |floor: usize| spread(rounds, |round| round[place].packet_ns / round[floor].packet_ns);
+    println!("\nCPU time of the relaying thread; min, median and max of the rounds");
+    for (place, contender) in CONTENDERS.iter().enumerate() {
         let [low, middle, high] = spread(rounds, |round| round[place].packet_ns);
+        let [_, core, _] = spread(rounds, |round| round[place].core * 100.0);
         let [_, passed, _] = spread(rounds, |round| round[place].passed);
-        println!(
-            "{name:<44} {low:>7.0} {middle:>7.0} {high:>7.0}  {}  {}  {passed:>6.4}",
-            three(over(0)),
-            three(over(1))
-        );
+        println!("{}", contender.name);
+        println!("  ns for each packet out {low:.0} {middle:.0} {high:.0}");
+        println!("  of one core {core:.1} %; out for each in {passed:.4}");
+        for &floor in contender.floors {
+            let ratio = |round: &Vec<Run>| round[place].packet_ns / round[floor].packet_ns;
+            println!("  ratio {} to: {}", three(spread(rounds, ratio)), CONTENDERS[floor].name);
+        }
     }
-    let extra = |round: &Vec<Run>| round[3].packet_ns / round[2].packet_ns;
-    let with_recorder =
-        |round: &Vec<Run>| (round[3].packet_ns + round[3].recorder_ns) / round[2].packet_ns;
-    println!("\nrecorded / not, the media thread alone      {}", three(spread(rounds, extra)));
+    let whole = |round: &Vec<Run>| {
+        (round[RECORDED].packet_ns + round[RECORDED].recorder_ns) / round[BRIDGED].packet_ns
+    };
     println!(
-        "recorded / not, with the recorder's thread  {}",
-        three(spread(rounds, with_recorder))
+        "recorded, ratio {} to: media thread, 100 calls; with the recorder's own thread",
+        three(spread(rounds, whole))
     );
-    for (place, (_, name)) in KINDS.iter().enumerate() {
-        let [_, core, _] = spread(rounds, |round| round[place].core * 100.0 / f64::from(CALLS));
-        println!("{core:.3} % of a core for each of the 100: {name}");
-    }
 }
 
 fn spread(rounds: &[Vec<Run>], figure: impl Fn(&Vec<Run>) -> f64) -> [f64; 3] {
@@ -266,7 +307,7 @@ fn spread(rounds: &[Vec<Run>], figure: impl Fn(&Vec<Run>) -> f64) -> [f64; 3] {
 }
 
 fn three([low, middle, high]: [f64; 3]) -> String {
-    format!("{low:>5.2} {middle:>5.2} {high:>5.2} ")
+    format!("{low:.2} {middle:.2} {high:.2}")
 }
 
 fn leg(number: u16) -> LegName {

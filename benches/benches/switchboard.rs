@@ -33,7 +33,7 @@ impl Bench {
         let mut bench = Self { board: Switchboard::new(plan.clone()), seq: 0 };
         let seats = u16::try_from(plan.seats.len()).expect("a few");
         (0..seats).for_each(|seat| _ = bench.feed(&Input::SignedIn(SeatId(seat))));
-        bench.feed(&Input::Pause(SeatId(seats - 1)));
+        bench.feed(&Input::Pause { seat: SeatId(seats - 1), word: None });
         for leg in 0..waiting {
             let offers = bench.feed(&arrived(1_000_000 + leg, SALES));
             assert_eq!(offers, 0, "this caller waits");
@@ -128,7 +128,7 @@ fn returns(agents: u16, waiting: u64) -> impl FnMut(u64) -> Duration {
         while left > 0 {
             let mut bench = Bench::new(&plan, 0);
             let batch = u16::try_from(left.min(DECISIONS)).expect("at most DECISIONS");
-            (0..agents).for_each(|seat| _ = bench.feed(&Input::Pause(SeatId(seat))));
+            (0..agents).for_each(|seat| _ = bench.feed(&Input::Pause { seat: SeatId(seat), word: None }));
             for leg in 0..waiting + u64::from(batch) {
                 assert_eq!(bench.feed(&arrived(leg, SUPPORT)), 0, "this caller waits");
             }

@@ -46,14 +46,18 @@ pub struct Start {
 }
 
 /// What somebody outside asks of a running box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Available(SeatId),
     HangUp(CallId),
     Hold(CallId),
-    Pause(SeatId),
+    /// With words for people, at most [`WORD_MAX`] bytes of them.
+    Pause(SeatId, Option<String>),
     Resume(CallId),
 }
+
+/// Longest reason of a pause, in bytes.
+pub const WORD_MAX: usize = 64;
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +66,8 @@ pub enum Problem {
     NoSuchCall,
     #[error("no such agent")]
     NoSuchAgent,
+    #[error("the reason is too long; write at most {WORD_MAX} bytes")]
+    WordTooLong,
     #[error("the call is {is}; it can be {can} only while it is {only}")]
     WrongState { is: &'static str, can: &'static str, only: &'static str },
 }
@@ -242,7 +248,12 @@ impl Exchange {
         let seat = |seat| self.board.seats().seat(seat).ok_or(Problem::NoSuchAgent);
         match request {
             Request::Available(id) => seat(id).map(|_| Input::Available(id)),
-            Request::Pause(id) => seat(id).map(|_| Input::Pause(id)),
+            Request::Pause(id, word) => {
+                if word.as_ref().is_some_and(|word| word.len() > WORD_MAX) {
+                    return Err(Problem::WordTooLong);
+                }
+                seat(id).map(|_| Input::Pause { seat: id, word })
+            }
             Request::HangUp(call) => match call_state(call) {
                 Some(_) => Ok(Input::HangUp(call)),
                 None => Err(Problem::NoSuchCall),

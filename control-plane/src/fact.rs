@@ -36,10 +36,12 @@ pub enum ClaimResult {
 }
 
 /// What an agent's seat looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeatView {
     pub state: AgentState,
     pub reason: Option<PauseReason>,
+    /// What was said when the pause was asked for.
+    pub word: Option<String>,
     pub call: Option<CallId>,
 }
 

@@ -113,6 +113,8 @@ struct Slot {
     before: Seat,
     /// A pause asked for during a call: it begins when the claim is given back.
     pause_next: bool,
+    /// What was said when a pause was asked for.
+    word: Option<String>,
 }
 
 /// All seats of this box. Only the switchboard holds one.
@@ -124,8 +126,13 @@ pub struct SeatTable {
 
 impl SeatTable {
     pub fn new(seats: usize) -> Self {
-        let away =
-            Slot { seat: Seat::Away, signed_in: false, before: Seat::Away, pause_next: false };
+        let away = Slot {
+            seat: Seat::Away,
+            signed_in: false,
+            before: Seat::Away,
+            pause_next: false,
+            word: None,
+        };
         Self { slots: vec![away; seats], grants: 0 }
     }
 
@@ -222,9 +229,15 @@ impl SeatTable {
         }
     }
 
-    /// From now on no offers; during a call: from its end on.
-    pub fn pause(&mut self, seat: SeatId) {
+    /// What was said when this agent's pause was asked for.
+    pub fn pause_word(&self, seat: SeatId) -> Option<&str> {
+        self.slots.get(usize::from(seat.0))?.word.as_deref()
+    }
+
+    /// From now on no offers; during a call: from its end on. `word` is for people: "lunch".
+    pub fn pause(&mut self, seat: SeatId, word: Option<&str>) {
         let Some(slot) = self.slot(seat) else { return };
+        slot.word = word.map(str::to_owned);
         match slot.seat {
             Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
                 slot.seat = Seat::Paused { reason: PauseReason::Requested, until: None };
@@ -332,7 +345,7 @@ mod tests {
     #[test]
     fn a_paused_agent_may_place_a_call_and_is_paused_again_after_it() {
         let mut table = table();
-        table.pause(ANA);
+        table.pause(ANA, None);
         let paused = table.seat(ANA);
 
         assert_eq!(table.claim(ANA, CallId(1)), Err(Refusal::Paused(PauseReason::Requested)));
@@ -360,7 +373,7 @@ mod tests {
         let mut table = table();
         let claim = table.claim(ANA, CallId(1)).unwrap();
 
-        table.pause(ANA);
+        table.pause(ANA, None);
         table.release(claim, After::Free, NOON);
         table.sign_out(ANA);
         table.sign_in(ANA, NOON);

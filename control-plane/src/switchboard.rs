@@ -13,7 +13,7 @@ use crate::{
     fact::{AgentState, ClaimResult, Fact, Party, Quality, SeatView, Step, What},
     ids::{CallId, OfferId, SeatId, TeamId},
     queue::Queue,
-    seats::{Seat, SeatClaim, SeatTable},
+    seats::{PauseReason, Seat, SeatClaim, SeatTable},
     time::Stamp,
 };
 use media_core::order::{Recorded, Source as Hears};
@@ -75,7 +75,11 @@ pub enum Input {
         recorded: Option<Recorded>,
         quality: Vec<Quality>,
     },
-    Pause(SeatId),
+    /// `word` is for people: "lunch".
+    Pause {
+        seat: SeatId,
+        word: Option<String>,
+    },
     RecordingFailed {
         call: CallId,
         what: String,
@@ -273,7 +277,7 @@ impl Switchboard {
                 continue;
             };
             if self.seats.pauses_next(seat_id(place)) {
-                next.seats.pause(seat_id(now_at));
+                next.seats.pause(seat_id(now_at), self.seats.pause_word(seat_id(place)));
             }
         }
         next
@@ -300,7 +304,7 @@ impl Switchboard {
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);
             }
-            Input::Pause(seat) => self.seats.pause(*seat),
+            Input::Pause { seat, word } => self.seats.pause(*seat, word.as_deref()),
             Input::RecordingFailed { call, what } => {
                 self.tell(*call, Step::RecordingFailed { what: what.clone() });
             }
@@ -311,7 +315,7 @@ impl Switchboard {
             Input::TimeCame => self.time_came(),
         }
         if let Input::Available(seat)
-        | Input::Pause(seat)
+        | Input::Pause { seat, .. }
         | Input::SignedIn(seat)
         | Input::SignedOut(seat) = input
         {
@@ -398,13 +402,19 @@ impl Switchboard {
 
     /// Who holds this seat now, as an agent would say it.
     pub fn seat_view(&self, seat: SeatId) -> SeatView {
-        let view = |state| SeatView { state, reason: None, call: None };
+        let view = |state| SeatView { state, reason: None, word: None, call: None };
         match self.seats.seat(seat) {
             None | Some(Seat::Away) => view(AgentState::Offline),
             Some(Seat::Free { .. }) => view(AgentState::Available),
             Some(Seat::WrapUp { .. }) => view(AgentState::WrapUp),
             Some(Seat::Paused { reason, .. }) => {
-                SeatView { reason: Some(reason), ..view(AgentState::Paused) }
+                let word = match reason {
+                    PauseReason::Requested => self.seats.pause_word(seat).map(str::to_owned),
+                    PauseReason::Declined | PauseReason::NoAnswer | PauseReason::Unreachable => {
+                        None
+                    }
+                };
+                SeatView { reason: Some(reason), word, ..view(AgentState::Paused) }
             }
             Some(Seat::Claimed { by }) => {
                 let offer = self.claimed_for.get(&seat).and_then(|offer| self.offers.get(offer));
@@ -517,7 +527,7 @@ impl Switchboard {
                 self.deadlines.insert((due, Due::Seat(seat)));
             }
             let view = self.seat_view(seat);
-            if self.shown.insert(seat, view) != Some(view) {
+            if self.shown.insert(seat, view.clone()).as_ref() != Some(&view) {
                 self.note(What::Seat(seat, view));
             }
         }

@@ -37,6 +37,8 @@ pub struct MediaModel {
     /// In order: the real events come through one ring.
     events: VecDeque<(Instant, Event)>,
     silences: BTreeMap<(Instant, LegName), SocketAddr>,
+    /// Who sends nothing: said once per silence.
+    mute: BTreeSet<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,7 @@ impl MediaModel {
             talks: BTreeMap::new(),
             events: VecDeque::new(),
             silences: BTreeMap::new(),
+            mute: BTreeSet::new(),
         }
     }
 
@@ -107,6 +110,9 @@ impl MediaModel {
 
     /// A peer stops sending, for whatever reason.
     pub fn falls_silent(&mut self, rtp: SocketAddr, now: Instant) {
+        if !self.mute.insert(rtp) {
+            return;
+        }
         let heard_from = |leg: &Leg| {
             leg.remote.is_some_and(|(remote, since)| remote == rtp && since + FIRST_PACKET <= now)
         };
@@ -118,6 +124,7 @@ impl MediaModel {
     }
 
     pub fn speaks(&mut self, rtp: SocketAddr) {
+        self.mute.remove(&rtp);
         self.silences.retain(|_, from| *from != rtp);
     }
 

@@ -4,7 +4,9 @@
 //! Four kinds of check, all needed: safety (nobody gets two), leaks (idle at the end), liveness
 //! (when faults stop, everybody is served) and progress (a handled timer is not due again).
 
+mod checks;
 mod day;
+mod evening;
 mod reached;
 mod site;
 
@@ -17,19 +19,13 @@ use crate::{
     model::Model,
     net::{Datagram, Fate, Net},
     sim_phone::SimPhone,
-    sip_peer::{
-        Note, SipPeer,
-        dialog::{Dialog, Role, Stage},
-        habits::Act,
-    },
+    sip_peer::{Note, SipPeer, habits::Act},
     sip_text::Text,
 };
 use control_plane::{
-    call::State,
     cdr::{CallRecord, Ledger},
     exchange::Exchange,
-    fact::{AgentState, Fact, Step, What},
-    ids::SeatId,
+    fact::What,
     journal::Chain,
 };
 use day::Deed;
@@ -102,6 +98,8 @@ pub struct World {
     model: Model,
     deeds: BTreeMap<(Instant, u64), Deed>,
     deeds_planned: u64,
+    /// Nothing goes wrong any more.
+    calm: bool,
     /// Which carrier and which of its calls a caller's number belongs to.
     callers: BTreeMap<String, (usize, String)>,
     dice: Dice,
@@ -146,6 +144,7 @@ impl World {
             site,
             deeds: BTreeMap::new(),
             deeds_planned: 0,
+            calm: false,
             callers: BTreeMap::new(),
             dice,
             ladder: Ladder::default(),
@@ -210,8 +209,9 @@ impl World {
         self.serve_everybody()?;
         self.check_served(&queued)?;
         self.note(|| "-- everybody goes home".to_owned());
-        self.go_home()?;
+        self.go_home();
         self.pass_until(self.now + SETTLED)?;
+        self.end_what_nobody_can()?;
         self.check_nothing_left()
     }
 
@@ -422,200 +422,6 @@ impl World {
         Ok(outputs)
     }
 
-    /// What must hold at every moment.
-    fn check_now(&self) -> Result<(), String> {
-        if self.exchange.double_claims() > 0 {
-            return Err("the legs found a double claim".to_owned());
-        }
-        self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))?;
-        self.check_nobody_waits_in_vain()
-    }
-
-    /// No agent of the team is free while somebody waits for the team.
-    fn check_nobody_waits_in_vain(&self) -> Result<(), String> {
-        let board = self.exchange.board();
-        let waiting = board.calls().find(|(_, call)| call.state == State::Waiting);
-        let Some((call, _)) = waiting else { return Ok(()) };
-        let free = |seat: &SeatId| board.seat_view(*seat).state == AgentState::Available;
-        match site::TEAM_SEATS.iter().find(|seat| free(seat)) {
-            Some(seat) => Err(format!("{call} waits and agent {} is free", seat.0)),
-            None => Ok(()),
-        }
-    }
-
-    /// Who is given up must be gone: a living peer always answers in time.
-    fn check_given_up(&self, fact: &Fact) -> Result<(), String> {
-        let What::Call(call, step) = &fact.what else { return Ok(()) };
-        let Step::Requeued = step else { return Ok(()) };
-        let name = call.to_string();
-        let phones = self.phones.iter().flat_map(|phone| phone.peer.dialogs());
-        let talks = |dialog: &&Dialog| {
-            dialog.stage == Stage::Answered && dialog.call_name.as_deref() == Some(&name)
-        };
-        match phones.filter(|dialog| !dialog.is_over()).find(talks) {
-            Some(dialog) => Err(format!("{call}: {} lives and was given up", dialog.call_id)),
-            None => Ok(()),
-        }
-    }
-
-    /// The same for a caller.
-    fn check_lost_caller(&self, cdr: &CallRecord) -> Result<(), String> {
-        let mut dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
-        let caller = dialogs.find(|dialog| dialog.call_id == cdr.sip_call_id);
-        let lives = caller.is_some_and(|caller| caller.stage == Stage::Answered && caller.acks());
-        match cdr.end_reason.as_deref() == Some("caller_lost") && lives {
-            true => Err(format!("{}: its caller lives and was given up", cdr.id)),
-            false => Ok(()),
-        }
-    }
-
-    /// One agent, one call, however many phones they have.
-    fn check_agent(&self, seat: SeatId) -> Result<(), String> {
-        let mut call: Option<&str> = None;
-        for (place, phone) in self.phones.iter().enumerate() {
-            if self.site.seat_of(place) != seat {
-                continue;
-            }
-            let alive = phone.peer.dialogs().iter().filter(|dialog| {
-                dialog.is_alive() && !self.model.was_never_heard(&dialog.call_id, self.now)
-            });
-            for (nth, dialog) in alive.enumerate() {
-                let name = dialog.call_name.as_deref().unwrap_or(&dialog.call_id);
-                let other = *call.get_or_insert(name);
-                if nth > 0 || other != name {
-                    return Err(format!("agent {} has {other} and {name} at once", seat.0));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The leak check in the middle of the storm: what is known to be over must not hold a seat.
-    fn check_known_over(&self) -> Result<(), String> {
-        for seat in self.site.seats() {
-            let Some(call) = self.exchange.board().seat_view(seat).call else { continue };
-            let over = self.cdrs.iter().find(|(cdr, _)| cdr.id == call.to_string());
-            if let Some((_, since)) = over.filter(|(_, since)| *since + SEAT_BACK < self.now) {
-                let held = self.now - *since;
-                return Err(format!("seat {} is still held {held:?} after {call}", seat.0));
-            }
-        }
-        Ok(())
-    }
-
-    /// The faults stop and the agents work.
-    fn calm_down(&mut self) -> Result<(), String> {
-        self.net.calm_down();
-        self.deeds.clear();
-        for place in 0..self.phones.len() {
-            if self.phones[place].is_dead() {
-                self.phones[place].boot(self.now);
-            }
-            self.phones[place].stay(self.now);
-            self.phones[place].peer.calm_down(self.now);
-            self.flush(Party::Phone(place));
-        }
-        for place in 0..self.carriers.len() {
-            self.carriers[place].calm_down(self.now);
-            self.flush(Party::Carrier(place));
-        }
-        for seat in site::WORKING {
-            self.make_available(seat)?;
-        }
-        Ok(())
-    }
-
-    /// Liveness: every caller still there talks to somebody.
-    fn serve_everybody(&mut self) -> Result<(), String> {
-        let end = self.now + PATIENCE;
-        while self.now < end && !self.waiting().is_empty() {
-            self.pass_until(self.now + Duration::from_secs(1))?;
-        }
-        let waiting = self.waiting();
-        match waiting.is_empty() {
-            true => Ok(()),
-            false => Err(format!("never served: {waiting:?}")),
-        }
-    }
-
-    /// Who has been answered by the team's number and is still there.
-    fn in_the_queue(&self) -> Vec<String> {
-        let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
-        dialogs
-            .filter(|dialog| dialog.role == Role::Calling && dialog.stage == Stage::Answered)
-            .filter(|dialog| dialog.dialled == site::TEAM)
-            .map(|dialog| dialog.call_id.clone())
-            .collect()
-    }
-
-    fn check_served(&self, queued: &[String]) -> Result<(), String> {
-        match queued.iter().find(|call_id| !self.model.was_served(call_id)) {
-            Some(call_id) => Err(format!("{call_id} waited and was sent away")),
-            None => Ok(()),
-        }
-    }
-
-    /// Callers on the line who hear nobody.
-    fn waiting(&self) -> Vec<&str> {
-        let talking: Vec<_> = self.media.pairs().map(|pair| pair.caller.0).collect();
-        let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
-        dialogs
-            .filter(|dialog| self.callers.contains_key(&dialog.from_user) && !dialog.is_over())
-            .filter(|dialog| dialog.hears.is_none_or(|port| !talking.contains(&port)))
-            .filter(|dialog| dialog.role == Role::Calling)
-            .map(|dialog| dialog.call_id.as_str())
-            .collect()
-    }
-
-    fn go_home(&mut self) -> Result<(), String> {
-        for place in 0..self.carriers.len() {
-            self.carriers[place].hang_up_all(self.now);
-            self.flush(Party::Carrier(place));
-        }
-        for place in 0..self.phones.len() {
-            self.phones[place].peer.hang_up_all(self.now);
-            self.flush(Party::Phone(place));
-        }
-        Ok(())
-    }
-
-    /// Leaks: after all that, nothing is left of it.
-    fn check_nothing_left(&mut self) -> Result<(), String> {
-        self.model.check_records()?;
-        self.model.check_answers()?;
-        if !self.exchange.is_idle() {
-            let (board, legs) = (self.exchange.board(), self.exchange.endpoint().legs());
-            let calls: Vec<_> = board.calls().map(|(call, of)| (call, of.state)).collect();
-            return Err(format!(
-                "not idle at the end: board idle {}, calls {calls:?}, SIP idle {}, {legs} SIP legs, {} ports",
-                board.is_idle(),
-                self.exchange.endpoint().is_idle(),
-                self.exchange.ports_taken(),
-            ));
-        }
-        if !self.media.is_idle() {
-            return Err(format!("the media plane still has something: {:?}", self.media));
-        }
-        for phone in &self.phones {
-            if let Some(dialog) = phone.peer.dialogs().iter().find(|dialog| dialog.is_alive()) {
-                return Err(format!("{} still has {}", phone.peer.name, dialog.call_id));
-            }
-        }
-        self.site.seats().try_for_each(|seat| self.check_seat(seat))
-    }
-
-    fn check_seat(&self, seat: SeatId) -> Result<(), String> {
-        let expected = match self.model.is_paused(seat) {
-            true => AgentState::Paused,
-            false => AgentState::Available,
-        };
-        let view = self.exchange.board().seat_view(seat);
-        match view.state == expected {
-            true => Ok(()),
-            false => Err(format!("seat {} is {view:?} at the end, not {expected:?}", seat.0)),
-        }
-    }
-
     fn name(&self, address: SocketAddr) -> &str {
         match self.parties.get(&address) {
             Some(Party::Carrier(place)) => &self.carriers[*place].name,
@@ -639,7 +445,7 @@ impl World {
 
     /// Seldom, a caller leaves in the very moment in which somebody answers.
     fn perhaps_leave(&mut self, from_user: String) {
-        if self.dice.percent(12) {
+        if !self.calm && self.dice.percent(12) {
             let at = self.now + self.dice.millis(0..60);
             self.plan(at, Deed::Leave { from_user });
         }
@@ -654,5 +460,5 @@ impl World {
 }
 
 fn short(text: Option<&Text<'_>>) -> String {
-    text.map_or("something that is not SIP".to_owned(), Text::short)
+    text.map_or_else(|| "something that is not SIP".to_owned(), Text::short)
 }

@@ -78,7 +78,9 @@ struct Following {
     direction: Direction,
     /// The trunk it came in by, else the one it goes out by.
     trunk: Option<usize>,
-    queued: Option<(TeamId, Stamp)>,
+    /// The team it was queued for, and since when its caller waits for a voice.
+    team: Option<TeamId>,
+    waits: Option<Stamp>,
 }
 
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
@@ -202,9 +204,10 @@ impl Metrics {
                     setup.observe(at.since(of.arrived).as_secs_f64());
                 }
             }
-            Step::Queued { team } => of.queued = of.queued.or(Some((*team, at))),
-            Step::Accepted { .. } => self.waited(of.queued.take(), at, |wait| &wait.answered),
-            Step::Over { .. } => self.waited(of.queued.take(), at, |wait| &wait.abandoned),
+            Step::Queued { team } => (of.team, of.waits) = (Some(*team), Some(at)),
+            Step::Requeued => of.waits = Some(at),
+            Step::Accepted { .. } => self.waited(of, at, |wait| &wait.answered),
+            Step::Over { .. } => self.waited(of, at, |wait| &wait.abandoned),
             Step::AnsweredTooLate { .. }
             | Step::Arrived { .. }
             | Step::Bridged
@@ -213,7 +216,6 @@ impl Metrics {
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
             | Step::RecordingFailed { .. }
-            | Step::Requeued
             | Step::Resumed
             | Step::Ringing { .. }
             | Step::Routed { .. }
@@ -223,11 +225,11 @@ impl Metrics {
 
     fn waited(
         &self,
-        queued: Option<(TeamId, Stamp)>,
+        of: &mut Following,
         at: Stamp,
         outcome: impl FnOnce(&QueueWait) -> &Histogram,
     ) {
-        let Some((team, since)) = queued else { return };
+        let (Some(team), Some(since)) = (of.team, of.waits.take()) else { return };
         if let Some(wait) = self.queue_waits.get(usize::from(team.0)) {
             outcome(wait).observe(at.since(since).as_secs_f64());
         }
@@ -301,7 +303,7 @@ impl Following {
             Source::Trunk(trunk) => (Direction::Inbound, Some(usize::from(trunk.0))),
             Source::Phone(_) => (Direction::Internal, None),
         };
-        Self { arrived, direction, trunk, queued: None }
+        Self { arrived, direction, trunk, team: None, waits: None }
     }
 }
 

@@ -436,7 +436,7 @@ mod tests {
         }
 
         fn pause(&mut self) {
-            self.turn(Input::Pause(SeatId(0)));
+            self.turn(Input::Pause { seat: SeatId(0), word: None });
         }
 
         /// What a process that starts now would find.

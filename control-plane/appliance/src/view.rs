@@ -9,7 +9,7 @@ use control_plane::{
 };
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 use utoipa::ToSchema;
@@ -24,10 +24,9 @@ pub struct View {
     ledger: Ledger,
     /// In the order of the plan's seats.
     seats: Vec<SeatLine>,
-    /// Since when each caller waits for a voice.
-    waiting: BTreeMap<CallId, (TeamId, Stamp)>,
-    /// Oldest first.
-    ended: VecDeque<Arc<CallRecord>>,
+    /// The team each call was queued for, and since when its caller waits for a voice.
+    queued: BTreeMap<CallId, (TeamId, Option<Stamp>)>,
+    ended: Ended,
 }
 
 /// An agent, as `GET /api/v1/agents` shows them.
@@ -89,22 +88,56 @@ pub enum Since {
     Time(Stamp),
 }
 
-#[derive(Clone, Copy, Debug)]
+/// The last calls that ended, found by their ids.
+#[derive(Debug, Default)]
+struct Ended {
+    /// Oldest first.
+    records: VecDeque<Arc<CallRecord>>,
+    /// How many have come before the oldest.
+    forgotten: usize,
+    /// How many had come before each.
+    places: HashMap<String, usize>,
+}
+
+impl Ended {
+    fn push(&mut self, record: CallRecord) {
+        if self.records.len() >= ENDED_MAX
+            && let Some(oldest) = self.records.pop_front()
+        {
+            self.places.remove(&oldest.id);
+            self.forgotten += 1;
+        }
+        self.places.insert(record.id.clone(), self.forgotten + self.records.len());
+        self.records.push_back(Arc::new(record));
+    }
+
+    fn get(&self, id: &str) -> Option<&Arc<CallRecord>> {
+        self.records.get(self.places.get(id)?.checked_sub(self.forgotten)?)
+    }
+
+    fn get_mut(&mut self, id: &str) -> Option<&mut Arc<CallRecord>> {
+        self.records.get_mut(self.places.get(id)?.checked_sub(self.forgotten)?)
+    }
+}
+
+#[derive(Clone, Debug)]
 struct SeatLine {
     is: SeatView,
     since: Option<Stamp>,
 }
 
-const OFFLINE: SeatLine =
-    SeatLine { is: SeatView { state: AgentState::Offline, reason: None, call: None }, since: None };
+const OFFLINE: SeatLine = SeatLine {
+    is: SeatView { state: AgentState::Offline, reason: None, word: None, call: None },
+    since: None,
+};
 
 impl View {
     pub fn new(plan: Arc<Plan>) -> Self {
         Self {
             ledger: Ledger::new(Arc::clone(&plan)),
             seats: vec![OFFLINE; plan.seats.len()],
-            waiting: BTreeMap::new(),
-            ended: VecDeque::new(),
+            queued: BTreeMap::new(),
+            ended: Ended::default(),
             plan,
         }
     }
@@ -115,10 +148,7 @@ impl View {
 
     /// A record of an earlier run; to be given oldest first.
     pub fn load_ended(&mut self, record: CallRecord) {
-        if self.ended.len() >= ENDED_MAX {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(Arc::new(record));
+        self.ended.push(record);
     }
 
     /// Takes one fact in; gives the record of a call that ended with it.
@@ -126,7 +156,7 @@ impl View {
         match &fact.what {
             What::Call(call, step) => self.follow_waiting(*call, step, fact.at),
             What::Claim(_) => {}
-            What::Seat(seat, is) => self.follow_seat(*seat, *is, fact.at),
+            What::Seat(seat, is) => self.follow_seat(*seat, is.clone(), fact.at),
         }
         let record = self.ledger.apply(fact)?;
         self.load_ended(record.clone());
@@ -135,8 +165,7 @@ impl View {
 
     /// The record of this call stands in the CDR file, which says whether it is durable.
     pub fn set_durable(&mut self, id: &str, durable: bool) {
-        // What became durable is among the newest.
-        if let Some(record) = self.ended.iter_mut().rev().find(|record| record.id == id) {
+        if let Some(record) = self.ended.get_mut(id) {
             Arc::make_mut(record).durable = Some(durable);
         }
     }
@@ -151,10 +180,20 @@ impl View {
     fn follow_waiting(&mut self, call: CallId, step: &Step, at: Stamp) {
         match step {
             Step::Queued { team } => {
-                self.waiting.entry(call).or_insert((*team, at));
+                self.queued.insert(call, (*team, Some(at)));
             }
-            Step::Accepted { .. } | Step::Ended { .. } | Step::Over { .. } => {
-                self.waiting.remove(&call);
+            Step::Requeued => {
+                if let Some((_, since)) = self.queued.get_mut(&call) {
+                    *since = Some(at);
+                }
+            }
+            Step::Accepted { .. } => {
+                if let Some((_, since)) = self.queued.get_mut(&call) {
+                    *since = None;
+                }
+            }
+            Step::Ended { .. } | Step::Over { .. } => {
+                self.queued.remove(&call);
             }
             Step::Answered
             | Step::AnsweredTooLate { .. }
@@ -164,7 +203,6 @@ impl View {
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
             | Step::RecordingFailed { .. }
-            | Step::Requeued
             | Step::Resumed
             | Step::Ringing { .. }
             | Step::Routed { .. }
@@ -194,7 +232,7 @@ impl View {
             name: plan.name.clone(),
             extension: plan.extension.clone(),
             state: line.is.state.label(),
-            reason: line.is.reason.map(|reason| reason.to_string()),
+            reason: line.is.word.clone().or(line.is.reason.map(|reason| reason.to_string())),
             call_id: line.is.call.map(|call| call.to_string()),
             since: line.since.map(to_rfc3339),
             team_names: teams.map(|team| team.name.clone()).collect(),
@@ -211,7 +249,7 @@ impl View {
     /// At most `limit` records.
     pub fn calls(&self, which: Which, limit: usize) -> Vec<Arc<CallRecord>> {
         let active = self.ledger.active().map(|(_, record)| Arc::new(record.clone()));
-        let ended = self.ended.iter().rev().cloned();
+        let ended = self.ended.records.iter().rev().cloned();
         match which {
             Which::Active => active.take(limit).collect(),
             Which::All => active.chain(ended).take(limit).collect(),
@@ -233,8 +271,7 @@ impl View {
         if let Some(record) = self.ledger.call(call) {
             return Some(Arc::new(record.clone()));
         }
-        let id = call.to_string();
-        self.ended.iter().rev().find(|record| record.id == id).cloned()
+        self.ended.get(&call.to_string()).cloned()
     }
 
     /// Records of ended calls that stand in the CDR files, oldest first, at most `limit`.
@@ -244,7 +281,7 @@ impl View {
             Since::Seq(seq) => record.seq > seq,
             Since::Time(time) => record.ended_at.is_some_and(|ended| ended >= time),
         };
-        let written = self.ended.iter().filter(|record| record.durable.is_some());
+        let written = self.ended.records.iter().filter(|record| record.durable.is_some());
         written.filter(wanted).take(limit).cloned().collect()
     }
 
@@ -254,8 +291,9 @@ impl View {
     }
 
     fn queue(&self, name: &str, team: TeamId, now: Stamp) -> Queue {
-        let waiting = || self.waiting.values().filter(|(of, _)| *of == team);
-        let longest = waiting().map(|(_, since)| now.since(*since).as_secs_f64());
+        let waiting =
+            || self.queued.values().filter(|(of, _)| *of == team).filter_map(|(_, since)| *since);
+        let longest = waiting().map(|since| now.since(since).as_secs_f64());
         Queue {
             team: name.to_owned(),
             waiting: waiting().count(),

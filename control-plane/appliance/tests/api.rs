@@ -167,7 +167,7 @@ async fn an_agent_is_paused_and_made_available_again() {
     let paused = the.post(path, &json!({"state": "paused", "reason": "lunch"})).await;
 
     assert_eq!(paused.status(), 202);
-    assert_eq!(the.await_agent("ana", "paused").await["reason"], "requested");
+    assert_eq!(the.await_agent("ana", "paused").await["reason"], "lunch");
     assert_eq!(the.post(path, &json!({"state": "available"})).await.status(), 202);
     the.await_agent("ana", "available").await;
     the.end().await;

@@ -227,7 +227,7 @@ fn nothing_is_promised_when_nobody_is_signed_in_or_the_number_is_not_ours() {
 #[test]
 fn a_paused_agent_still_counts_as_signed_in_so_the_caller_waits() {
     let mut bench = Bench::with_agents(&[ANA]);
-    bench.feed(Input::Pause(ANA));
+    bench.feed(Input::Pause { seat: ANA, word: None });
 
     let (_, outputs) = bench.calls(SUPPORT);
     assert_eq!(refused_with(&outputs), None);
@@ -235,6 +235,20 @@ fn a_paused_agent_still_counts_as_signed_in_so_the_caller_waits() {
 
     let outputs = bench.feed(Input::Available(ANA));
     assert_eq!(dialled(&outputs).len(), 1);
+}
+
+#[test]
+fn a_pause_shows_the_words_it_was_asked_for_with_and_being_set_aside_shows_none() {
+    let mut bench = Bench::with_agents(&[ANA]);
+
+    bench.feed(Input::Pause { seat: ANA, word: Some("lunch".into()) });
+    assert_eq!(bench.board.seat_view(ANA).word.as_deref(), Some("lunch"));
+
+    bench.feed(Input::Available(ANA));
+    let (_, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    bench.ends(phone, Cause::Refused { status: 603 });
+    assert_eq!(bench.board.seat_view(ANA).word, None);
 }
 
 #[test]
@@ -551,7 +565,7 @@ fn who_has_no_codec_in_common_hears_488_and_who_finds_no_port_503() {
 #[test]
 fn after_a_crash_every_story_has_its_end_and_pauses_that_were_asked_for_stay() {
     let mut bench = Bench::with_agents(&[ANA, BRUNO]);
-    bench.feed(Input::Pause(BRUNO));
+    bench.feed(Input::Pause { seat: BRUNO, word: None });
     let (_, outputs) = bench.calls(SUPPORT);
     let phone = bench.ring(&outputs)[0].1;
     bench.feed(Input::LegAnswered(phone));

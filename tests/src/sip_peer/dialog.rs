@@ -58,6 +58,8 @@ pub struct Dialog {
     pub hears: Option<u16>,
     /// The first final answer to the INVITE, heard or said.
     pub final_status: Option<u16>,
+    /// Gone without a word.
+    pub vanished: bool,
     pub(super) words: Words,
     /// Numbers of INVITEs sent without an offer: their ACK carries the answer.
     pub(super) offerless: Vec<u32>,
@@ -93,6 +95,7 @@ impl Dialog {
             rtp,
             hears: None,
             final_status: None,
+            vanished: false,
             words,
             offerless: vec![],
             local: String::new(),

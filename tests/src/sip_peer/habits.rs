@@ -186,9 +186,6 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
         // Answers, and sometimes hangs up.
         0..45 => {
             let mut acts = vec![rings, (soon, Act::Answer(Offer::Both))];
-            if dice.percent(8) {
-                acts.push((soon + dice.millis(0..600), Act::AnswerElsewhere));
-            }
             if dice.percent(60) {
                 acts.push((soon + dice.millis(50..15_000), Act::HangUp));
             }

@@ -232,7 +232,7 @@ impl World {
     }
 
     /// What is asked for here was possible a moment ago, so it must be now.
-    fn ask(&mut self, request: Ask) -> Result<(), String> {
+    pub(super) fn ask(&mut self, request: Ask) -> Result<(), String> {
         self.note(|| format!("asked     {request:?}"));
         let done = self.exchange.handle_request(request, self.now);
         done.map_err(|problem| format!("{request:?}: {problem}"))?;

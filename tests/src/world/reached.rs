@@ -52,6 +52,8 @@ reached! {
     /// A pause of any kind was ended by asking.
     made_available,
     hung_up_by_api,
+    /// Calls with nobody left at either end, which the supervisor ended.
+    ended_by_hand,
     caller_lost,
     no_codec,
 }

@@ -15,7 +15,12 @@ pub(super) enum Verb {
     /// One agent.
     Show { name: String },
     /// No more calls for this agent, until told.
-    Pause { name: String },
+    Pause {
+        name: String,
+        /// Words for people, like "lunch"
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Calls for this agent again.
     Resume { name: String },
 }
@@ -37,13 +42,19 @@ pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result
             let agent = client.get(&format!("/api/v1/agents/{}", segment(&name))).await?;
             out.one(&agent, &COLUMNS)
         }
-        Verb::Pause { name } => set(&name, "paused", client, out).await,
-        Verb::Resume { name } => set(&name, "available", client, out).await,
+        Verb::Pause { name, reason } => set(&name, "paused", reason.as_deref(), client, out).await,
+        Verb::Resume { name } => set(&name, "available", None, client, out).await,
     }
 }
 
-async fn set(name: &str, state: &str, client: &Client, out: &mut Output) -> Result<(), Failure> {
+async fn set(
+    name: &str,
+    state: &str,
+    reason: Option<&str>,
+    client: &Client,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let path = format!("/api/v1/agents/{}/state", segment(name));
-    client.post(&path, &json!({ "state": state })).await?;
+    client.post(&path, &json!({ "state": state, "reason": reason })).await?;
     out.say(&format!("{name}: {state} accepted"))
 }

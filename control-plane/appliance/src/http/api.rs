@@ -81,7 +81,7 @@ pub(super) async fn set_agent_state(
     let Json(wanted) = wanted.map_err(|no| Problem::refused_body(no.status(), no.body_text()))?;
     let request = match wanted.state.as_str() {
         "available" => Request::Available(seat),
-        "paused" => Request::Pause(seat),
+        "paused" => Request::Pause(seat, wanted.reason),
         other => {
             let detail = format!("state is `{other}`; write \"paused\" or \"available\"");
             return Err(Problem::bad_request(detail));

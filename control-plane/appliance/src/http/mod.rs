@@ -3,6 +3,7 @@
 mod api;
 pub mod auth;
 mod health;
+mod listener;
 mod metrics;
 mod openapi;
 mod problem;
@@ -34,6 +35,10 @@ pub struct State {
     pub loopback: bool,
 }
 
+/// Connections at once, and how long nothing may move on one.
+const CONNECTIONS_MAX: usize = 256;
+const IDLE: Duration = Duration::from_secs(75);
+
 /// The running server. Dropped, it goes on for as long as the runtime does.
 #[derive(Debug)]
 pub struct Server {
@@ -44,6 +49,7 @@ pub struct Server {
 /// Answers on this listener until it is stopped.
 pub fn serve(listener: TcpListener, state: State) -> Server {
     let router = router::router(Arc::new(state));
+    let listener = listener::Bounded::new(listener, CONNECTIONS_MAX, IDLE);
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let server = axum::serve(listener, router).with_graceful_shutdown(async {

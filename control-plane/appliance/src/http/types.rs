@@ -154,9 +154,9 @@ pub(super) struct Health {
 pub(super) struct WantedState {
     /// `paused` or `available`.
     pub(super) state: String,
-    /// Words for people; not kept.
-    #[serde(default, rename = "reason")]
-    pub(super) _reason: Option<String>,
+    /// Words for people, at most 64 bytes: shown as the agent's `reason`.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -93,6 +93,22 @@ fn who_leaves_the_queue_is_counted_as_abandoned_once() {
 }
 
 #[test]
+fn a_caller_whose_agent_was_lost_waits_anew() {
+    let mut the = Box::new();
+    let mut story = Story::new(CallId(1), Stamp(1_000_000));
+
+    the.take([story.queued(), story.offered(), story.talking()].concat());
+    the.take(vec![story.tell(Step::Requeued)]);
+    assert!(the.has("clavija_queue_waiting{queue=\"support\"} 1"));
+    the.take([story.offered(), story.talking()].concat());
+
+    assert!(
+        the.has("clavija_queue_wait_seconds_sum{outcome=\"answered\",queue=\"support\"} 6"),
+        "three seconds each time"
+    );
+}
+
+#[test]
 fn claims_are_counted_by_their_result() {
     let mut the = Box::new();
     let fact = |what| Fact { seq: 1, at: Stamp(1), what };

@@ -12,7 +12,7 @@ fn view() -> View {
 }
 
 fn seat(state: AgentState, reason: Option<PauseReason>, call: Option<CallId>) -> What {
-    What::Seat(SeatId(0), SeatView { state, reason, call })
+    What::Seat(SeatId(0), SeatView { state, reason, word: None, call })
 }
 
 fn fact(at: u64, what: What) -> Fact {
@@ -58,6 +58,8 @@ fn a_caller_waits_from_the_queue_to_a_voice() {
     story.talking().into_iter().for_each(|fact| drop(view.apply(&fact)));
     assert_eq!(waiting(&view, now), (0, 0.0));
     assert_eq!(view.talking(), 1);
+    view.apply(&story.tell(Step::Requeued));
+    assert_eq!(waiting(&view, story.at() + Duration::from_secs(2)), (1, 2.0), "the agent was lost");
 }
 
 #[test]
@@ -99,10 +101,14 @@ fn only_so_many_ended_calls_are_kept_and_the_oldest_goes_first() {
     let ended: Vec<_> = facts.iter().filter_map(|fact| view.apply(fact)).collect();
     let record = CallRecord { durable: Some(true), ..ended[0].clone() };
 
-    for seq in 0..ENDED_MAX as u64 {
-        view.load_ended(CallRecord { seq: 1_000 + seq, ..record.clone() });
+    for call in 0..ENDED_MAX as u64 {
+        let id = CallId(100 + call).to_string();
+        view.load_ended(CallRecord { id, seq: 1_000 + call, ..record.clone() });
     }
 
     let kept = view.cdrs(Since::Beginning, usize::MAX);
     assert_eq!((kept.len(), kept[0].seq), (ENDED_MAX, 1_000));
+    assert_eq!(view.call(CallId(1)), None, "the oldest");
+    assert_eq!(view.call(CallId(100)).unwrap().seq, 1_000);
+    assert_eq!(view.call(CallId(10_099)).unwrap().seq, 10_999);
 }

@@ -1,0 +1,243 @@
+//! What passes the door of the box, in both directions.
+
+use super::{Answer, Dialog, GIVE_UP, LAST_WORDS, Model, Number};
+use crate::sip_text::Text;
+use media_core::order::PortName;
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+
+impl Model {
+    /// The box sends this.
+    pub fn sent(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) -> Result<(), String> {
+        if self.strangers.contains(&to) {
+            return Err(format!("a stranger is answered: {}", text.short()));
+        }
+        check_form(text)?;
+        self.check_sequence(text)?;
+        match (text.method(), text.status()) {
+            (Some("INVITE"), _) if text.to_tag().is_none() => return self.invites(text, to, now),
+            (Some("CANCEL"), _) => {
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.cancel_sent = true;
+                    dialog.gone.get_or_insert("the box sent CANCEL");
+                }
+            }
+            (Some("ACK"), _) => self.goes_on(text, |answer| answer.acked = true),
+            (Some("BYE"), _) => {
+                self.goes_on(text, |answer| answer.ended = true);
+                // The BYE to another branch of a fork ends only that.
+                let other = |dialog: &Dialog| dialog.answers.len() > 1 && dialog.bridged;
+                if !self.dialog(text).is_some_and(|dialog| other(dialog)) {
+                    self.leaves(text, "the box sent BYE", now);
+                }
+            }
+            (None, Some(status)) => self.responds(text, status, now),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// This reaches the box.
+    pub fn reached(&mut self, text: &Text<'_>, from: SocketAddr, now: Instant) {
+        self.note_request(text, from);
+        match (text.method(), text.status()) {
+            (Some("INVITE"), _) if text.to_tag().is_none() => {
+                if self.by_call_id.contains_key(text.call_id()) {
+                    self.seen.duplicate_invite += 1;
+                } else if !self.strangers.contains(&from) {
+                    self.add(text, from, false, now);
+                }
+            }
+            (Some("CANCEL"), _) => {
+                let crossed = self.dialog(text).is_some_and(|dialog| dialog.answered);
+                self.seen.callers_cancel_crossed_200 += u64::from(crossed);
+            }
+            (None, Some(status)) if text.cseq().1 == "INVITE" => {
+                self.is_answered(text, status, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn invites(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) -> Result<(), String> {
+        if self.by_call_id.contains_key(text.call_id()) {
+            return Ok(());
+        }
+        let place = self.add(text, to, true, now);
+        self.name_port(text, place);
+        let number = self.dialogs[place].number;
+        if number.queue && self.phones.contains(&to) {
+            self.check_order(text.from_user(), number, now)?;
+        }
+        Ok(())
+    }
+
+    /// Who came first is served first: nobody who came earlier may be left waiting now.
+    fn check_order(&self, from_user: &str, number: Number, now: Instant) -> Result<(), String> {
+        let Some(&served) = self.callers.get(from_user) else { return Ok(()) };
+        let served = &self.dialogs[served];
+        let earlier = self.callers.iter().find(|(from, place)| {
+            let other = &self.dialogs[**place];
+            let waits = other.number.queue && other.answered && other.gone.is_none();
+            let rung = self.rang_for.get(*from).map_or(&[][..], Vec::as_slice);
+            let busy = rung.iter().any(|&rung| self.dialogs[rung].may_engage(number.ring, now));
+            waits && other.invited < served.invited && !busy
+        });
+        match earlier {
+            Some((other, _)) => {
+                Err(format!("{from_user} is served before {other}, who came first"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The box's requests in a dialog count up (RFC 3261 §12.2.1.1).
+    fn check_sequence(&mut self, text: &Text<'_>) -> Result<(), String> {
+        let (cseq, method) = text.cseq();
+        let own = text.method().is_some_and(|method| !matches!(method, "ACK" | "CANCEL"));
+        let Some(dialog) = self.dialog(text).filter(|_| own) else { return Ok(()) };
+        let tag = text.to_tag().unwrap_or_default().to_owned();
+        let (last, branches) = dialog.sequences.entry(tag).or_default();
+        if branches.iter().any(|branch| branch == text.branch()) {
+            return Ok(()); // A repeat, perhaps overtaken by a later request.
+        }
+        if cseq <= *last {
+            return Err(format!("CSeq {cseq} {method} after {last}"));
+        }
+        *last = cseq;
+        branches.push(text.branch().to_owned());
+        Ok(())
+    }
+
+    fn goes_on(&mut self, text: &Text<'_>, with: impl FnOnce(&mut Answer)) {
+        let tag = text.to_tag().unwrap_or_default();
+        if let Some(answer) = self.dialog(text).and_then(|dialog| dialog.answers.get_mut(tag)) {
+            with(answer);
+        }
+    }
+
+    fn note_request(&mut self, text: &Text<'_>, from: SocketAddr) {
+        let Some(method) = text.method().filter(|method| *method != "ACK") else { return };
+        // A phone that is not signed in is a stranger to the box.
+        let unknown = method == "INVITE" && self.phones.contains(&from);
+        if !unknown && !self.strangers.contains(&from) {
+            let name = (text.branch().to_owned(), method.to_owned());
+            self.requests.entry(name).or_insert_with(|| Some(text.call_id().to_owned()));
+        }
+    }
+
+    fn add(&mut self, invite: &Text<'_>, peer: SocketAddr, called: bool, now: Instant) -> usize {
+        let place = self.dialogs.len();
+        self.by_call_id.insert(invite.call_id().to_owned(), place);
+        let from_user = invite.from_user().to_owned();
+        if called {
+            self.rang_for.entry(from_user).or_default().push(place);
+        } else if from_user.starts_with('+') {
+            self.callers.insert(from_user, place);
+        }
+        self.dialogs.push(Dialog {
+            called,
+            phone: self.phones.contains(&peer),
+            from_user: invite.from_user().to_owned(),
+            invited: now,
+            number: (self.number)(invite.to_user()),
+            heard: false,
+            answered: false,
+            declined: false,
+            sequences: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            gone: None,
+            cancel_sent: false,
+            crossed: false,
+            bridged: false,
+            refused: None,
+            call: None,
+        });
+        place
+    }
+
+    fn responds(&mut self, text: &Text<'_>, status: u16, now: Instant) {
+        let (_, method) = text.cseq();
+        let name = (text.branch().to_owned(), method.to_owned());
+        if let Some(open) = self.requests.get_mut(&name) {
+            *open = None;
+        }
+        let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
+        let called = self.dialogs[place].called;
+        match (method, status) {
+            ("INVITE", 200..300) => {
+                self.dialogs[place].answered = true;
+                self.name_port(text, place);
+            }
+            ("INVITE", 300..) if !called && !self.dialogs[place].answered => {
+                self.dialogs[place].refused.get_or_insert(status);
+                self.leaves(text, "the box refused", now);
+            }
+            ("BYE", 200..300) => self.leaves(text, "the box answered a BYE", now),
+            _ => {}
+        }
+    }
+
+    fn leaves(&mut self, text: &Text<'_>, why: &'static str, now: Instant) {
+        if let Some(&place) = self.by_call_id.get(text.call_id()) {
+            self.goes(place, why, now);
+        }
+    }
+
+    fn is_answered(&mut self, text: &Text<'_>, status: u16, now: Instant) {
+        let Some(dialog) = self.dialog(text).filter(|dialog| dialog.called) else { return };
+        dialog.heard |= now < dialog.invited + GIVE_UP;
+        dialog.declined |= status >= 300;
+        if (200..300).contains(&status) && dialog.heard {
+            let tag = text.to_tag().unwrap_or_default().to_owned();
+            dialog.answers.entry(tag).or_default();
+        }
+        if (200..300).contains(&status) && dialog.cancel_sent && !dialog.crossed {
+            dialog.crossed = true;
+            self.seen.cancel_crossed_200 += 1;
+        }
+    }
+
+    fn name_port(&mut self, text: &Text<'_>, place: usize) {
+        if let Some(port) = text.audio_port() {
+            self.by_port.insert(PortName(port), place);
+        }
+    }
+
+    fn dialog(&mut self, text: &Text<'_>) -> Option<&mut Dialog> {
+        let &place = self.by_call_id.get(text.call_id())?;
+        Some(&mut self.dialogs[place])
+    }
+
+    pub(super) fn goes(&mut self, place: usize, why: &'static str, now: Instant) {
+        let dialog = &mut self.dialogs[place];
+        if dialog.gone.is_none() {
+            dialog.gone = Some(why);
+            if !dialog.called {
+                self.owed.insert((now + LAST_WORDS, place));
+            }
+        }
+    }
+}
+
+/// What every message of the box must have (RFC 3261 §8.1.1, §20.14).
+fn check_form(text: &Text<'_>) -> Result<(), String> {
+    if text.status() == Some(400) {
+        return Ok(()); // Made of what could be read.
+    }
+    let missing = ["Via", "From", "To", "Call-ID", "CSeq", "Content-Length"]
+        .into_iter()
+        .find(|name| text.header(name).is_none());
+    if let Some(name) = missing {
+        return Err(format!("no {name} in {}", text.short()));
+    }
+    let length = text.header("Content-Length").and_then(|length| length.parse().ok());
+    if length != Some(text.body.len()) {
+        return Err(format!("Content-Length {length:?}, {} bytes of body", text.body.len()));
+    }
+    let (_, named) = text.cseq();
+    match text.method() {
+        Some(method) if method != named => Err(format!("{method} with CSeq {named}")),
+        Some(_) if text.header("Max-Forwards").is_none() => Err("no Max-Forwards".to_owned()),
+        Some(_) | None => Ok(()),
+    }
+}

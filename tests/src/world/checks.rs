@@ -1,0 +1,140 @@
+//! The promises, held against what the peers went through and what the box says of itself.
+
+use super::{SEAT_BACK, World, site};
+use crate::sip_peer::{
+    SipPeer,
+    dialog::{Dialog, Stage},
+};
+use control_plane::{
+    call::State,
+    cdr::CallRecord,
+    fact::{AgentState, Fact, Step, What},
+    ids::SeatId,
+};
+
+impl World {
+    /// What must hold at every moment.
+    pub(super) fn check_now(&self) -> Result<(), String> {
+        if self.exchange.double_claims() > 0 {
+            return Err("the legs found a double claim".to_owned());
+        }
+        self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))?;
+        self.check_nobody_waits_in_vain()
+    }
+
+    /// Who is given up must be gone: a living peer always answers in time.
+    pub(super) fn check_given_up(&self, fact: &Fact) -> Result<(), String> {
+        let What::Call(call, step) = &fact.what else { return Ok(()) };
+        let Step::Requeued = step else { return Ok(()) };
+        let name = call.to_string();
+        let phones = self.phones.iter().flat_map(|phone| phone.peer.dialogs());
+        let talks = |dialog: &&Dialog| {
+            dialog.stage == Stage::Answered && dialog.call_name.as_deref() == Some(&name)
+        };
+        match phones.filter(|dialog| !dialog.is_over()).find(talks) {
+            Some(dialog) => Err(format!("{call}: {} lives and was given up", dialog.call_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a caller.
+    pub(super) fn check_lost_caller(&self, cdr: &CallRecord) -> Result<(), String> {
+        let mut dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
+        let caller = dialogs.find(|dialog| dialog.call_id == cdr.sip_call_id);
+        let lives = caller.is_some_and(|caller| caller.stage == Stage::Answered && caller.acks());
+        match cdr.end_reason.as_deref() == Some("caller_lost") && lives {
+            true => Err(format!("{}: its caller lives and was given up", cdr.id)),
+            false => Ok(()),
+        }
+    }
+
+    /// One agent, one call, however many phones they have.
+    pub(super) fn check_agent(&self, seat: SeatId) -> Result<(), String> {
+        let mut call: Option<&str> = None;
+        for (place, phone) in self.phones.iter().enumerate() {
+            if self.site.seat_of(place) != seat {
+                continue;
+            }
+            let alive = phone.peer.dialogs().iter().filter(|dialog| {
+                dialog.is_alive() && !self.model.was_never_heard(&dialog.call_id, self.now)
+            });
+            for (nth, dialog) in alive.enumerate() {
+                let name = dialog.call_name.as_deref().unwrap_or(&dialog.call_id);
+                let other = *call.get_or_insert(name);
+                if nth > 0 || other != name {
+                    return Err(format!("agent {} has {other} and {name} at once", seat.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The leak check in the middle of the storm: what is known to be over must not hold a seat.
+    pub(super) fn check_known_over(&self) -> Result<(), String> {
+        for seat in self.site.seats() {
+            let Some(call) = self.exchange.board().seat_view(seat).call else { continue };
+            let over = self.cdrs.iter().find(|(cdr, _)| cdr.id == call.to_string());
+            if let Some((_, since)) = over.filter(|(_, since)| *since + SEAT_BACK < self.now) {
+                let held = self.now - *since;
+                return Err(format!("seat {} is still held {held:?} after {call}", seat.0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaks: after all that, nothing is left of it.
+    pub(super) fn check_nothing_left(&mut self) -> Result<(), String> {
+        self.model.check_records()?;
+        self.model.check_answers()?;
+        if !self.exchange.is_idle() {
+            let (board, legs) = (self.exchange.board(), self.exchange.endpoint().legs());
+            let calls: Vec<_> = board.calls().map(|(call, of)| (call, of.state)).collect();
+            return Err(format!(
+                "not idle at the end: board idle {}, calls {calls:?}, SIP idle {}, {legs} SIP legs, {} ports",
+                board.is_idle(),
+                self.exchange.endpoint().is_idle(),
+                self.exchange.ports_taken(),
+            ));
+        }
+        if !self.media.is_idle() {
+            return Err(format!("the media plane still has something: {:?}", self.media));
+        }
+        for phone in &self.phones {
+            if let Some(dialog) = phone.peer.dialogs().iter().find(|dialog| dialog.is_alive()) {
+                return Err(format!("{} still has {}", phone.peer.name, dialog.call_id));
+            }
+        }
+        self.site.seats().try_for_each(|seat| self.check_seat(seat))
+    }
+
+    pub(super) fn check_served(&self, queued: &[String]) -> Result<(), String> {
+        match queued.iter().find(|call_id| !self.model.was_served(call_id)) {
+            Some(call_id) => Err(format!("{call_id} waited and was sent away")),
+            None => Ok(()),
+        }
+    }
+
+    /// No agent of the team is free while somebody waits for the team.
+    fn check_nobody_waits_in_vain(&self) -> Result<(), String> {
+        let board = self.exchange.board();
+        let waiting = board.calls().find(|(_, call)| call.state == State::Waiting);
+        let Some((call, _)) = waiting else { return Ok(()) };
+        let free = |seat: &SeatId| board.seat_view(*seat).state == AgentState::Available;
+        match site::TEAM_SEATS.iter().find(|seat| free(seat)) {
+            Some(seat) => Err(format!("{call} waits and agent {} is free", seat.0)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_seat(&self, seat: SeatId) -> Result<(), String> {
+        let expected = match self.model.is_paused(seat) {
+            true => AgentState::Paused,
+            false => AgentState::Available,
+        };
+        let view = self.exchange.board().seat_view(seat);
+        match view.state == expected {
+            true => Ok(()),
+            false => Err(format!("seat {} is {view:?} at the end, not {expected:?}", seat.0)),
+        }
+    }
+}
