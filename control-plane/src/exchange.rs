@@ -93,11 +93,12 @@ impl Exchange {
         sip.first_leg = board.next_leg();
         let clock = Clock::new(now, wall.max(board.now()));
         let ledger = Ledger::new(Arc::clone(board.plan()));
+        let phones = board.plan().seats.len();
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
             sip: SipLegs::new(media_address),
-            media: MediaLegs::new(Ports::new(ports), seed),
+            media: MediaLegs::new(Ports::new(ports, phones), seed),
             clock,
             inbox: VecDeque::new(),
             records: VecDeque::new(),

@@ -100,10 +100,10 @@ pub fn read(bytes: &[u8]) -> Result<Segment, Unusable> {
 fn next_line(bytes: &[u8], at: usize, chain: u32) -> Option<(LineIn, (usize, u32))> {
     let rest = bytes.get(at..)?;
     let length = rest.iter().position(|&byte| byte == b'\n' || byte == 0)?;
-    let (sum, json) = rest.get(..length)?.split_at_checked(8)?;
+    let (written, json) = rest.get(..length)?.split_at_checked(8)?;
     let json = json.strip_prefix(b" ")?;
-    let sum = u32::from_str_radix(str::from_utf8(sum).ok()?, 16).ok()?;
-    if sum != checksum(chain, json) || rest.get(length) != Some(&b'\n') {
+    let sum = checksum(chain, json);
+    if written != format!("{sum:08x}").as_bytes() || rest.get(length) != Some(&b'\n') {
         return None;
     }
     let line = serde_json::from_slice(json).ok()?;
@@ -308,7 +308,7 @@ mod tests {
 
         for place in snapshot..bytes.len() {
             let mut spoilt = bytes.clone();
-            spoilt[place] ^= 1;
+            spoilt[place] ^= 1 << (place % 8);
             let segment = read(&spoilt).unwrap();
             assert!(segment.whole_bytes <= place && segment.torn, "{place}");
         }

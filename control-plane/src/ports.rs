@@ -15,17 +15,37 @@ pub const REST: Duration = Duration::from_secs(5);
 pub struct Ports {
     /// The port that has rested longest stands first.
     free: VecDeque<PortName>,
+    /// How many callers may not take: those who wait must not keep the agents' phones from ringing.
+    reserve: usize,
     resting: VecDeque<(Instant, PortName)>,
     taken: usize,
 }
 
 impl Ports {
-    pub fn new(names: impl IntoIterator<Item = PortName>) -> Self {
-        Self { free: names.into_iter().collect(), resting: VecDeque::new(), taken: 0 }
+    /// `phones`: how many agents may have to be reached while callers wait. Up to that many pairs,
+    /// but never more than half of all, are kept from callers.
+    pub fn new(names: impl IntoIterator<Item = PortName>, phones: usize) -> Self {
+        let free: VecDeque<_> = names.into_iter().collect();
+        let reserve = phones.min(free.len() / 2);
+        Self { free, reserve, resting: VecDeque::new(), taken: 0 }
+    }
+
+    /// For a caller; `None`: what is left is for the agents' phones.
+    pub fn take_for_caller(&mut self, now: Instant) -> Option<PortName> {
+        self.wake(now);
+        if self.free.len() <= self.reserve { None } else { self.take(now) }
     }
 
     /// `None`: all are in use or at rest.
     pub fn take(&mut self, now: Instant) -> Option<PortName> {
+        self.wake(now);
+        let port = self.free.pop_front()?;
+        self.taken += 1;
+        Some(port)
+    }
+
+    /// Ports that have rested are free.
+    fn wake(&mut self, now: Instant) {
         while let Some(&(until, port)) = self.resting.front() {
             if until > now {
                 break;
@@ -33,9 +53,6 @@ impl Ports {
             self.resting.pop_front();
             self.free.push_back(port);
         }
-        let port = self.free.pop_front()?;
-        self.taken += 1;
-        Some(port)
     }
 
     /// The media plane has closed it.
@@ -62,7 +79,7 @@ mod tests {
     #[test]
     fn a_port_rests_five_seconds_before_it_is_used_again() {
         let start = Instant::now();
-        let mut ports = Ports::new([PortName(20000)]);
+        let mut ports = Ports::new([PortName(20000)], 0);
 
         let port = ports.take(start).unwrap();
         assert_eq!(ports.take(start), None);
@@ -70,5 +87,17 @@ mod tests {
 
         assert_eq!(ports.take(start + Duration::from_millis(4_999)), None);
         assert_eq!(ports.take(start + REST), Some(port));
+    }
+
+    #[test]
+    fn callers_leave_ports_for_the_phones_that_are_to_answer_them() {
+        let start = Instant::now();
+        let names = [20000, 20002, 20004, 20006].map(PortName);
+        let mut ports = Ports::new(names, 3);
+
+        let callers: Vec<_> = std::iter::from_fn(|| ports.take_for_caller(start)).collect();
+
+        assert_eq!(callers, names[..2]);
+        assert_eq!(ports.take(start), Some(names[2]));
     }
 }

@@ -183,12 +183,27 @@ impl SeatTable {
     pub fn release(&mut self, claim: SeatClaim, after: After, now: Stamp) {
         let slot = self.slot(claim.seat).expect("a claim is only made for a seat that exists");
         assert!(matches!(slot.seat, Seat::Claimed { .. }), "claimed seat was {:?}", slot.seat);
+        let asked = matches!(slot.before, Seat::Paused { reason: PauseReason::Requested, .. });
+        if after == After::AsBefore && asked {
+            slot.pause_next = true;
+        }
+        if !slot.signed_in {
+            // A pause that was asked for waits for the phone to come back.
+            slot.seat = Seat::Away;
+            return;
+        }
         let pause_next = std::mem::take(&mut slot.pause_next);
         slot.seat = match after {
-            _ if !slot.signed_in => Seat::Away,
             _ if pause_next => Seat::Paused { reason: PauseReason::Requested, until: None },
-            After::AsBefore if slot.before == Seat::Away => Seat::Free { since: now },
-            After::AsBefore => slot.before,
+            After::AsBefore => match slot.before {
+                Seat::Away | Seat::Claimed { .. } => Seat::Free { since: now },
+                Seat::Paused { until: Some(until), .. } | Seat::WrapUp { until }
+                    if until <= now =>
+                {
+                    Seat::Free { since: now }
+                }
+                before @ (Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. }) => before,
+            },
             After::Free => Seat::Free { since: now },
             After::Paused { reason, until } => Seat::Paused { reason, until },
             After::WrapUp { until } => Seat::WrapUp { until },
@@ -252,7 +267,9 @@ impl SeatTable {
         slot.pause_next = false;
         match slot.seat {
             Seat::Paused { .. } | Seat::WrapUp { .. } => slot.seat = Seat::Free { since: now },
-            Seat::Away | Seat::Claimed { .. } | Seat::Free { .. } => {}
+            // Told during the agent's own call: there is no pause to go back to.
+            Seat::Claimed { .. } => slot.before = Seat::Free { since: now },
+            Seat::Away | Seat::Free { .. } => {}
         }
     }
 
@@ -354,6 +371,52 @@ mod tests {
         table.release(claim, After::AsBefore, NOON);
 
         assert_eq!(table.seat(ANA), paused);
+    }
+
+    #[test]
+    fn who_is_made_available_during_their_own_call_is_not_paused_after_it() {
+        let mut table = table();
+        table.pause(ANA, None);
+        let claim = table.claim_own(ANA, CallId(1)).unwrap();
+
+        table.make_available(ANA, NOON);
+        table.release(claim, After::AsBefore, NOON);
+
+        assert_eq!(table.seat(ANA), Some(Seat::Free { since: NOON }));
+    }
+
+    #[test]
+    fn a_pause_asked_for_in_a_call_outlives_a_phone_that_is_gone_before_the_call_ends() {
+        let paused = Seat::Paused { reason: PauseReason::Requested, until: None };
+        for paused_before in [true, false] {
+            let mut table = table();
+            if paused_before {
+                table.pause(ANA, None);
+            }
+            let claim = table.claim_own(ANA, CallId(1)).unwrap();
+            if !paused_before {
+                table.pause(ANA, None);
+            }
+
+            table.sign_out(ANA);
+            table.release(claim, After::AsBefore, NOON);
+            table.sign_in(ANA, NOON);
+
+            assert_eq!(table.seat(ANA), Some(paused));
+        }
+    }
+
+    #[test]
+    fn a_wrap_up_that_ran_out_during_the_agents_own_call_does_not_come_back() {
+        let mut table = table();
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+        table.release(claim, After::WrapUp { until: Stamp(NOON.0 + 5) }, NOON);
+        let claim = table.claim_own(ANA, CallId(2)).unwrap();
+
+        let later = Stamp(NOON.0 + 5);
+        table.release(claim, After::AsBefore, later);
+
+        assert_eq!(table.seat(ANA), Some(Seat::Free { since: later }));
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Leg {
         let unmoved = self.line.take().map(|line| line.latch).filter(|l| *l.remote() == remote);
         let latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
         self.receive.forget();
+        self.vigil.connected.get_or_insert(now);
         self.line = Some(Line { latch, codec, telephone_event, sends });
     }
 
@@ -327,17 +328,21 @@ fn reachable(address: SocketAddr) -> Option<SocketAddr> {
     (!nowhere).then_some(address)
 }
 
-/// Watches for a far side that fell silent.
+/// Watches for a far side that fell silent, or never spoke.
 #[derive(Clone, Copy, Debug, Default)]
 struct Vigil {
+    connected: Option<Instant>,
     last: Option<Instant>,
     silent: bool,
 }
 
 impl Vigil {
     fn poll(&mut self, silent_after: Duration, now: Instant) -> Option<Change> {
-        let last = self.last?;
-        let silent = now.saturating_duration_since(last) >= silent_after;
+        let (last, patience) = match self.last {
+            Some(last) => (last, silent_after),
+            None => (self.connected?, silent_after * NEVER_SPOKE),
+        };
+        let silent = now.saturating_duration_since(last) >= patience;
         if silent == self.silent {
             return None;
         }
@@ -345,6 +350,9 @@ impl Vigil {
         Some(if silent { Change::Silent } else { Change::Heard(last) })
     }
 }
+
+/// How many times longer a far side may take for its first word than between two.
+const NEVER_SPOKE: u32 = 3;
 
 /// RFC 3389 §4: the static payload type.
 const COMFORT_NOISE: u8 = 13;

@@ -103,7 +103,8 @@ pub enum Event {
     TalkEnded { talk: TalkName, at: Instant, recorded: Option<Recorded> },
     /// Once per [`Order::Close`]. The port must rest before it is used again.
     Closed { leg: LegName, report: LegReport },
-    /// After packets had come once, none (RTP or RTCP) for the configured time. Once per silence.
+    /// After packets had come once, none (RTP or RTCP) for the configured time; or none at all for
+    /// three times as long since `Connect`. Once per silence.
     Silent { leg: LegName, at: Instant },
     /// The end of a silence.
     Heard { leg: LegName, at: Instant },

@@ -212,7 +212,7 @@ fn a_silence_is_told_once_and_its_end_too() {
     let mut bench = Bench::new();
     bench.party(1, Law::A);
     bench.run_ms(15_000);
-    assert!(bench.events.is_empty(), "who never spoke is not silent");
+    assert!(bench.events.is_empty(), "who has not spoken yet has longer");
     let mut phone_says = Speaker::new(1, Law::A);
     phone_says.say(&mut bench, 1, 1);
     bench.run_ms(30_000);
@@ -228,6 +228,18 @@ fn a_silence_is_told_once_and_its_end_too() {
     assert_eq!((l1, l2, heard), (leg(1), leg(1), heard_at));
     let after_ms = (silent - bench.epoch).as_millis();
     assert!((25_000..=25_020).contains(&after_ms), "{after_ms}");
+}
+
+#[test]
+fn who_never_says_anything_is_silent_in_the_end() {
+    let mut bench = Bench::new();
+    bench.party(1, Law::A);
+
+    bench.run_ms(40_000);
+
+    let [Event::Silent { leg: silent, at }] = bench.events[..] else { panic!("{:?}", bench.events) };
+    let after_ms = (at - bench.epoch).as_millis();
+    assert!(silent == leg(1) && (30_000..=30_020).contains(&after_ms), "{after_ms}");
 }
 
 #[test]

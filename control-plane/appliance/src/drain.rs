@@ -57,9 +57,10 @@ impl Running {
         self.http
     }
 
-    /// Ends only if the pump does, which it should not: then the process must be started anew.
+    /// Ends only if the pump or its follower does, which they should not: then the process must be
+    /// started anew, for without the one there are no calls and without the other no CDRs.
     pub async fn failed(&self) {
-        while !self.pump.is_finished() {
+        while !self.pump.is_finished() && !self.follower.is_finished() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -8,9 +8,9 @@ use control_plane::{
     cdr::{self, CallRecord},
     fact::Fact,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -152,9 +152,7 @@ fn append(dir: &Path, node: &str, record: &CallRecord) -> io::Result<()> {
     let line = Line { schema: "clavija/cdr/v1", node, record };
     let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
     bytes.push(b'\n');
-    let ended = cdr::to_rfc3339(record.ended_at.unwrap_or_default());
-    let day = ended.split('T').next().unwrap_or("unknown");
-    let path = dir.join(format!("{day}.jsonl"));
+    let path = dir.join(file_name(record));
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let whole = file.metadata()?.len();
     if let Err(error) = file.write_all(&bytes) {
@@ -165,19 +163,21 @@ fn append(dir: &Path, node: &str, record: &CallRecord) -> io::Result<()> {
     Ok(())
 }
 
+fn file_name(record: &CallRecord) -> String {
+    let ended = cdr::to_rfc3339(record.ended_at.unwrap_or_default());
+    format!("{}.jsonl", ended.split('T').next().unwrap_or("unknown"))
+}
+
 /// What is in the files already: the records of the last days, oldest first.
 pub(crate) fn load(dir: &Path) -> io::Result<Vec<CallRecord>> {
     fs::create_dir_all(dir)?;
-    let mut files: Vec<_> = fs::read_dir(dir)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-    files.sort();
+    let mut files = files(dir)?;
     let newest = files.len().saturating_sub(FILES_READ);
     let mut records = Vec::new();
     for path in files.drain(newest..) {
-        for line in BufReader::new(File::open(&path)?).lines() {
-            match serde_json::from_str::<CallRecord>(&line?) {
+        cut_half_line(&path)?;
+        for line in BufReader::new(File::open(&path)?).split(b'\n') {
+            match serde_json::from_slice::<CallRecord>(&line?) {
                 Ok(record) => records.push(record),
                 Err(error) => {
                     tracing::warn!(%error, file = %path.display(), "a CDR line is no CDR")
@@ -186,4 +186,201 @@ pub(crate) fn load(dir: &Path) -> io::Result<Vec<CallRecord>> {
         }
     }
     Ok(records)
+}
+
+/// The CDR files, oldest first.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    Ok(files)
+}
+
+/// A crash may cut the last line; the next one must not be glued to it. The journal still has the
+/// call, so that its record is written again.
+fn cut_half_line(path: &Path) -> io::Result<()> {
+    let bytes = fs::read(path)?;
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    if whole == bytes.len() {
+        return Ok(());
+    }
+    tracing::warn!(file = %path.display(), "the last CDR was cut by a crash; it is written again");
+    OpenOptions::new().write(true).open(path)?.set_len(whole as u64)
+}
+
+/// Of the calls that the journal has seen end, those that are in no file. A day's file that is
+/// gone while there are later ones was taken away by the operator, and stays away.
+pub(crate) fn unwritten(dir: &Path, ended: Vec<CallRecord>) -> io::Result<Vec<CallRecord>> {
+    let files = files(dir)?;
+    let mut days: BTreeMap<String, Vec<CallRecord>> = BTreeMap::new();
+    for record in ended {
+        days.entry(file_name(&record)).or_default().push(record);
+    }
+    let mut unwritten = Vec::new();
+    for (name, mut records) in days {
+        let path = dir.join(name);
+        if files.contains(&path) {
+            let written = ids(&path)?;
+            records.retain(|record| !written.contains(&record.id));
+        } else if files.last().is_some_and(|newest| *newest > path) {
+            continue;
+        }
+        unwritten.append(&mut records);
+    }
+    Ok(unwritten)
+}
+
+/// The calls whose records are in a file.
+fn ids(path: &Path) -> io::Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    let lines = BufReader::new(File::open(path)?).split(b'\n');
+    let mut ids = BTreeSet::new();
+    for line in lines {
+        ids.extend(serde_json::from_slice(&line?).map(|Id { id }| id));
+    }
+    Ok(ids)
+}
+
+/// Writes what the last process owed, before a new segment of the journal hides it: a process that
+/// is killed again at once must not owe it for ever. What could not be written comes second.
+pub(crate) fn pay(
+    dir: &Path,
+    node: &str,
+    owed: Vec<CallRecord>,
+) -> (Vec<CallRecord>, Vec<CallRecord>) {
+    let (mut paid, mut left) = (Vec::new(), Vec::new());
+    for mut record in owed {
+        record.durable = Some(true);
+        match append(dir, node, &record) {
+            Ok(()) => paid.push(record),
+            Err(error) => {
+                if left.is_empty() {
+                    tracing::error!(%error, dir = %dir.display(), call = %record.id,
+                        "CDRs of the last run cannot be written; they are tried again");
+                }
+                left.push(CallRecord { durable: None, ..record });
+            }
+        }
+    }
+    let names: BTreeSet<_> = paid.iter().map(file_name).collect();
+    let sync = |path: PathBuf| File::open(path).and_then(|file| file.sync_all());
+    let synced = names.iter().try_for_each(|name| sync(dir.join(name)));
+    if let Err(error) = synced.and_then(|()| sync(dir.to_owned())) {
+        tracing::error!(%error, dir = %dir.display(), "CDRs of the last run may not be durable");
+    }
+    (paid, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::process;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("clavija-cdr-{}-{name}", process::id()));
+            drop(fs::remove_dir_all(&dir));
+            fs::create_dir(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn write(&self, record: &CallRecord) {
+            append(&self.0, "test", record).unwrap();
+        }
+
+        fn ids(&self) -> Vec<String> {
+            load(&self.0).unwrap().into_iter().map(|record| record.id).collect()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    /// A call that ended at noon of a day of November.
+    fn call(number: u64, day: u32) -> CallRecord {
+        let at = format!("2026-11-{day:02}T12:00:00Z");
+        serde_json::from_value(json!({
+            "id": format!("call-{number:08x}"), "channel": "sip", "direction": "inbound",
+            "from": "1", "to": "2", "number": "2", "trunk": null, "team": null, "agent": null,
+            "state": "ended", "started_at": at, "answered_at": null, "bridged_at": null,
+            "ended_at": at, "end": "completed", "end_reason": null, "recording_id": null,
+            "recording": null, "quality": [], "wait_seconds": 0.0, "talk_seconds": 0.0,
+            "sip_call_id": "x", "events": [], "seq": number, "durable": null
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_cdr_cut_by_a_crash_is_taken_away_and_written_again() {
+        let folder = Folder::new("cut");
+        folder.write(&call(1, 5));
+        folder.write(&call(2, 5));
+        let path = folder.0.join("2026-11-05.jsonl");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+
+        assert_eq!(folder.ids(), ["call-00000001"]);
+        let owed = unwritten(&folder.0, vec![call(1, 5), call(2, 5)]).unwrap();
+        let (paid, left) = pay(&folder.0, "test", owed);
+
+        assert_eq!((paid.len(), left.len()), (1, 0));
+        assert_eq!(folder.ids(), ["call-00000001", "call-00000002"]);
+        assert_eq!(load(&folder.0).unwrap()[1].durable, Some(true));
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_is_passed_over() {
+        let folder = Folder::new("bytes");
+        folder.write(&call(1, 5));
+        let path = folder.0.join("2026-11-05.jsonl");
+        let garbage = [&fs::read(&path).unwrap()[..], b"\xFF\xFE\0\n"].concat();
+        fs::write(&path, garbage).unwrap();
+        folder.write(&call(2, 5));
+
+        assert_eq!(folder.ids(), ["call-00000001", "call-00000002"]);
+    }
+
+    #[test]
+    fn a_call_is_written_once_however_old_its_file_is() {
+        let folder = Folder::new("old");
+        let days = 1..=u32::try_from(FILES_READ).unwrap() + 3;
+        days.clone().for_each(|day| folder.write(&call(day.into(), day)));
+
+        let ended = days.map(|day| call(day.into(), day)).chain([call(99, 2)]).collect();
+        let owed = unwritten(&folder.0, ended).unwrap();
+
+        assert_eq!(owed.iter().map(|record| record.seq).collect::<Vec<_>>(), [99]);
+    }
+
+    #[test]
+    fn a_day_that_the_operator_took_away_stays_away_and_a_new_one_is_begun() {
+        let folder = Folder::new("away");
+        folder.write(&call(2, 6));
+
+        let owed = unwritten(&folder.0, vec![call(1, 5), call(2, 6), call(3, 7)]).unwrap();
+
+        assert_eq!(owed.iter().map(|record| record.seq).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_at_the_start_is_left_for_later() {
+        let folder = Folder::new("later");
+        fs::create_dir(folder.0.join("2026-11-05.jsonl")).unwrap();
+
+        let (paid, left) = pay(&folder.0, "test", vec![call(1, 5), call(2, 6)]);
+
+        assert_eq!((paid.len(), left.len()), (1, 1));
+        assert_eq!((paid[0].seq, left[0].durable), (2, None));
+    }
 }

@@ -38,8 +38,11 @@ pub type SharedView = Arc<RwLock<View>>;
 
 /// Datagrams taken in one turn before the journal is written and answers leave.
 const DATAGRAMS_PER_TURN: usize = 64;
-/// Media events taken in one turn.
+/// Media events taken in one turn; the others have the next.
 const EVENTS_PER_TURN: usize = 1024;
+/// So many looks at the counts, [`COUNT_EVERY`] apart, without a tick of the media thread, and it
+/// will never tick again. Looks, not time: a box that was frozen whole must not be ended for it.
+const LOOKS_WITHOUT_TICK: u32 = 20;
 /// Orders that wait for room in the ring; more, and the media plane is dead.
 const ORDERS_WAITING_MAX: usize = 100_000;
 /// Facts that wait for the follower.
@@ -180,6 +183,10 @@ pub(crate) struct Pump {
     state: Arc<AtomicU8>,
     turns: Arc<AtomicU64>,
     counted: Instant,
+    /// More media events wait than one turn takes.
+    media_waits: bool,
+    /// Ticks of the media thread at the last look, and how many looks they have stood still.
+    ticks: (u64, u32),
     recordings_failed: u64,
     turns_lost: u64,
     datagrams_refused: u64,
@@ -226,6 +233,8 @@ impl Pump {
             state,
             turns,
             counted: Instant::now(),
+            media_waits: false,
+            ticks: (0, 0),
             recordings_failed: 0,
             turns_lost: 0,
             datagrams_refused: 0,
@@ -245,13 +254,22 @@ impl Pump {
             if self.is_done(Instant::now()) {
                 break;
             }
+            if let Some(what) = self.media_fault() {
+                tracing::error!(what, "the media plane is dead: the process must be started anew");
+                // Dropping it would wait for a thread that may never end.
+                std::mem::forget(self.media);
+                return Err(io::Error::other(what));
+            }
             let wake = tokio::time::Instant::from_std(self.wake_at(Instant::now()));
             tokio::select! {
                 biased; // Time first: what is due is decided before what is new.
-                () = sleep_until(wake) => {}
+                () = sleep_until(wake) => if self.media_waits { self.hear_media() },
                 rung = bell.readable() => {
                     rung?;
-                    self.hear_media(&bell);
+                    // Before polling, so that no stroke is missed. It fails only if it has not
+                    // rung.
+                    let _strokes = bell.try_read(&mut [0; 8]);
+                    self.hear_media();
                 }
                 ask = self.asks.recv() => self.answer(ask),
                 readable = udp.readable() => {
@@ -339,14 +357,17 @@ impl Pump {
         });
     }
 
-    fn hear_media(&mut self, bell: &pipe::Receiver) {
-        // Before polling, so that no stroke is missed. It fails only if it has not rung.
-        let _strokes = bell.try_read(&mut [0; 8]);
+    /// What the media plane says. The bell does not ring again for what is left.
+    fn hear_media(&mut self) {
         let now = Instant::now();
-        for _ in 0..EVENTS_PER_TURN {
-            let Some(event) = self.media.poll_event() else { break };
+        let mut heard = 0;
+        while heard < EVENTS_PER_TURN
+            && let Some(event) = self.media.poll_event()
+        {
             self.exchange.handle_media(event, now);
+            heard += 1;
         }
+        self.media_waits = heard == EVENTS_PER_TURN;
         while let Some(event) = self.media.poll_recorder_event() {
             match event {
                 RecorderEvent::Started { .. } => {}
@@ -387,29 +408,45 @@ impl Pump {
         }
     }
 
+    /// A media thread that has ended or stands still takes every call's voice with it, and nothing
+    /// but a new process can help.
+    fn media_fault(&self) -> Option<&'static str> {
+        if !self.media.is_alive() {
+            return Some("a media thread has ended");
+        }
+        (self.ticks.1 >= LOOKS_WITHOUT_TICK).then_some("the media thread stands still")
+    }
+
     fn wake_at(&self, now: Instant) -> Instant {
         let due = self.exchange.poll_timeout().map(|(at, _why)| at);
         let ring_full = !self.orders_waiting.is_empty() || !self.turns_waiting.is_empty();
         let retry = ring_full.then(|| now + RETRY);
-        let all =
-            [due, retry, self.store.next_sync(), self.stopping, Some(self.counted + COUNT_EVERY)];
+        let waits = self.media_waits.then_some(now);
+        let counts = Some(self.counted + COUNT_EVERY);
+        let all = [due, retry, waits, self.store.next_sync(), self.stopping, counts];
         all.into_iter().flatten().min().unwrap_or(now + A_WHILE)
     }
 
+    /// Who was hung up has said so. Transactions that wait only for a retransmission are not worth
+    /// a wait.
     fn is_done(&self, now: Instant) -> bool {
-        self.stopping.is_some_and(|at| at <= now || self.exchange.is_idle())
+        let nobody = || self.exchange.board().is_idle() && self.exchange.endpoint().legs() == 0;
+        self.stopping.is_some_and(|at| at <= now || nobody())
     }
 
     fn show_counts(&mut self) {
         let calls = self.exchange.board().calls().count();
         self.calls.send_if_modified(|shown| std::mem::replace(shown, calls) != calls);
+        let media = self.media.counters();
+        let still = if media.ticks == self.ticks.0 { self.ticks.1 + 1 } else { 0 };
+        self.ticks = (media.ticks, still);
         self.counts.send_replace(Arc::new(Counts {
             sip: self.exchange.endpoint().counters().clone(),
             legs: self.exchange.endpoint().legs(),
             double_claims: self.exchange.double_claims(),
             ports_taken: self.exchange.ports_taken(),
             media_refusals: self.exchange.media_refusals(),
-            media: self.media.counters(),
+            media,
             recorder: self.media.recorder_counters(),
             recordings_failed: self.recordings_failed,
             turns_lost: self.turns_lost,
@@ -434,4 +471,161 @@ impl Pump {
 /// The view, whatever became of who held it last: it is only read.
 pub fn read(view: &SharedView) -> std::sync::RwLockReadGuard<'_, View> {
     view.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control_plane::{
+        cdr::Ledger, config::Plan, exchange::Start, switchboard::Switchboard, time::Stamp,
+    };
+    use media_core::{
+        engine::EngineConfig,
+        order::{LegName, Source},
+    };
+    use media_rt::{
+        handle::{MediaConfig, RingSizes},
+        ports::PortPool,
+        recorder::RecorderConfig,
+    };
+    use std::{
+        fs,
+        net::{IpAddr, SocketAddr},
+        path::PathBuf,
+        process,
+        sync::mpsc::{Receiver, sync_channel},
+        thread,
+    };
+
+    /// A pump on an address of the test's own, in a box without trunks, agents and numbers.
+    struct Bench {
+        pump: Pump,
+        handle: Handle,
+        udp: Bound,
+        dir: PathBuf,
+        /// What the follower would hear.
+        _turns: Receiver<Turn>,
+    }
+
+    impl Bench {
+        fn new(last: u8) -> Self {
+            let address = IpAddr::from([127, 77, 9, last]);
+            let dir = std::env::temp_dir().join(format!("clavija-pump-{}-{last}", process::id()));
+            drop(fs::remove_dir_all(&dir));
+            let plan = Plan { trunks: vec![], seats: vec![], teams: vec![], numbers: vec![] };
+            let plan = Arc::new(plan);
+            let ledger = Ledger::new(Arc::clone(&plan));
+            let board = Switchboard::new(plan);
+            let journal = Arc::new(StoreCounts::default());
+            let store = Store::begin(&dir, &board, &ledger, Arc::clone(&journal)).unwrap();
+            let udp = sip_net::udp::bind(SocketAddr::new(address, 21_100)).unwrap();
+            let ports = PortPool::open(address, 21_000..=21_007).unwrap();
+            let start = Start {
+                sip: sip(SocketAddr::new(address, 21_100)),
+                board,
+                ports: ports.names(),
+                media_address: address,
+                seed: [1; 32],
+                wall: Stamp(1),
+            };
+            let recorder = RecorderConfig { dir: dir.join("recordings"), name: |_| String::new() };
+            let media = MediaConfig {
+                ports,
+                engine: engine(),
+                recorder,
+                rings: RingSizes::USUAL,
+                real_time: false,
+            };
+            let media = Media::start(media).unwrap();
+            let (turns, _turns) = sync_channel(16);
+            let exchange = Exchange::new(start, Instant::now());
+            let view = Arc::new(RwLock::new(View::new(Arc::clone(exchange.plan()))));
+            let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
+            Self { pump, handle, udp, dir, _turns }
+        }
+
+        /// Until it ends by a fault or every handle is gone.
+        fn run(self) -> io::Result<()> {
+            drop(self.handle);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let ended = runtime.unwrap().block_on(self.pump.run(self.udp));
+            drop(fs::remove_dir_all(&self.dir));
+            ended
+        }
+    }
+
+    fn sip(local: SocketAddr) -> sip_stack::Config {
+        sip_stack::Config {
+            local,
+            advertise: local,
+            domain: "clavija.test".to_owned(),
+            user_agent: "test".to_owned(),
+            trunks: vec![],
+            users: vec![],
+            first_leg: 1,
+            seed: [1; 32],
+            limits: sip_stack::Limits::STANDARD,
+        }
+    }
+
+    fn engine() -> EngineConfig {
+        EngineConfig {
+            legs_max: 4,
+            talks_max: 4,
+            silent_after: Duration::from_secs(20),
+            tunes: vec![],
+            rtcp_interval: Duration::from_secs(5),
+            cname: "test".to_owned(),
+            ntp_epoch: 0,
+        }
+    }
+
+    #[test]
+    fn a_media_plane_that_has_ended_ends_the_pump_with_an_error() {
+        let mut bench = Bench::new(1);
+        bench.pump.media.stop();
+
+        assert!(bench.run().unwrap_err().to_string().contains("has ended"));
+    }
+
+    #[test]
+    fn a_media_thread_that_does_not_tick_is_noticed_after_twenty_looks() {
+        let mut bench = Bench::new(2);
+        while bench.pump.media.counters().ticks == 0 {
+            thread::yield_now();
+        }
+        bench.pump.show_counts();
+        assert_eq!(bench.pump.ticks.1, 0);
+        bench.pump.media.stop();
+
+        (0..=LOOKS_WITHOUT_TICK).for_each(|_| bench.pump.show_counts());
+
+        assert_eq!(bench.pump.ticks.1, LOOKS_WITHOUT_TICK);
+    }
+
+    #[test]
+    fn events_beyond_one_turn_are_heard_without_another_stroke_of_the_bell() {
+        const EVENTS: u64 = 3 * EVENTS_PER_TURN as u64;
+        let mut bench = Bench::new(3);
+        for leg in 1..=EVENTS {
+            let order = Order::Hear { leg: LegName(leg), source: Source::Silence };
+            bench.pump.media.push(order).unwrap();
+        }
+        // All are refused and rung for before the pump first looks: 64 orders a tick.
+        let told = bench.pump.media.counters().ticks + 2 * EVENTS / 64;
+        while bench.pump.media.counters().ticks < told {
+            thread::yield_now();
+        }
+        let handle = bench.handle.clone();
+        let pump = thread::spawn(move || bench.run());
+
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while handle.counts().media_refusals < EVENTS && Instant::now() < deadline {
+            thread::yield_now();
+        }
+
+        assert_eq!(handle.counts().media_refusals, EVENTS);
+        drop(handle);
+        pump.join().unwrap().unwrap();
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     view::View,
 };
 use control_plane::{
-    cdr::Ledger,
+    cdr::{CallRecord, Ledger, Recording},
     config::Plan,
     exchange::{Exchange, Start},
     ids::CallId,
@@ -25,13 +25,12 @@ use media_core::{engine::EngineConfig, order::TalkName};
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::{PortError, PortPool},
-    recorder::RecorderConfig,
+    recorder::{RecorderConfig, check_folder},
     wav,
 };
 use rand::{TryRng, rngs::SysRng};
 use sip_net::udp::{self, BindError, Bound};
 use std::{
-    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -89,6 +88,7 @@ impl Appliance {
         let token = http::auth::token(&config.http.admin_token_file).map_err(|source| {
             StartError::Token { file: config.http.admin_token_file.clone(), source }
         })?;
+        check_folder(&config.recording.dir).map_err(media_rt::handle::StartError::Folder)?;
         let history = History::read(&config, &plan)?;
         let journal = Arc::new(StoreCounts::default());
         let ledger = Ledger::new(Arc::clone(&plan));
@@ -207,9 +207,9 @@ fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
 /// What the last process left.
 struct History {
     board: Switchboard,
-    /// Calls that ended and whose record is not in the files yet.
-    buried: Vec<control_plane::cdr::CallRecord>,
-    records: Vec<control_plane::cdr::CallRecord>,
+    /// Calls that ended and whose record could not be put into the files yet.
+    buried: Vec<CallRecord>,
+    records: Vec<CallRecord>,
     cdr_dir: PathBuf,
 }
 
@@ -217,9 +217,9 @@ impl History {
     fn read(config: &Config, plan: &Arc<Plan>) -> Result<Self, StartError> {
         let cdr_dir = config.node.data_dir.join("cdr");
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
-        let records = follower::load(&cdr_dir).map_err(fail)?;
+        let mut records = follower::load(&cdr_dir).map_err(fail)?;
         let past = store::past(&config.node.data_dir.join("journal"))?;
-        let (mut board, mut buried) = match past {
+        let (mut board, ended) = match past {
             None => (Switchboard::new(Arc::clone(plan)), Vec::new()),
             Some(mut past) => {
                 past.bury();
@@ -232,8 +232,10 @@ impl History {
         for call in named.chain(recorded_calls(&config.recording.dir)) {
             board.never_again(call);
         }
-        let written: BTreeSet<_> = records.iter().map(|record| record.id.as_str()).collect();
-        buried.retain(|record| !written.contains(record.id.as_str()));
+        let mut owed = follower::unwritten(&cdr_dir, ended).map_err(fail)?;
+        owed.iter_mut().for_each(|record| find_recording(record, &config.recording.dir));
+        let (paid, buried) = follower::pay(&cdr_dir, &config.node.name, owed);
+        records.extend(paid);
         Ok(Self { board, buried, records, cdr_dir })
     }
 
@@ -243,6 +245,17 @@ impl History {
             view.load_ended(record.clone());
         }
         view
+    }
+}
+
+/// What a call that was cut off has of its recording, which nobody could end.
+fn find_recording(record: &mut CallRecord, dir: &Path) {
+    if record.recording_id.is_some() || record.bridged_at.is_none() {
+        return;
+    }
+    if let Ok(frames) = wav::frames(&dir.join(&record.id).with_extension("wav")) {
+        record.recording_id = Some(record.id.clone());
+        record.recording = Some(Recording { frames, frames_lost: 0 });
     }
 }
 

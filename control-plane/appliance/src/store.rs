@@ -9,10 +9,14 @@ use control_plane::{
     journal::{self, Chain, Past, Record},
     switchboard::Switchboard,
 };
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
+};
 use std::{
+    collections::VecDeque,
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
@@ -28,10 +32,15 @@ use std::{
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Segments kept: the one in use, and older ones to read after a crash or for support.
 const SEGMENTS_KEPT: usize = 4;
+/// Segments a start may need: the newest, the one before it for the stories that ended there, and
+/// one that a crash may have cut at its beginning. On a full disk the others go.
+const SEGMENTS_NEEDED: usize = 3;
 /// How often the journal is synced at most; what a power cut may cost.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// How long after a failed write the next try.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long after room could not be taken the next try.
+const ROOM_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why there is no journal.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +68,7 @@ pub struct StoreCounts {
     pub failed_writes: AtomicU64,
     pub lost_records: AtomicU64,
     pub syncs: AtomicU64,
+    pub failed_syncs: AtomicU64,
     /// Every record up to this one has reached the disk.
     pub durable_seq: AtomicU64,
     /// The last record that was lost; what came before it is durable only by a later snapshot.
@@ -94,19 +104,19 @@ pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
     Ok(newest)
 }
 
-/// The segments in a folder, oldest first.
+/// The segments in a folder, oldest first. A file that has no number is none, whatever it ends in.
 fn segments(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let fail = |source| StoreError::Folder { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(fail)?;
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path.extension().is_some_and(|extension| extension == "journal") {
-            found.push(path);
+        if let Some(number) = number(&path) {
+            found.push((number, path));
         }
     }
     found.sort();
-    Ok(found)
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The journal that is being written. Owned by the pump.
@@ -120,12 +130,15 @@ pub struct Store {
     buffer: Vec<u8>,
     counts: Arc<StoreCounts>,
     clerk: SyncSender<Errand>,
+    /// Errands for which the clerk had no time yet, in order.
+    owed: VecDeque<Errand>,
     clerk_thread: Option<JoinHandle<()>>,
     /// A write failed; nothing more goes into this segment.
     broken: bool,
     try_again: Option<Instant>,
     unsynced: Option<u64>,
     last_sync: Instant,
+    failed_syncs: u64,
 }
 
 /// What is done beside the loop.
@@ -134,9 +147,11 @@ enum Errand {
         file: Arc<File>,
         seq: u64,
     },
-    /// Keep a segment's worth of blocks ready, and only so many old segments.
+    /// Keep a segment's worth of blocks ready, and only so many old segments, once the snapshot
+    /// in the new one is durable.
     MakeRoom {
         dir: PathBuf,
+        new: Arc<File>,
     },
 }
 
@@ -148,7 +163,13 @@ impl Store {
         ledger: &Ledger,
         counts: Arc<StoreCounts>,
     ) -> Result<Self, StoreError> {
-        let last = segments(dir)?.last().and_then(|file| number(file)).unwrap_or(0);
+        let newest = segments(dir)?.pop();
+        if let Some(newest) = &newest
+            && let Err(error) = give_back_room(newest)
+        {
+            tracing::warn!(%error, file = %newest.display(), "a segment keeps room it does not use");
+        }
+        let last = newest.and_then(|file| number(&file)).unwrap_or(0);
         let (clerk, errands) = mpsc::sync_channel(64);
         let clerk_counts = Arc::clone(&counts);
         let clerk_thread = thread::Builder::new()
@@ -156,8 +177,14 @@ impl Store {
             .spawn(move || run_errands(&errands, &clerk_counts))
             .map_err(|source| StoreError::Folder { dir: dir.to_owned(), source })?;
         let fail = |file: PathBuf| move |source| StoreError::File { file, source };
-        prepare_room(dir).map_err(fail(reserve(dir)))?;
+        match make_room(dir) {
+            Err(error) if is_full(&error) => {
+                tracing::error!(%error, "no room could be taken for the journal in advance");
+            }
+            made => made.map_err(fail(reserve(dir)))?,
+        }
         let (file, room) = take_room(dir, last + 1).map_err(fail(segment(dir, last + 1)))?;
+        let failed_syncs = counts.failed_syncs.load(Ordering::Relaxed);
         let mut store = Self {
             dir: dir.to_owned(),
             file: Arc::new(file),
@@ -168,15 +195,18 @@ impl Store {
             buffer: Vec::new(),
             counts,
             clerk,
+            owed: VecDeque::new(),
             clerk_thread: Some(clerk_thread),
             broken: false,
             try_again: None,
             unsynced: None,
             last_sync: Instant::now(),
+            failed_syncs,
         };
-        store.write_snapshot(board, ledger).map_err(fail(segment(dir, last + 1)))?;
-        store.file.sync_data().map_err(fail(segment(dir, last + 1)))?;
-        store.run(Errand::MakeRoom { dir: dir.to_owned() });
+        let file = Arc::clone(&store.file);
+        let begun = store.write_snapshot(file, room, board, ledger);
+        begun.and_then(|()| store.file.sync_data()).map_err(fail(segment(dir, last + 1)))?;
+        store.run(Errand::MakeRoom { dir: dir.to_owned(), new: Arc::clone(&store.file) });
         Ok(store)
     }
 
@@ -191,8 +221,16 @@ impl Store {
     ) {
         let Some(last) = records.last() else { return };
         self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
-        if self.broken && !self.mend(board, ledger, now) {
-            self.lose(records.len(), last.seq);
+        self.notice_failed_syncs();
+        if self.broken {
+            if self.mend(board, ledger, now) {
+                // The snapshot holds what these records did; written too, they would be lived
+                // twice. Only the stories that they ended are nowhere.
+                self.counts.lost_seq.store(last.seq, Ordering::Release);
+                self.unsynced = Some(last.seq);
+            } else {
+                self.lose(records.len(), last.seq);
+            }
             return;
         }
         self.buffer.clear();
@@ -220,32 +258,40 @@ impl Store {
 
     /// Asks for a sync if one is due; the loop does not wait for it.
     pub fn sync_if_due(&mut self, now: Instant) {
-        let Some(seq) = self.unsynced else { return };
-        if now.duration_since(self.last_sync) < SYNC_EVERY {
+        if self.next_sync().is_none_or(|due| now < due) {
             return;
         }
-        let errand = Errand::Sync { file: Arc::clone(&self.file), seq };
-        if self.run(errand) {
-            self.unsynced = None;
-            self.last_sync = now;
+        // Also if the clerk has no time: what is due now is tried again then, not at once.
+        self.last_sync = now;
+        if self.hand_over()
+            && let Some(seq) = self.unsynced.take()
+        {
+            self.run(Errand::Sync { file: Arc::clone(&self.file), seq });
         }
     }
 
     /// When `sync_if_due` next has something to do.
     pub fn next_sync(&self) -> Option<Instant> {
-        self.unsynced.map(|_| self.last_sync + SYNC_EVERY)
+        let due = self.unsynced.is_some() || !self.owed.is_empty();
+        due.then(|| self.last_sync + SYNC_EVERY)
     }
 
-    /// The last sync, waited for: the box stops.
+    /// The last syncs, waited for: the box stops.
     pub fn close(mut self) {
-        let synced = self.file.sync_data();
-        if let (Ok(()), Some(seq)) = (synced, self.unsynced) {
-            self.counts.durable_seq.fetch_max(seq, Ordering::Release);
-        }
         let (closed, _) = mpsc::sync_channel(1);
-        drop(std::mem::replace(&mut self.clerk, closed));
+        let clerk = std::mem::replace(&mut self.clerk, closed);
+        for errand in self.owed.drain(..) {
+            // A clerk that is gone has panicked, and that was printed.
+            let _gone = clerk.send(errand);
+        }
+        drop(clerk);
         if let Some(clerk) = self.clerk_thread.take() {
             drop(clerk.join());
+        }
+        self.notice_failed_syncs();
+        let synced = self.file.sync_data();
+        if let (Ok(()), Some(seq), false) = (synced, self.unsynced, self.broken) {
+            self.counts.durable_seq.fetch_max(seq, Ordering::Release);
         }
     }
 
@@ -268,6 +314,15 @@ impl Store {
         mended
     }
 
+    /// After a failed sync the kernel may have thrown away what it could not write, and a later
+    /// one would not say so: this segment is trusted no longer.
+    fn notice_failed_syncs(&mut self) {
+        let failed = self.counts.failed_syncs.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.failed_syncs, failed) != failed {
+            self.broken = true;
+        }
+    }
+
     /// This segment is full. Its last sync is asked for first: a snapshot does not hold the
     /// stories that have ended.
     fn go_on(&mut self, board: &Switchboard, ledger: &Ledger, seq: u64) {
@@ -279,64 +334,142 @@ impl Store {
         }
     }
 
-    /// Goes on in the segment that lies ready.
+    /// Goes on in the segment that lies ready. One whose snapshot could not be written has no
+    /// number yet: it is tried again, and no row of empty ones displaces those that are needed.
     fn rotate(&mut self, board: &Switchboard, ledger: &Ledger) -> io::Result<()> {
         let (file, room) = take_room(&self.dir, self.number + 1)?;
+        self.write_snapshot(Arc::new(file), room, board, ledger)?;
         self.number += 1;
-        self.file = Arc::new(file);
-        self.room = room;
-        self.used = 0;
-        self.chain = Chain::default();
         self.broken = false;
-        let written = self.write_snapshot(board, ledger);
-        if let Err(error) = &written {
-            tracing::error!(%error, segment = self.number, "a snapshot cannot be written");
-            self.broken = true;
-        }
-        let dir = self.dir.clone();
-        self.run(Errand::MakeRoom { dir });
-        written
+        self.run(Errand::MakeRoom { dir: self.dir.clone(), new: Arc::clone(&self.file) });
+        Ok(())
     }
 
-    fn write_snapshot(&mut self, board: &Switchboard, ledger: &Ledger) -> io::Result<()> {
+    /// Begins a file with a snapshot, and only then goes on in it.
+    fn write_snapshot(
+        &mut self,
+        file: Arc<File>,
+        room: u64,
+        board: &Switchboard,
+        ledger: &Ledger,
+    ) -> io::Result<()> {
+        let mut chain = Chain::default();
         self.buffer.clear();
-        self.chain.snapshot(board, ledger, &mut self.buffer);
-        self.file.write_all_at(&self.buffer, 0)?;
+        chain.snapshot(board, ledger, &mut self.buffer);
+        file.write_all_at(&self.buffer, 0)?;
+        (self.file, self.chain) = (file, chain);
         self.used = self.buffer.len() as u64;
         // A board too big for half a segment gets a longer one: otherwise every turn would rotate.
-        self.room = self.room.max(self.used * 2);
+        self.room = room.max(self.used * 2);
         self.counts.bytes.fetch_add(self.used, Ordering::Relaxed);
         Ok(())
     }
 
-    fn run(&self, errand: Errand) -> bool {
-        match self.clerk.try_send(errand) {
-            Ok(()) => true,
-            // The disk is slow: what is due now will be due again.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+    fn run(&mut self, errand: Errand) {
+        self.owed.push_back(errand);
+        self.hand_over();
+    }
+
+    /// Gives the clerk what is owed, in order: a sync must not overtake that of an older segment.
+    /// False: the disk is slow, and some is left.
+    fn hand_over(&mut self) -> bool {
+        while let Some(errand) = self.owed.pop_front() {
+            let (TrySendError::Full(errand) | TrySendError::Disconnected(errand)) =
+                match self.clerk.try_send(errand) {
+                    Ok(()) => continue,
+                    Err(refused) => refused,
+                };
+            self.owed.push_front(errand);
+            return false;
         }
+        true
     }
 }
 
+/// What the clerk has in mind between two errands.
+#[derive(Default)]
+struct Clerk {
+    /// A file that could not be synced: see [`Store::notice_failed_syncs`].
+    failed: Option<Arc<File>>,
+    /// Room that could not be taken, and when it is tried again.
+    room: Option<(PathBuf, Instant)>,
+}
+
 fn run_errands(errands: &mpsc::Receiver<Errand>, counts: &StoreCounts) {
+    let mut clerk = Clerk::default();
     loop {
-        match errands.recv_timeout(Duration::from_secs(3600)) {
-            Ok(Errand::Sync { file, seq }) => match file.sync_data() {
-                Ok(()) => {
-                    counts.syncs.fetch_add(1, Ordering::Relaxed);
-                    counts.durable_seq.fetch_max(seq, Ordering::Release);
+        match errands.recv_timeout(ROOM_AGAIN) {
+            Ok(Errand::Sync { file, seq }) => clerk.sync(file, seq, counts),
+            Ok(Errand::MakeRoom { dir, new }) => {
+                let tidied = new.sync_data().and_then(|()| drop_old(&dir, SEGMENTS_KEPT));
+                if let Err(error) = tidied {
+                    tracing::error!(%error, "old journal segments stay");
                 }
-                Err(error) => tracing::error!(%error, "the journal cannot be synced"),
-            },
-            Ok(Errand::MakeRoom { dir }) => {
-                if let Err(error) = prepare_room(&dir).and_then(|()| drop_old(&dir)) {
-                    tracing::error!(%error, "no room could be taken for the journal's next segment");
-                }
+                clerk.make_room(dir);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        if clerk.room.as_ref().is_some_and(|(_, at)| *at <= Instant::now())
+            && let Some((dir, _)) = clerk.room.take()
+        {
+            clerk.make_room(dir);
+        }
     }
+}
+
+impl Clerk {
+    fn sync(&mut self, file: Arc<File>, seq: u64, counts: &StoreCounts) {
+        if self.failed.as_ref().is_some_and(|failed| Arc::ptr_eq(failed, &file)) {
+            return;
+        }
+        match file.sync_data() {
+            Ok(()) => {
+                counts.syncs.fetch_add(1, Ordering::Relaxed);
+                counts.durable_seq.fetch_max(seq, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be synced; it goes on in a new segment");
+                self.failed = Some(file);
+                counts.failed_syncs.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
+    fn make_room(&mut self, dir: PathBuf) {
+        if let Err(error) = make_room(&dir) {
+            tracing::error!(%error, "no room could be taken for the journal's next segment");
+            self.room = Some((dir, Instant::now() + ROOM_AGAIN));
+        } else {
+            self.room = None;
+        }
+    }
+}
+
+/// Takes room for a segment; on a full disk old segments make way.
+fn make_room(dir: &Path) -> io::Result<()> {
+    match prepare_room(dir) {
+        Err(error) if is_full(&error) => {
+            drop_old(dir, SEGMENTS_NEEDED)?;
+            prepare_room(dir)
+        }
+        made => made,
+    }
+}
+
+/// Gives back what the last process took in advance for its last segment and did not use: on a full
+/// disk it is all the room there is.
+fn give_back_room(segment: &Path) -> io::Result<()> {
+    let bytes = fs::read(segment)?;
+    let used = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    if used < bytes.len() {
+        OpenOptions::new().write(true).open(segment)?.set_len(used as u64)?;
+    }
+    Ok(())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Allocates the next segment's blocks under a name of their own.
@@ -345,11 +478,20 @@ fn prepare_room(dir: &Path) -> io::Result<()> {
     if fs::metadata(&path).is_ok_and(|reserve| reserve.len() >= SEGMENT_BYTES) {
         return Ok(());
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
     let length = i64::try_from(SEGMENT_BYTES).expect("16 MiB fit");
-    fallocate(&file, FallocateFlags::empty(), 0, length)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, length) {
+        // Not every file system can: zeros take the room as well.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => fill_with_zeros(&mut file)?,
+        allocated => allocated?,
+    }
     file.sync_all()?;
     File::open(dir)?.sync_all()
+}
+
+fn fill_with_zeros(file: &mut File) -> io::Result<()> {
+    const PIECE: usize = 64 << 10;
+    (0..SEGMENT_BYTES / PIECE as u64).try_for_each(|_| file.write_all(&[0; PIECE]))
 }
 
 /// Turns the reserve into a segment. Without a reserve an empty file must do.
@@ -364,9 +506,9 @@ fn take_room(dir: &Path, number: u64) -> io::Result<(File, u64)> {
     Ok((file, room))
 }
 
-fn drop_old(dir: &Path) -> io::Result<()> {
+fn drop_old(dir: &Path, kept: usize) -> io::Result<()> {
     let found = segments(dir).map_err(io::Error::other)?;
-    let old = found.len().saturating_sub(SEGMENTS_KEPT);
+    let old = found.len().saturating_sub(kept);
     found.iter().take(old).try_for_each(fs::remove_file)
 }
 
@@ -379,19 +521,23 @@ fn segment(dir: &Path, number: u64) -> PathBuf {
 }
 
 fn number(file: &Path) -> Option<u64> {
-    file.file_stem()?.to_str()?.parse().ok()
+    file.file_name()?.to_str()?.strip_suffix(".journal")?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use control_plane::{
-        config::{Plan, SeatPlan},
+        config::{Destination, NumberRow, Plan, SeatPlan},
         ids::SeatId,
-        switchboard::Input,
+        switchboard::{Input, Media},
         time::Stamp,
     };
-    use std::process;
+    use sip_stack::{
+        event::Source,
+        ids::{LegId, TrunkId},
+    };
+    use std::{os::unix::fs::symlink, process};
 
     /// A board, its journal on disk, and a clock that the test moves.
     struct Bench {
@@ -409,7 +555,14 @@ mod tests {
             let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
             drop(fs::remove_dir_all(&dir));
             let seat = SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: false };
-            let plan = Plan { trunks: vec![], seats: vec![seat], teams: vec![], numbers: vec![] };
+            let row = NumberRow {
+                pattern: "100".into(),
+                to: Destination::Seat(SeatId(0)),
+                from: vec![],
+                record: None,
+            };
+            let plan =
+                Plan { trunks: vec![], seats: vec![seat], teams: vec![], numbers: vec![row] };
             let plan = Arc::new(plan);
             let board = Switchboard::new(Arc::clone(&plan));
             let ledger = Ledger::new(plan);
@@ -450,6 +603,35 @@ mod tests {
             let path = segment(&self.dir, number);
             self.store().file = Arc::new(File::open(path).unwrap());
             fs::create_dir(segment(&self.dir, number + 1)).unwrap();
+        }
+
+        fn arrive(&mut self, leg: u64) {
+            self.turn(Input::Arrived {
+                leg: LegId(leg),
+                source: Source::Trunk(TrunkId(0)),
+                from: "+5411".into(),
+                from_display: None,
+                number: "100".into(),
+                sip_call_id: format!("{leg}@test"),
+                media: Media::Agreed,
+            });
+        }
+
+        /// Fills the disk: no snapshot can be written, and no room lies ready.
+        fn fill_disk(&mut self) {
+            self.wait_for_room();
+            fs::remove_file(reserve(&self.dir)).unwrap();
+            let number = self.store().number;
+            self.store().file = Arc::new(File::open(segment(&self.dir, number)).unwrap());
+            symlink("/dev/full", segment(&self.dir, number + 1)).unwrap();
+        }
+
+        fn wait_for_room(&self) {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while fs::metadata(reserve(&self.dir)).map_or(0, |room| room.len()) < SEGMENT_BYTES {
+                assert!(Instant::now() < deadline, "no room was taken");
+                thread::yield_now();
+            }
         }
 
         fn mend_disk(&mut self) {
@@ -514,6 +696,124 @@ mod tests {
         assert_eq!(bench.counts.lost_records.load(Ordering::Relaxed), 2);
         assert_eq!(bench.found().board.seq(), 4);
         assert_eq!(bench.found().board.seat_view(SeatId(0)), bench.board.seat_view(SeatId(0)));
+    }
+
+    #[test]
+    fn a_new_process_gives_back_room_that_the_last_segment_did_not_use_and_loses_nothing() {
+        let mut bench = Bench::new("trim");
+        bench.turn(Input::SignedIn(SeatId(0)));
+        bench.close();
+
+        let Bench { dir, board, ledger, counts, .. } = &bench;
+        let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+
+        let first = fs::read(segment(dir, 1)).unwrap();
+        assert_eq!(first.last(), Some(&b'\n'));
+        assert_eq!(journal::read(&first).unwrap().records.len(), 1);
+        next.close();
+    }
+
+    #[test]
+    fn a_file_without_a_number_is_no_segment() {
+        let mut bench = Bench::new("stray");
+        bench.turn(Input::SignedIn(SeatId(0)));
+        for stray in ["copy.journal", "0000000001 (copy).journal", "9.txt"] {
+            fs::write(bench.dir.join(stray), b"stray").unwrap();
+        }
+        bench.close();
+
+        let Bench { dir, board, ledger, counts, .. } = &bench;
+        let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+
+        assert_eq!(next.number, 2);
+        assert_eq!(segments(dir).unwrap().len(), 2);
+        next.close();
+    }
+
+    #[test]
+    fn a_call_that_arrives_as_the_log_heals_is_lived_once() {
+        let mut bench = Bench::new("once");
+        bench.turn(Input::SignedIn(SeatId(0)));
+        bench.break_disk();
+        bench.arrive(1);
+        bench.mend_disk();
+        bench.now += TRY_AGAIN;
+
+        bench.arrive(2);
+
+        assert_eq!(bench.found().board.calls().count(), 2);
+        assert_eq!(bench.counts.lost_seq.load(Ordering::Relaxed), 3, "its story is in no segment");
+    }
+
+    #[test]
+    fn tries_on_a_full_disk_leave_one_segment_and_displace_none() {
+        let mut bench = Bench::new("full");
+        bench.turn(Input::SignedIn(SeatId(0)));
+        bench.fill_disk();
+        for _ in 0..SEGMENTS_KEPT * 2 {
+            bench.pause();
+            bench.now += TRY_AGAIN;
+        }
+
+        fs::remove_file(segment(&bench.dir, 2)).unwrap();
+        assert_eq!(bench.found().board.seq(), 1);
+        bench.pause();
+
+        assert_eq!(bench.store().number, 2);
+        bench.close();
+        assert_eq!(segments(&bench.dir).unwrap().len(), 2);
+        assert_eq!(bench.found().board.seq(), bench.board.seq());
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_synced_is_left_for_a_new_one() {
+        let mut bench = Bench::new("unsynced");
+        bench.turn(Input::SignedIn(SeatId(0)));
+        bench.counts.failed_syncs.fetch_add(1, Ordering::Release);
+
+        bench.pause();
+
+        assert_eq!(bench.store().number, 2);
+        assert_eq!(bench.counts.lost_seq.load(Ordering::Relaxed), 2);
+        bench.pause();
+        assert_eq!(bench.store().number, 2);
+        assert_eq!(bench.found().board.seq(), 3);
+    }
+
+    #[test]
+    fn a_slow_disk_is_asked_every_200_ms_and_no_sync_overtakes_an_older_segments() {
+        let mut bench = Bench::new("slow");
+        let (clerk, errands) = mpsc::sync_channel(1);
+        bench.store().clerk = clerk;
+        bench.store().room = 0;
+        bench.turn(Input::SignedIn(SeatId(0)));
+        bench.pause();
+        let mut now = bench.store().next_sync().unwrap();
+
+        bench.store().sync_if_due(now);
+        assert_eq!(bench.store().next_sync(), Some(now + SYNC_EVERY), "and not at once");
+
+        let mut done = Vec::new();
+        for _ in 0..4 {
+            done.extend(errands.try_iter().map(|errand| match errand {
+                Errand::Sync { seq, .. } => seq,
+                Errand::MakeRoom { .. } => 0,
+            }));
+            now += SYNC_EVERY;
+            bench.store().sync_if_due(now);
+        }
+        assert_eq!(done, [1, 0, 2]);
+    }
+
+    #[test]
+    fn room_is_also_taken_where_the_file_system_cannot_allocate() {
+        let bench = Bench::new("zeros");
+        bench.wait_for_room();
+        let path = bench.dir.join("zeros");
+
+        fill_with_zeros(&mut File::create(&path).unwrap()).unwrap();
+
+        assert_eq!(fs::read(path).unwrap(), fs::read(reserve(&bench.dir)).unwrap());
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl MediaLegs {
         self.ports.take(now)
     }
 
+    /// The same for a caller, who must leave some for the agents' phones.
+    pub(crate) fn take_port_for_caller(&mut self, now: Instant) -> Option<PortName> {
+        self.ports.take_for_caller(now)
+    }
+
     /// The numeric name of a session description (RFC 8866 §5.2); random, so that nobody counts
     /// our calls.
     pub(crate) fn session_id(&mut self) -> u64 {

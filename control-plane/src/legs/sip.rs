@@ -165,7 +165,7 @@ impl SipLegs {
             seat,
             call: None,
         };
-        let Some(port) = media.take_port(now) else {
+        let Some(port) = media.take_port_for_caller(now) else {
             self.legs.insert(leg, sip_leg);
             return Media::NoPorts;
         };

@@ -94,6 +94,10 @@ impl Switchboard {
         let record = call.route.and_then(|route| route.record).unwrap_or(by_team);
         let caller = call.caller;
         self.outputs.push_back(Output::Bridge { call: call_id, caller, other, record });
+        // Who fell silent while nobody listened may be gone: nobody should talk into nothing.
+        if self.silent.contains(&caller) {
+            self.leg_silent(caller);
+        }
     }
 
     pub(super) fn bridged(&mut self, call_id: CallId, at: Stamp) {
@@ -130,10 +134,14 @@ impl Switchboard {
 
     /// Somebody talks into nothing: find out whether the other side is still there.
     pub(super) fn leg_silent(&mut self, leg: LegId) {
-        let Some((call, side)) = self.talker(leg) else { return };
+        if !self.legs.contains_key(&leg) {
+            return;
+        }
         self.silent.insert(leg);
-        self.tell(call, Step::Silent { side });
-        self.ask_a_silent_leg(leg);
+        if let Some((call, side)) = self.talker(leg) {
+            self.tell(call, Step::Silent { side });
+            self.ask_a_silent_leg(leg);
+        }
     }
 
     /// Asks now, and again as long as it says nothing.
@@ -142,7 +150,6 @@ impl Switchboard {
             return;
         }
         if self.talker(leg).is_none() {
-            self.silent.remove(&leg);
             return;
         }
         self.outputs.push_back(Output::Check { leg });

@@ -422,6 +422,7 @@ fn who_falls_silent_in_a_talk_is_asked_again_and_again_until_they_are_heard() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (caller, outputs) = bench.calls(SUPPORT);
     assert_eq!(bench.feed(Input::LegSilent(caller)), [], "who waits may be silent");
+    bench.feed(Input::LegHeard(caller));
     let phone = bench.ring(&outputs)[0].1;
     bench.feed(Input::LegAnswered(phone));
 
@@ -430,6 +431,18 @@ fn who_falls_silent_in_a_talk_is_asked_again_and_again_until_they_are_heard() {
     assert_eq!(bench.pass(60), [asked.clone(), asked]);
     bench.feed(Input::LegHeard(phone));
     assert_eq!(bench.pass(60), []);
+}
+
+#[test]
+fn a_caller_who_fell_silent_in_the_queue_is_asked_when_somebody_answers_them() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (caller, outputs) = bench.calls(SUPPORT);
+    bench.feed(Input::LegSilent(caller));
+    let phone = bench.ring(&outputs)[0].1;
+
+    let outputs = bench.feed(Input::LegAnswered(phone));
+
+    assert!(outputs.contains(&Output::Check { leg: caller }), "{outputs:?}");
 }
 
 #[test]
