@@ -64,7 +64,7 @@ box: build
 	cargo test $(FAST) $(BOX) -- --test-threads=1
 
 test-long: test deny
-	CLAVIJA_SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
+	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 
 deny:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2

@@ -64,6 +64,7 @@ fn arrived(leg: u64, number: &str) -> Input {
         from_display: None,
         number: number.to_owned(),
         sip_call_id: format!("{leg}@192.0.2.1"),
+        max_forwards: 70,
         media: Media::Agreed,
     }
 }
@@ -128,7 +129,8 @@ fn returns(agents: u16, waiting: u64) -> impl FnMut(u64) -> Duration {
         while left > 0 {
             let mut bench = Bench::new(&plan, 0);
             let batch = u16::try_from(left.min(DECISIONS)).expect("at most DECISIONS");
-            (0..agents).for_each(|seat| _ = bench.feed(&Input::Pause { seat: SeatId(seat), word: None }));
+            (0..agents)
+                .for_each(|seat| _ = bench.feed(&Input::Pause { seat: SeatId(seat), word: None }));
             for leg in 0..waiting + u64::from(batch) {
                 assert_eq!(bench.feed(&arrived(leg, SUPPORT)), 0, "this caller waits");
             }

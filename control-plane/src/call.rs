@@ -28,6 +28,8 @@ pub struct Call {
     pub route: Option<Route>,
     /// Its place in every queue, for the whole call.
     pub arrived: Stamp,
+    /// How many more hops it may take (RFC 3261 §20.22).
+    pub max_forwards: u8,
     /// The caller has been sent a 200.
     pub answered: bool,
     /// When two people first heard each other, by the media thread's clock.
@@ -84,6 +86,8 @@ pub struct Offer {
     /// Every leg made for it; `Some` once it has ended.
     pub legs: BTreeMap<LegId, Option<Cause>>,
     pub phase: Phase,
+    /// A phone has rung; said once.
+    pub rang: bool,
     /// Somebody took it: the agent is busy, not offered.
     pub answered: bool,
 }

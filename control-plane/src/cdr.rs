@@ -415,6 +415,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::NobodySignedIn => "nobody_signed_in",
         Reason::Restart => "restart",
         Reason::Shutdown => "shutdown",
+        Reason::TooManyHops => "too_many_hops",
         Reason::TrunkRefused { status } => return format!("trunk_refused_{status}"),
         Reason::Unreachable => "unreachable",
     };

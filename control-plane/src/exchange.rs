@@ -283,6 +283,7 @@ impl Exchange {
                 self.feed(input, now);
             }
             let Some(event) = self.endpoint.poll_event() else { return };
+            let left = if let Event::Left { leg, .. } = event { Some(leg) } else { None };
             let gone = match event {
                 Event::Ended { leg, .. } => Some(leg),
                 Event::Invited { .. }
@@ -291,6 +292,7 @@ impl Exchange {
                 | Event::Established { .. }
                 | Event::Reoffered { .. }
                 | Event::Checked { .. }
+                | Event::Left { .. }
                 | Event::Registered { .. }
                 | Event::Unregistered { .. } => None,
             };
@@ -300,6 +302,9 @@ impl Exchange {
             }
             if let Some(input) = input {
                 self.feed(input, now);
+            }
+            if let Some(leg) = left {
+                self.media.close(LegName(leg.0));
             }
             if let Some(leg) = gone {
                 self.sip.forget(leg, &mut self.media);
@@ -314,8 +319,10 @@ impl Exchange {
         self.board.handle(&input, seq, at);
         let arrived = input.caller();
         self.records.push_back(Record { seq, at, input });
-        if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?))) {
-            self.sip.belongs_to(leg, call, &mut self.media);
+        if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?)))
+            && self.board.call(call).is_some()
+        {
+            self.sip.admit(leg, call, &mut self.media, now);
         }
         while let Some(output) = self.board.poll_output() {
             self.carry_out(output, now);
@@ -344,7 +351,10 @@ impl Exchange {
                     sip.dial_trunk(dial, trunk, plan, endpoint, media, now)
                 });
             }
-            Output::EndMedia { call } => self.media.end(call),
+            Output::EndMedia { call } => {
+                let last_word = self.media.end(call, self.clock.stamp(now));
+                self.inbox.extend(last_word);
+            }
             Output::Hear { leg, source } => {
                 self.media.order(Order::Hear { leg: LegName(leg.0), source });
             }
@@ -377,6 +387,7 @@ impl Exchange {
             from: &of.from,
             from_display: of.from_display.as_deref(),
             number: &of.number,
+            max_forwards: of.max_forwards.saturating_sub(1),
         };
         let dialled = with(&mut self.sip, &dial, &plan, &mut self.endpoint, &mut self.media);
         self.inbox.push_front(dialled);

@@ -224,6 +224,8 @@ pub enum Reason {
     /// The process ended under the call.
     Restart,
     Shutdown,
+    /// It has been passed on too often: a loop.
+    TooManyHops,
     TrunkRefused {
         status: u16,
     },

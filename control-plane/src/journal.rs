@@ -223,6 +223,7 @@ mod tests {
             from_display: Some("Ñandú \"x\"".into()),
             number: "100".into(),
             sip_call_id: format!("{leg}@test"),
+            max_forwards: 70,
             media: Media::Agreed,
         };
         feed(&mut past, Input::SignedIn(SeatId(0)));

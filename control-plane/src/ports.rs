@@ -32,8 +32,7 @@ impl Ports {
 
     /// For a caller; `None`: what is left is for the agents' phones.
     pub fn take_for_caller(&mut self, now: Instant) -> Option<PortName> {
-        self.wake(now);
-        if self.free.len() <= self.reserve { None } else { self.take(now) }
+        if self.left_for_callers(now) { self.take(now) } else { None }
     }
 
     /// `None`: all are in use or at rest.
@@ -42,6 +41,12 @@ impl Ports {
         let port = self.free.pop_front()?;
         self.taken += 1;
         Some(port)
+    }
+
+    /// Whether a caller would get one.
+    pub fn left_for_callers(&mut self, now: Instant) -> bool {
+        self.wake(now);
+        self.free.len() > self.reserve
     }
 
     /// Ports that have rested are free.

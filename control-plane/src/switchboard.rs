@@ -39,6 +39,8 @@ pub enum Input {
         from_display: Option<String>,
         number: String,
         sip_call_id: String,
+        /// How many more hops the call may take.
+        max_forwards: u8,
         media: Media,
     },
     /// Ends a pause, wrap-up or being set aside.
@@ -58,6 +60,11 @@ pub enum Input {
     LegAnswered(LegId),
     /// The leg is gone and its phone has nothing left of it.
     LegEnded {
+        leg: LegId,
+        cause: Cause,
+    },
+    /// The far side has hung up or is lost; something of the leg may still be out there.
+    LegLeft {
         leg: LegId,
         cause: Cause,
     },
@@ -106,7 +113,9 @@ pub enum Media {
     Agreed,
     /// Names both sides.
     NoCodec {
-        warning: String,
+        /// Of the `Warning` header (RFC 3261 §20.43).
+        code: u16,
+        text: String,
     },
     /// All ports are in use.
     NoPorts,
@@ -167,7 +176,7 @@ pub enum Output {
         leg: LegId,
         status: u16,
         retry_after_seconds: Option<u32>,
-        warning: Option<String>,
+        warning: Option<(u16, String)>,
     },
     Ring {
         leg: LegId,
@@ -299,6 +308,7 @@ impl Switchboard {
             Input::LegEnded { leg, cause } => self.leg_ended(*leg, *cause),
             Input::LegRinging(leg) => self.leg_ringing(*leg),
             Input::LegHeard(leg) => _ = self.silent.remove(leg),
+            Input::LegLeft { leg, cause } => self.leg_left(*leg, *cause),
             Input::LegSilent(leg) => self.leg_silent(*leg),
             Input::Lost => self.lost(),
             Input::MediaEnded { call, at, recorded, quality } => {
@@ -476,6 +486,7 @@ impl Switchboard {
             claim,
             legs: BTreeMap::new(),
             phase: Phase::Dialling,
+            rang: false,
             answered: false,
         };
         self.offers.insert(id, offer);

@@ -237,7 +237,9 @@ fn who_never_says_anything_is_silent_in_the_end() {
 
     bench.run_ms(40_000);
 
-    let [Event::Silent { leg: silent, at }] = bench.events[..] else { panic!("{:?}", bench.events) };
+    let [Event::Silent { leg: silent, at }] = bench.events[..] else {
+        panic!("{:?}", bench.events)
+    };
     let after_ms = (at - bench.epoch).as_millis();
     assert!(silent == leg(1) && (30_000..=30_020).contains(&after_ms), "{after_ms}");
 }

@@ -40,6 +40,9 @@ pub struct Invite {
     /// User part of To.
     pub to_user: String,
     pub offer: Vec<u8>,
+    /// How many more hops it may take (RFC 3261 §8.1.1.6): 70 for a call of our own, one less than
+    /// it came with for one that is passed on.
+    pub max_forwards: u8,
     /// Written as `X-Clavija-Call`, so that a trace can name the call. A token.
     pub call_name: Option<String>,
 }
@@ -50,8 +53,8 @@ pub struct Refusal {
     /// 400 to 699.
     pub status: u16,
     pub retry_after_seconds: Option<u32>,
-    /// Text of a `Warning: 305` header (RFC 3261 §20.43).
-    pub warning: Option<String>,
+    /// Code and text of a `Warning` header (RFC 3261 §20.43).
+    pub warning: Option<(u16, String)>,
 }
 
 /// Why we end a leg; decides the `Reason` header (RFC 3326).
@@ -70,7 +73,7 @@ pub enum Cause {
     Bye,
     /// The peer withdrew its INVITE before the answer (CANCEL).
     Cancelled,
-    /// Our own `hang_up` or `refuse` was carried out and confirmed.
+    /// Our own `hang_up` or `refuse` was carried out, and confirmed where it matters.
     Released,
     /// A final answer other than 2xx to our INVITE.
     Refused { status: u16 },
@@ -89,11 +92,14 @@ pub enum Event {
         source: Source,
         /// Where the request came from: the host whose media may be learned.
         from: SocketAddr,
+        /// User part of From; a phone's own name, whatever it claims.
         from_user: String,
         from_display: Option<String>,
         /// User part of the Request-URI: the number dialled.
         to_user: String,
         sip_call_id: String,
+        /// 70 if the request did not say.
+        max_forwards: u8,
         /// `None`: the offer is ours to make in the 200 (RFC 3264, delayed offer).
         offer: Option<sdp::Session>,
     },
@@ -109,6 +115,10 @@ pub enum Event {
     Reoffered { leg: LegId, from: SocketAddr, offer: Option<sdp::Session> },
     /// The far side answered our `check`.
     Checked { leg: LegId },
+    /// The far side has hung up or is lost, while something of the leg may still be out there: its
+    /// BYE that nobody has answered, or another branch of its INVITE. Who talks to it should be
+    /// freed now; `Ended` follows. At most once, and not at all when nothing is left.
+    Left { leg: LegId, cause: Cause },
     /// Exactly once per leg, and the last thing said about it. For a leg that we called, only
     /// when its phone can have nothing of it left: a final non-2xx; CANCEL and its 487; a late
     /// 200, our ACK, and the final answer to our BYE; a BYE received; or the transaction's timer.

@@ -3,6 +3,7 @@
 //! Challenges are stateless; only a right answer changes or costs anything.
 
 mod binding;
+mod guesses;
 mod nonce;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     wire::{NameAddr, Request, Uri},
 };
 use binding::{BINDINGS_MAX, Binding, EXPIRES_DEFAULT, EXPIRES_MAX, EXPIRES_MIN, is_usable};
+use guesses::Guesses;
 use nonce::{Nonce, Nonces};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -33,6 +35,7 @@ pub(crate) struct Registrar {
     /// The earliest expiry of each user.
     deadlines: BTreeSet<(Instant, UserId)>,
     nonces: Nonces,
+    guesses: Guesses,
 }
 
 /// What a REGISTER gets.
@@ -40,8 +43,20 @@ pub(crate) struct Registrar {
 pub(crate) enum Verdict {
     /// 401, the same for whom we do not know and for who is wrong.
     Challenge { www_authenticate: String },
+    /// Of somebody who has tried too many passwords.
+    Silence,
     /// Of somebody who proved who they are.
     Answer { status: u16, headers: Vec<(&'static str, String)> },
+}
+
+/// Why nobody is authenticated.
+enum No {
+    /// `stale`: the nonce is not good any more. Whether the answer to it was right is not looked
+    /// at, so that it tells nobody anything about a password.
+    Challenge {
+        stale: bool,
+    },
+    Silence,
 }
 
 /// Why an authenticated REGISTER changes nothing.
@@ -68,6 +83,7 @@ impl Registrar {
             addresses,
             deadlines: BTreeSet::new(),
             nonces: Nonces::new(key),
+            guesses: Guesses::default(),
         }
     }
 
@@ -80,7 +96,8 @@ impl Registrar {
     ) -> Verdict {
         let user = match self.authenticate(request, from, now) {
             Ok(user) => user,
-            Err(stale) => return self.challenge(stale, from, now),
+            Err(No::Challenge { stale }) => return self.challenge(stale, from, now),
+            Err(No::Silence) => return Verdict::Silence,
         };
         let answer =
             self.check_address(user, request).and_then(|()| self.rebind(user, request, from, now));
@@ -105,6 +122,11 @@ impl Registrar {
             self.users.get(usize::from(user.0)).is_some_and(|known| known.name == name)
         });
         named.or_else(|| here.first()).copied()
+    }
+
+    /// User part of their address.
+    pub(crate) fn name(&self, user: UserId) -> Option<&str> {
+        self.users.get(usize::from(user.0)).map(|known| known.name.as_str())
     }
 
     /// Where this user can be reached: every binding, newest first, or the fixed contact.
@@ -136,31 +158,44 @@ impl Registrar {
 
     // ---- who it is ----
 
-    /// `Err`: whether the answer was right, but to a nonce that is not good any more.
     fn authenticate(
         &mut self,
         request: &Request,
         from: SocketAddr,
         now: Instant,
-    ) -> Result<UserId, bool> {
+    ) -> Result<UserId, No> {
         let answers = request.headers.all("Authorization");
         let parsed =
             answers.filter_map(|answer| Credentials::parse(std::str::from_utf8(answer).ok()?).ok());
         let ours = parsed.into_iter().find(|credentials| credentials.realm == self.domain);
-        let credentials = ours.ok_or(false)?;
+        let claimed = ours.as_ref().map(|credentials| credentials.username.as_str());
+        if self.guesses.are_spent(from.ip(), now) && !self.is_phone_of(from, claimed) {
+            return Err(No::Silence);
+        }
+        let credentials = ours.ok_or(No::Challenge { stale: false })?;
         let known = (0_u16..).zip(&self.users).find_map(|(id, user)| {
             let password = user.password.as_ref().filter(|_| user.name == credentials.username)?;
             Some((UserId(id), password.reveal()))
         });
+        let Nonce::Fresh(nonce) = self.nonces.check(&credentials.nonce, from.ip(), now) else {
+            return Err(No::Challenge { stale: true });
+        };
         // Whom we do not know costs the same work as who is wrong.
         let password = known.map_or("nobody's", |(_, password)| password);
         let right = verify(&credentials, "REGISTER", password, &request.body);
-        let nonce = self.nonces.check(&credentials.nonce, from.ip(), now);
-        match (known, right, nonce) {
-            (Some((user, _)), true, Nonce::Fresh) => Ok(user),
-            (Some(_), true, Nonce::Stale) => Err(true),
-            (None, _, _) | (Some(_), false, _) => Err(false),
-        }
+        let Some((user, _)) = known.filter(|_| right) else {
+            self.guesses.count(from.ip(), now);
+            return Err(No::Challenge { stale: false });
+        };
+        let unused = self.nonces.spend(nonce, user, &credentials, now);
+        unused.then_some(user).ok_or(No::Challenge { stale: true })
+    }
+
+    /// A phone that is registered there goes on whoever else guesses from its host; but it guesses
+    /// nobody else's password.
+    fn is_phone_of(&self, from: SocketAddr, name: Option<&str>) -> bool {
+        let here = self.user_at(from, name.unwrap_or_default());
+        here.is_some_and(|user| name.is_none() || self.name(user) == name)
     }
 
     fn challenge(&mut self, stale: bool, from: SocketAddr, now: Instant) -> Verdict {
@@ -182,8 +217,7 @@ impl Registrar {
         };
         let ours = to.host.eq_ignore_ascii_case(&self.domain)
             || to.host_ip().is_some_and(|host| self.own_hosts.contains(&host));
-        let name = self.users.get(usize::from(user.0)).map(|known| known.name.as_str());
-        match (ours, to.user() == name) {
+        match (ours, to.user() == self.name(user)) {
             (true, true) => Ok(()),
             (true, false) => bad(403),
             (false, _) => bad(404),

@@ -39,6 +39,8 @@ pub struct MediaModel {
     silences: BTreeMap<(Instant, LegName), SocketAddr>,
     /// Who sends nothing: said once per silence.
     mute: BTreeSet<SocketAddr>,
+    /// Who was said to be silent.
+    silent: BTreeSet<LegName>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,7 @@ impl MediaModel {
             events: VecDeque::new(),
             silences: BTreeMap::new(),
             mute: BTreeSet::new(),
+            silent: BTreeSet::new(),
         }
     }
 
@@ -123,9 +126,16 @@ impl MediaModel {
         }
     }
 
-    pub fn speaks(&mut self, rtp: SocketAddr) {
+    pub fn speaks(&mut self, rtp: SocketAddr, now: Instant) {
         self.mute.remove(&rtp);
         self.silences.retain(|_, from| *from != rtp);
+        let is_there = |leg: &Leg| leg.remote.is_some_and(|(remote, _)| remote == rtp);
+        let there = self.open.iter().filter(|(_, leg)| is_there(leg)).map(|(&leg, _)| leg);
+        for leg in there.collect::<Vec<_>>() {
+            if self.silent.remove(&leg) {
+                self.say(Event::Heard { leg, at: now }, now);
+            }
+        }
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -139,6 +149,7 @@ impl MediaModel {
         while let Some(first) = self.silences.first_entry().filter(|first| first.key().0 <= now) {
             let ((at, leg), _) = first.remove_entry();
             if self.open.contains_key(&leg) {
+                self.silent.insert(leg);
                 self.say(Event::Silent { leg, at }, now);
             }
         }

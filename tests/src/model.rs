@@ -73,8 +73,12 @@ struct Dialog {
     number: Number,
     /// The box had any answer to its INVITE.
     heard: bool,
+    /// The box promised a place to who called: 18x or 200.
+    welcomed: bool,
     /// The box answered the INVITE of a peer.
     answered: bool,
+    /// The ACK of that answer came.
+    confirmed: bool,
     /// A phone or trunk refused.
     declined: bool,
     /// By the far side's tag: number of the box's latest request, and the branches of all.

@@ -29,7 +29,7 @@ use control_plane::{
     journal::Chain,
 };
 use day::Deed;
-use media_core::order::Order;
+use media_core::order::{Event, Order};
 use site::Site;
 use std::{
     collections::BTreeMap,
@@ -119,7 +119,7 @@ impl World {
     /// `epoch`: any instant; the day is the same for each.
     pub fn new(seed: u64, epoch: Instant) -> Self {
         let mut dice = Dice::new(seed, 0);
-        let site = Site::new();
+        let site = Site::new(&mut dice);
         let exchange = site.exchange(dice.seed(), epoch);
         let blackout = dice.percent(20);
         let faults = day::faults(&mut dice, blackout);
@@ -259,7 +259,7 @@ impl World {
             }
             Turn::Media => {
                 while let Some(event) = self.media.poll_event(self.now) {
-                    self.note(|| format!("media     {event:?}"));
+                    self.note(|| format!("media     {}", said(&event)));
                     self.exchange.handle_media(event, self.now);
                     self.drain()?;
                 }
@@ -340,7 +340,7 @@ impl World {
     fn heed(&mut self, note: Note, party: Party) {
         match (note, party) {
             (Note::FellSilent(rtp), _) => self.media.falls_silent(rtp, self.now),
-            (Note::Speaks(rtp), _) => self.media.speaks(rtp),
+            (Note::Speaks(rtp), _) => self.media.speaks(rtp, self.now),
             (Note::Dead, Party::Phone(place)) => {
                 self.reached.phone_died_in_a_call += 1;
                 self.lose_power(place);
@@ -456,6 +456,18 @@ impl World {
             self.carriers[place].act(&call_id, Act::HangUp, self.now);
             self.flush(Party::Carrier(place));
         }
+    }
+}
+
+/// Without the instants: those differ from one run to the next.
+fn said(event: &Event) -> String {
+    match event {
+        Event::Bridged { talk, at: _ } => format!("{talk:?} is bridged"),
+        Event::TalkEnded { talk, at: _, recorded } => format!("{talk:?} has ended: {recorded:?}"),
+        Event::Closed { leg, report: _ } => format!("{leg:?} is closed"),
+        Event::Silent { leg, at: _ } => format!("{leg:?} is silent"),
+        Event::Heard { leg, at: _ } => format!("{leg:?} is heard"),
+        Event::Refused { leg, what } => format!("{leg:?}: {what}"),
     }
 }
 

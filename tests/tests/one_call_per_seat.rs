@@ -3,6 +3,7 @@
 //! `SEEDS=10000` lives more of them; `make sim SEED=n` lives one again and prints its ladder.
 
 #![allow(clippy::unwrap_used)]
+#![expect(clippy::print_stdout, reason = "the base of fresh seeds and what was reached are told")]
 
 use clavija_tests::world::{Broken, Reached, World};
 use std::{
@@ -14,9 +15,16 @@ use std::{
 };
 
 /// Seeds that broke a promise once, and why.
-const ONCE_BROKEN: &[u64] = &[];
+const ONCE_BROKEN: &[u64] = &[
+    306,  // Made available during a call of their own, an agent was paused again after it.
+    833,  // A pause asked for in a call was forgotten when the phone signed out before its end.
+    2295, // After an agent's own call a pause came back that had ended meanwhile: due at once.
+    2655, // The same after a request that was given up.
+];
 /// How often each thing must have happened over the fixed seeds.
 const REACHED_AT_LEAST: u64 = 100;
+/// Needs both ends of a call to die in ways that nothing notices.
+const BETTER_NEVER: &str = "ended_by_hand";
 /// Seeds beyond this are fresh ones.
 const FRESH_FROM: u64 = 1 << 40;
 const FRESH: u64 = 200;
@@ -29,7 +37,8 @@ fn no_day_ever_gives_an_agent_two_calls_or_forgets_a_caller() {
 
     for (name, count) in reached.all() {
         println!("{count:>9}  {name}");
-        assert!(count >= REACHED_AT_LEAST, "{name} was reached {count} times: this proves little");
+        let enough = count >= REACHED_AT_LEAST || name == BETTER_NEVER;
+        assert!(enough, "{name} was reached {count} times: this proves little");
     }
 }
 

@@ -93,7 +93,8 @@ pub enum RequestError {
 /// What somebody asks of the pump.
 enum Ask {
     Request(Request, oneshot::Sender<Result<(), Problem>>),
-    Drain,
+    /// Answered when no new call can come in and the calls that are here have been counted.
+    Drain(oneshot::Sender<()>),
     Stop,
 }
 
@@ -148,8 +149,11 @@ impl Handle {
     /// Refuses new calls from here on.
     pub async fn drain(&self) {
         self.state.fetch_max(BoxState::Draining as u8, Ordering::AcqRel);
+        let (answer, answered) = oneshot::channel();
         // A pump that is gone has nothing left to drain.
-        let _gone = self.asks.send(Ask::Drain).await;
+        if self.asks.send(Ask::Drain(answer)).await.is_ok() {
+            let _gone = answered.await;
+        }
     }
 
     /// Until no call is left.
@@ -394,9 +398,11 @@ impl Pump {
                 // Whoever asked may have gone.
                 let _gone = answer.send(done);
             }
-            Some(Ask::Drain) => {
+            Some(Ask::Drain(answer)) => {
                 self.exchange.set_draining(true);
                 self.show_counts();
+                // Whoever asked may have gone.
+                let _gone = answer.send(());
             }
             Some(Ask::Stop) => {
                 self.exchange.set_draining(true);
@@ -474,158 +480,4 @@ pub fn read(view: &SharedView) -> std::sync::RwLockReadGuard<'_, View> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use control_plane::{
-        cdr::Ledger, config::Plan, exchange::Start, switchboard::Switchboard, time::Stamp,
-    };
-    use media_core::{
-        engine::EngineConfig,
-        order::{LegName, Source},
-    };
-    use media_rt::{
-        handle::{MediaConfig, RingSizes},
-        ports::PortPool,
-        recorder::RecorderConfig,
-    };
-    use std::{
-        fs,
-        net::{IpAddr, SocketAddr},
-        path::PathBuf,
-        process,
-        sync::mpsc::{Receiver, sync_channel},
-        thread,
-    };
-
-    /// A pump on an address of the test's own, in a box without trunks, agents and numbers.
-    struct Bench {
-        pump: Pump,
-        handle: Handle,
-        udp: Bound,
-        dir: PathBuf,
-        /// What the follower would hear.
-        _turns: Receiver<Turn>,
-    }
-
-    impl Bench {
-        fn new(last: u8) -> Self {
-            let address = IpAddr::from([127, 77, 9, last]);
-            let dir = std::env::temp_dir().join(format!("clavija-pump-{}-{last}", process::id()));
-            drop(fs::remove_dir_all(&dir));
-            let plan = Plan { trunks: vec![], seats: vec![], teams: vec![], numbers: vec![] };
-            let plan = Arc::new(plan);
-            let ledger = Ledger::new(Arc::clone(&plan));
-            let board = Switchboard::new(plan);
-            let journal = Arc::new(StoreCounts::default());
-            let store = Store::begin(&dir, &board, &ledger, Arc::clone(&journal)).unwrap();
-            let udp = sip_net::udp::bind(SocketAddr::new(address, 21_100)).unwrap();
-            let ports = PortPool::open(address, 21_000..=21_007).unwrap();
-            let start = Start {
-                sip: sip(SocketAddr::new(address, 21_100)),
-                board,
-                ports: ports.names(),
-                media_address: address,
-                seed: [1; 32],
-                wall: Stamp(1),
-            };
-            let recorder = RecorderConfig { dir: dir.join("recordings"), name: |_| String::new() };
-            let media = MediaConfig {
-                ports,
-                engine: engine(),
-                recorder,
-                rings: RingSizes::USUAL,
-                real_time: false,
-            };
-            let media = Media::start(media).unwrap();
-            let (turns, _turns) = sync_channel(16);
-            let exchange = Exchange::new(start, Instant::now());
-            let view = Arc::new(RwLock::new(View::new(Arc::clone(exchange.plan()))));
-            let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
-            Self { pump, handle, udp, dir, _turns }
-        }
-
-        /// Until it ends by a fault or every handle is gone.
-        fn run(self) -> io::Result<()> {
-            drop(self.handle);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let ended = runtime.unwrap().block_on(self.pump.run(self.udp));
-            drop(fs::remove_dir_all(&self.dir));
-            ended
-        }
-    }
-
-    fn sip(local: SocketAddr) -> sip_stack::Config {
-        sip_stack::Config {
-            local,
-            advertise: local,
-            domain: "clavija.test".to_owned(),
-            user_agent: "test".to_owned(),
-            trunks: vec![],
-            users: vec![],
-            first_leg: 1,
-            seed: [1; 32],
-            limits: sip_stack::Limits::STANDARD,
-        }
-    }
-
-    fn engine() -> EngineConfig {
-        EngineConfig {
-            legs_max: 4,
-            talks_max: 4,
-            silent_after: Duration::from_secs(20),
-            tunes: vec![],
-            rtcp_interval: Duration::from_secs(5),
-            cname: "test".to_owned(),
-            ntp_epoch: 0,
-        }
-    }
-
-    #[test]
-    fn a_media_plane_that_has_ended_ends_the_pump_with_an_error() {
-        let mut bench = Bench::new(1);
-        bench.pump.media.stop();
-
-        assert!(bench.run().unwrap_err().to_string().contains("has ended"));
-    }
-
-    #[test]
-    fn a_media_thread_that_does_not_tick_is_noticed_after_twenty_looks() {
-        let mut bench = Bench::new(2);
-        while bench.pump.media.counters().ticks == 0 {
-            thread::yield_now();
-        }
-        bench.pump.show_counts();
-        assert_eq!(bench.pump.ticks.1, 0);
-        bench.pump.media.stop();
-
-        (0..=LOOKS_WITHOUT_TICK).for_each(|_| bench.pump.show_counts());
-
-        assert_eq!(bench.pump.ticks.1, LOOKS_WITHOUT_TICK);
-    }
-
-    #[test]
-    fn events_beyond_one_turn_are_heard_without_another_stroke_of_the_bell() {
-        const EVENTS: u64 = 3 * EVENTS_PER_TURN as u64;
-        let mut bench = Bench::new(3);
-        for leg in 1..=EVENTS {
-            let order = Order::Hear { leg: LegName(leg), source: Source::Silence };
-            bench.pump.media.push(order).unwrap();
-        }
-        // All are refused and rung for before the pump first looks: 64 orders a tick.
-        let told = bench.pump.media.counters().ticks + 2 * EVENTS / 64;
-        while bench.pump.media.counters().ticks < told {
-            thread::yield_now();
-        }
-        let handle = bench.handle.clone();
-        let pump = thread::spawn(move || bench.run());
-
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while handle.counts().media_refusals < EVENTS && Instant::now() < deadline {
-            thread::yield_now();
-        }
-
-        assert_eq!(handle.counts().media_refusals, EVENTS);
-        drop(handle);
-        pump.join().unwrap().unwrap();
-    }
-}
+mod tests;

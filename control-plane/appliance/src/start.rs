@@ -25,13 +25,13 @@ use media_core::{engine::EngineConfig, order::TalkName};
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::{PortError, PortPool},
-    recorder::{RecorderConfig, check_folder},
+    recorder::{FolderError, RecorderConfig, check_folder},
     wav,
 };
 use rand::{TryRng, rngs::SysRng};
 use sip_net::udp::{self, BindError, Bound};
 use std::{
-    fs, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, RwLock, mpsc},
@@ -96,11 +96,12 @@ impl Appliance {
         let store = Store::begin(&journal_dir, &history.board, &ledger, Arc::clone(&journal))?;
         let names = ports.names();
         let media = start_media(&config, ports)?;
+        let view = Arc::new(RwLock::new(history.view(&plan)));
+        mend_recordings(history.recordings)?;
         for warning in media.warnings() {
             tracing::warn!(%warning, "the media thread runs without");
         }
 
-        let view = Arc::new(RwLock::new(history.view(&plan)));
         let metrics = Arc::new(Metrics::new(&plan));
         let cdr_counts = Arc::new(CdrCounts::default());
         let (turns, heard) = mpsc::sync_channel(TURNS);
@@ -192,16 +193,19 @@ fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
         rings: RingSizes::USUAL,
         real_time: true,
     };
-    match wav::repair(&config.recording.dir) {
-        Ok(repaired) => {
-            for file in repaired.mended {
-                tracing::info!(file = %file.display(), "a recording cut by a crash was mended");
-            }
-        }
-        // A folder that is not there yet has nothing to mend; any other trouble the recorder names.
-        Err(error) => tracing::debug!(%error, "recordings were not looked through"),
-    }
     Ok(Media::start(media)?)
+}
+
+/// Mends what a crash left of recordings, beside the calls: there may be years of them, and new
+/// ones have names of their own.
+fn mend_recordings(files: Vec<PathBuf>) -> Result<(), StartError> {
+    let mend = move || {
+        for file in wav::repair(files).mended {
+            tracing::info!(file = %file.display(), "a recording cut by a crash was mended");
+        }
+    };
+    let mender = thread::Builder::new().name("mender".to_owned()).spawn(mend);
+    mender.map(drop).map_err(StartError::Thread)
 }
 
 /// What the last process left.
@@ -211,6 +215,7 @@ struct History {
     buried: Vec<CallRecord>,
     records: Vec<CallRecord>,
     cdr_dir: PathBuf,
+    recordings: Vec<PathBuf>,
 }
 
 impl History {
@@ -229,14 +234,18 @@ impl History {
         };
         // A journal that was lost or thrown away must not cost a recording its name.
         let named = records.iter().filter_map(|record| record.id.parse().ok());
-        for call in named.chain(recorded_calls(&config.recording.dir)) {
+        let recordings = wav::files(&config.recording.dir).map_err(|source| {
+            let dir = config.recording.dir.clone();
+            media_rt::handle::StartError::Folder(FolderError { dir, source })
+        })?;
+        for call in named.chain(recordings.iter().filter_map(|file| recorded_call(file))) {
             board.never_again(call);
         }
         let mut owed = follower::unwritten(&cdr_dir, ended).map_err(fail)?;
         owed.iter_mut().for_each(|record| find_recording(record, &config.recording.dir));
         let (paid, buried) = follower::pay(&cdr_dir, &config.node.name, owed);
         records.extend(paid);
-        Ok(Self { board, buried, records, cdr_dir })
+        Ok(Self { board, buried, records, cdr_dir, recordings })
     }
 
     fn view(&self, plan: &Arc<Plan>) -> View {
@@ -259,11 +268,9 @@ fn find_recording(record: &mut CallRecord, dir: &Path) {
     }
 }
 
-/// Calls whose recordings are in the folder.
-fn recorded_calls(dir: &Path) -> Vec<CallId> {
-    let Ok(files) = fs::read_dir(dir) else { return Vec::new() };
-    let id = |file: PathBuf| file.file_stem()?.to_str()?.parse().ok();
-    files.filter_map(|file| id(file.ok()?.path())).collect()
+/// The call whose recording this is.
+fn recorded_call(file: &Path) -> Option<CallId> {
+    file.file_stem()?.to_str()?.parse().ok()
 }
 
 async fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -25,12 +25,14 @@ pub(crate) struct MediaLegs {
     /// What legs said that closed before their call ended.
     earlier: BTreeMap<CallId, Vec<Quality>>,
     orders: VecDeque<Order>,
+    /// Calls that have not ended and for which a leg was opened.
+    had_media: BTreeSet<CallId>,
 }
 
 #[derive(Clone, Copy)]
 struct Open {
     port: PortName,
-    call: Option<CallId>,
+    call: CallId,
     side: Side,
 }
 
@@ -52,6 +54,7 @@ impl MediaLegs {
             endings: BTreeMap::new(),
             earlier: BTreeMap::new(),
             orders: VecDeque::new(),
+            had_media: BTreeSet::new(),
         }
     }
 
@@ -65,27 +68,25 @@ impl MediaLegs {
         self.ports.take_for_caller(now)
     }
 
+    pub(crate) fn has_port_for_caller(&mut self, now: Instant) -> bool {
+        self.ports.left_for_callers(now)
+    }
+
     /// The numeric name of a session description (RFC 8866 §5.2); random, so that nobody counts
     /// our calls.
     pub(crate) fn session_id(&mut self) -> u64 {
         self.random.random::<u32>().into()
     }
 
-    pub(crate) fn open(&mut self, leg: LegName, port: PortName, call: Option<CallId>, side: Side) {
+    pub(crate) fn open(&mut self, leg: LegName, port: PortName, call: CallId, side: Side) {
         let stream = Stream {
             ssrc: self.random.random(),
             sequence: self.random.random(),
             timestamp: self.random.random(),
         };
+        self.had_media.insert(call);
         self.open.insert(leg, Open { port, call, side });
         self.orders.push_back(Order::Open { leg, port, stream });
-    }
-
-    /// The call a leg turned out to belong to.
-    pub(crate) fn belongs_to(&mut self, leg: LegName, call: CallId) {
-        if let Some(open) = self.open.get_mut(&leg) {
-            open.call = Some(call);
-        }
     }
 
     pub(crate) fn is_open(&self, leg: LegName) -> bool {
@@ -108,10 +109,15 @@ impl MediaLegs {
         }
     }
 
-    /// The call is over: its talk ends first, so that the recording does, then its legs.
-    pub(crate) fn end(&mut self, call: CallId) {
+    /// The call is over: its talk ends first, so that the recording does, then its legs. A call that
+    /// never had media has its last word at once.
+    pub(crate) fn end(&mut self, call: CallId, now: Stamp) -> Option<Input> {
+        let had_media = self.had_media.remove(&call);
+        if !had_media {
+            return Some(Input::MediaEnded { call, at: now, recorded: None, quality: Vec::new() });
+        }
         self.orders.push_back(Order::EndTalk { talk: TalkName(call.0) });
-        let of_call = |open: &Open| open.call == Some(call);
+        let of_call = |open: &Open| open.call == call;
         let legs: Vec<_> =
             self.open.iter().filter(|(_, open)| of_call(open)).map(|(&leg, _)| leg).collect();
         for leg in legs {
@@ -121,6 +127,7 @@ impl MediaLegs {
         let due = closing.map(|(&leg, _)| leg).collect();
         let quality = self.earlier.remove(&call).unwrap_or_default();
         self.endings.insert(call, Ending { due, talk: None, quality });
+        None
     }
 
     pub(crate) fn talk_ended(
@@ -142,7 +149,7 @@ impl MediaLegs {
     ) -> Option<Input> {
         let open = self.closing.remove(&leg)?;
         self.ports.give_back(open.port, now);
-        let call = open.call?;
+        let call = open.call;
         let quality = Quality { side: open.side, report };
         match self.endings.get_mut(&call) {
             Some(ending) => {
@@ -166,7 +173,8 @@ impl MediaLegs {
 
     /// Nothing open, nothing owed.
     pub(crate) fn is_idle(&self) -> bool {
-        let nothing_owed = self.endings.is_empty() && self.earlier.is_empty();
+        let nothing_owed =
+            self.endings.is_empty() && self.earlier.is_empty() && self.had_media.is_empty();
         self.open.is_empty() && self.closing.is_empty() && nothing_owed && self.ports.taken() == 0
     }
 

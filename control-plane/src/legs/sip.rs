@@ -18,7 +18,7 @@ use sip_stack::{
     ids::{LegId, TrunkId, UserId},
     sdp::{
         self,
-        answer::{self, Agreed, Allowed, Local},
+        answer::{self, Agreed, Allowed, Local, NoAnswer},
     },
 };
 use std::{
@@ -45,6 +45,8 @@ struct SipLeg {
     /// Our side of what was agreed, for the 200 and for an offerless re-INVITE.
     local_sdp: Vec<u8>,
     agreed: Option<Agreed>,
+    /// A caller's offer, until the call is taken.
+    offer: Option<sdp::Session>,
     /// Where its signalling comes from.
     from: Option<SocketAddr>,
     seat: Option<SeatId>,
@@ -65,6 +67,7 @@ pub(crate) struct Dial<'a> {
     pub(crate) from: &'a str,
     pub(crate) from_display: Option<&'a str>,
     pub(crate) number: &'a str,
+    pub(crate) max_forwards: u8,
 }
 
 impl SipLegs {
@@ -96,6 +99,7 @@ impl SipLegs {
                 from_display,
                 to_user,
                 sip_call_id,
+                max_forwards,
                 offer,
             } => {
                 let could = self.prepare(leg, source, from, offer.as_ref(), media, now);
@@ -106,6 +110,7 @@ impl SipLegs {
                     from_display,
                     number: to_user,
                     sip_call_id,
+                    max_forwards,
                     media: could,
                 })
             }
@@ -122,6 +127,7 @@ impl SipLegs {
                 None
             }
             Event::Checked { leg: _ } => None,
+            Event::Left { leg, cause } => Some(Input::LegLeft { leg, cause }),
             Event::Ended { leg, cause } => Some(Input::LegEnded { leg, cause }),
             Event::Registered { user, contacts: _ } => Some(Input::SignedIn(SeatId(user.0))),
             Event::Unregistered { user } => Some(Input::SignedOut(SeatId(user.0))),
@@ -161,33 +167,51 @@ impl SipLegs {
             version: 1,
             local_sdp: Vec::new(),
             agreed: None,
+            offer: None,
             from: Some(from),
             seat,
             call: None,
         };
-        let Some(port) = media.take_port_for_caller(now) else {
-            self.legs.insert(leg, sip_leg);
-            return Media::NoPorts;
-        };
-        sip_leg.port = Some(port);
-        media.open(LegName(leg.0), port, None, Side::Caller);
-        let local = self.local(sip_leg.session_id, port, 1);
-        let could = match offer {
-            None => {
-                sip_leg.local_sdp = answer::offer(&self.allowed, local);
+        let could = match offer.map(|offer| self.agree(offer, 1, &sip_leg)) {
+            None | Some(Ok(_)) if !media.has_port_for_caller(now) => Media::NoPorts,
+            None => Media::Agreed,
+            Some(Ok((_, agreed))) => {
+                sip_leg.agreed = Some(agreed);
                 Media::Agreed
             }
-            Some(offer) => match answer::answer(offer, &self.allowed, local) {
-                Ok((local_sdp, agreed)) => {
-                    sip_leg.local_sdp = local_sdp;
-                    sip_leg.agreed = Some(agreed);
-                    Media::Agreed
-                }
-                Err(no) => Media::NoCodec { warning: no.to_string() },
-            },
+            Some(Err(no)) => Media::NoCodec { code: no.warning(), text: no.to_string() },
         };
+        sip_leg.offer = offer.cloned();
         self.legs.insert(leg, sip_leg);
         could
+    }
+
+    /// The call is taken: it gets the port that was there when it was looked at.
+    pub(crate) fn admit(&mut self, leg: LegId, call: CallId, media: &mut MediaLegs, now: Instant) {
+        let Some(mut sip_leg) = self.legs.remove(&leg) else { return };
+        sip_leg.call = Some(call);
+        sip_leg.port = media.take_port_for_caller(now);
+        if let Some(port) = sip_leg.port {
+            media.open(LegName(leg.0), port, call, Side::Caller);
+            let made = sip_leg.offer.take().map(|offer| self.agree(&offer, port.0, &sip_leg));
+            sip_leg.local_sdp = match made {
+                Some(Ok((local_sdp, _))) => local_sdp,
+                Some(Err(_)) | None => {
+                    answer::offer(&self.allowed, self.local(sip_leg.session_id, port.0, 1))
+                }
+            };
+        }
+        self.legs.insert(leg, sip_leg);
+    }
+
+    /// Our answer to a caller's offer, if there is one.
+    fn agree(
+        &self,
+        offer: &sdp::Session,
+        port: u16,
+        leg: &SipLeg,
+    ) -> Result<(Vec<u8>, Agreed), NoAnswer> {
+        answer::answer(offer, &self.allowed, self.local(leg.session_id, port, 1))
     }
 
     fn answered(
@@ -250,7 +274,7 @@ impl SipLegs {
     ) {
         let Some(sip_leg) = self.legs.get(&leg) else { return };
         let (Some(port), version) = (sip_leg.port, sip_leg.version + 1) else { return };
-        let local = self.local(sip_leg.session_id, port, version);
+        let local = self.local(sip_leg.session_id, port.0, version);
         let made = match offer {
             None => Ok((answer::offer(&self.allowed, local), sip_leg.agreed)),
             Some(offer) => answer::answer(offer, &self.allowed, local)
@@ -271,7 +295,7 @@ impl SipLegs {
                 endpoint.answer_reoffer(leg, Ok(local_sdp), now);
             }
             Err(no) => {
-                let warning = Some(no.to_string());
+                let warning = Some((no.warning(), no.to_string()));
                 let refusal = Refusal { status: 488, retry_after_seconds: None, warning };
                 endpoint.answer_reoffer(leg, Err(refusal), now);
             }
@@ -375,7 +399,7 @@ impl SipLegs {
     ) -> Option<LegId> {
         let port = media.take_port(now)?;
         let session_id = media.session_id();
-        let local_sdp = answer::offer(&self.allowed, self.local(session_id, port, 1));
+        let local_sdp = answer::offer(&self.allowed, self.local(session_id, port.0, 1));
         let invite = Invite {
             target,
             trunk,
@@ -383,10 +407,11 @@ impl SipLegs {
             from_display: dial.from_display.map(str::to_owned),
             to_user: dial.number.to_owned(),
             offer: local_sdp.clone(),
+            max_forwards: dial.max_forwards,
             call_name: Some(dial.call.to_string()),
         };
         let leg = endpoint.invite(invite, now);
-        media.open(LegName(leg.0), port, Some(dial.call), side);
+        media.open(LegName(leg.0), port, dial.call, side);
         self.legs.insert(
             leg,
             SipLeg {
@@ -395,20 +420,13 @@ impl SipLegs {
                 version: 1,
                 local_sdp,
                 agreed: None,
+                offer: None,
                 from: None,
                 seat: None,
                 call: Some(dial.call),
             },
         );
         Some(leg)
-    }
-
-    /// The switchboard named the call a caller's leg belongs to.
-    pub(crate) fn belongs_to(&mut self, leg: LegId, call: CallId, media: &mut MediaLegs) {
-        media.belongs_to(LegName(leg.0), call);
-        if let Some(leg) = self.legs.get_mut(&leg) {
-            leg.call = Some(call);
-        }
     }
 
     pub(crate) fn double_claims(&self) -> u64 {
@@ -443,8 +461,8 @@ impl SipLegs {
         });
     }
 
-    fn local(&self, session_id: u64, port: PortName, version: u64) -> Local {
-        Local { addr: self.media_address, rtp_port: port.0, session_id, version }
+    fn local(&self, session_id: u64, rtp_port: u16, version: u64) -> Local {
+        Local { addr: self.media_address, rtp_port, session_id, version }
     }
 
     /// Media is ready before the caller hears so; gives our session description.

@@ -43,10 +43,11 @@ impl Switchboard {
 
     pub(super) fn leg_ringing(&mut self, leg: LegId) {
         let Some(&Owner::Offer(offer_id)) = self.legs.get(&leg) else { return };
-        let Some(offer) = self.offers.get(&offer_id) else { return };
-        if !matches!(offer.phase, Phase::Ringing { .. }) {
+        let Some(offer) = self.offers.get_mut(&offer_id) else { return };
+        if offer.rang || !matches!(offer.phase, Phase::Ringing { .. }) {
             return;
         }
+        offer.rang = true;
         let call = offer.call;
         self.tell(call, Step::Ringing { offer: offer_id });
         // Who already hears music as early media needs no ringing.

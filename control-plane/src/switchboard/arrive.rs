@@ -23,7 +23,7 @@ struct No {
     end: End,
     reason: Reason,
     retry_after_seconds: Option<u32>,
-    warning: Option<String>,
+    warning: Option<(u16, String)>,
 }
 
 impl No {
@@ -34,7 +34,16 @@ impl No {
 
 impl Switchboard {
     pub(super) fn arrived(&mut self, input: &Input) {
-        let Input::Arrived { leg, source, from, from_display, number, sip_call_id, media } = input
+        let Input::Arrived {
+            leg,
+            source,
+            from,
+            from_display,
+            number,
+            sip_call_id,
+            max_forwards,
+            media,
+        } = input
         else {
             return;
         };
@@ -62,6 +71,7 @@ impl Switchboard {
                 number,
                 route: found,
                 arrived: self.now,
+                max_forwards: *max_forwards,
                 answered: false,
                 bridged: None,
                 state: State::Waiting,
@@ -95,11 +105,15 @@ impl Switchboard {
     ) -> Result<(), No> {
         self.tell(id, Step::Routed { to: route.to });
         self.can_be_reached(route.to)?;
+        let hops_left = self.calls.get(&id).map_or(0, |call| call.max_forwards);
+        if hops_left == 0 && matches!(route.to, Destination::Trunk(_)) {
+            return Err(No::new(483, End::Rejected, Reason::TooManyHops));
+        }
         match media {
             Media::Agreed => {}
-            Media::NoCodec { warning } => {
+            Media::NoCodec { code, text } => {
                 let no = No::new(488, End::Rejected, Reason::NoCodec);
-                return Err(No { warning: Some(warning.clone()), ..no });
+                return Err(No { warning: Some((*code, text.clone())), ..no });
             }
             Media::NoPorts => {
                 let no = No::new(503, End::Congestion, Reason::NoPorts);

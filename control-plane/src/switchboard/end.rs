@@ -29,6 +29,20 @@ impl Switchboard {
         }
     }
 
+    /// Whoever talks to this leg is free now; its seat only when the leg has ended.
+    pub(super) fn leg_left(&mut self, leg: LegId, cause: Cause) {
+        match self.legs.get(&leg) {
+            Some(&Owner::Caller { call, .. }) => self.caller_ended(call, cause),
+            Some(&Owner::Offer(offer)) => {
+                let phase = self.offers.get(&offer).map(|offer| offer.phase);
+                if phase == Some(Phase::Answered { leg }) {
+                    self.talking_leg_ended(offer, cause);
+                }
+            }
+            None => {}
+        }
+    }
+
     fn caller_ended(&mut self, call_id: CallId, cause: Cause) {
         if let Some(call) = self.calls.get(&call_id) {
             let end = match call.state {

@@ -80,6 +80,7 @@ impl Bench {
             from_display: None,
             number: number.into(),
             sip_call_id: format!("{leg}@test"),
+            max_forwards: 70,
             media: Media::Agreed,
         });
         (leg, outputs)
@@ -460,6 +461,53 @@ fn a_phone_is_its_agent_whatever_it_writes_into_from() {
 }
 
 #[test]
+fn who_talks_to_a_phone_that_is_lost_is_free_at_once_and_its_seat_when_it_has_let_go() {
+    let mut bench = Bench::with_agents(&[ANA, BRUNO]);
+    let (_, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    bench.feed(Input::LegAnswered(phone));
+
+    let outputs = bench.feed(Input::LegLeft { leg: phone, cause: Cause::Lost });
+    assert_eq!(dialled(&outputs).iter().map(|(_, seat)| *seat).collect::<Vec<_>>(), [BRUNO]);
+    assert_eq!(bench.state(ANA), AgentState::Busy);
+    bench.ends(phone, Cause::Lost);
+
+    assert_eq!(bench.state(ANA), AgentState::Paused);
+}
+
+#[test]
+fn a_caller_who_left_ends_the_call_before_their_leg_has_ended() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (caller, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    bench.feed(Input::LegAnswered(phone));
+
+    let outputs = bench.feed(Input::LegLeft { leg: caller, cause: Cause::Bye });
+
+    assert!(hung_up(&outputs).contains(&phone));
+    assert_eq!(bench.ends(caller, Cause::Bye), []);
+}
+
+#[test]
+fn a_call_that_has_been_passed_on_too_often_goes_no_further() {
+    let mut bench = Bench::new();
+    let leg = bench.leg();
+
+    let outputs = bench.feed(Input::Arrived {
+        leg,
+        source: Source::Trunk(TrunkId(0)),
+        from: "1".into(),
+        from_display: None,
+        number: PBX.into(),
+        sip_call_id: "x".into(),
+        max_forwards: 0,
+        media: Media::Agreed,
+    });
+
+    assert_eq!(refused_with(&outputs), Some(483));
+}
+
+#[test]
 fn hold_plays_the_teams_music_and_resume_brings_the_same_two_together() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (caller, outputs) = bench.calls(SUPPORT);
@@ -557,7 +605,7 @@ fn an_agent_who_dials_themselves_is_told_busy_and_is_free_again() {
 fn who_has_no_codec_in_common_hears_488_and_who_finds_no_port_503() {
     let mut bench = Bench::with_agents(&[ANA]);
     let medias = [
-        (Media::NoCodec { warning: "they offer G729, we allow PCMA, PCMU".into() }, 488),
+        (Media::NoCodec { code: 305, text: "they offer G729, we allow PCMA, PCMU".into() }, 488),
         (Media::NoPorts, 503),
     ];
     for (media, status) in medias {
@@ -569,6 +617,7 @@ fn who_has_no_codec_in_common_hears_488_and_who_finds_no_port_503() {
             from_display: None,
             number: SUPPORT.into(),
             sip_call_id: "x".into(),
+            max_forwards: 70,
             media,
         });
         assert_eq!(refused_with(&outputs), Some(status));

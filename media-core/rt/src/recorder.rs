@@ -58,7 +58,7 @@ pub struct FolderError {
 }
 
 /// Makes the folder if need be, and makes sure that files can be made in it.
-pub(crate) fn check_folder(dir: &Path) -> Result<(), FolderError> {
+pub fn check_folder(dir: &Path) -> Result<(), FolderError> {
     let refuse = |source| FolderError { dir: dir.to_path_buf(), source };
     fs::create_dir_all(dir).map_err(refuse)?;
     let probe = dir.join(format!(".writable-{}", std::process::id()));

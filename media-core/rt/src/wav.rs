@@ -52,32 +52,45 @@ fn promised(found: &Header) -> Option<(u32, u32)> {
 /// What [`repair`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// WAV files in the folder.
-    pub files: u64,
+    /// How many were looked at.
+    pub files: usize,
     /// Those whose sizes did not match their length, and now do.
     pub mended: Vec<PathBuf>,
     /// Those that are not recordings of ours or cannot be opened; left as they are.
     pub left: Vec<PathBuf>,
 }
 
-/// Mends the recordings a crash has left: between the write of samples and that of the sizes, the
-/// samples are given back; after a power cut that lost samples, the sizes shrink to what is there.
-/// For the start, before any recording.
-pub fn repair(dir: &Path) -> io::Result<Repaired> {
-    let mut repaired = Repaired::default();
+/// The WAV files of a folder, as they are listed before any recording of this process begins.
+pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "wav") {
-            continue;
+        if path.extension().is_some_and(|extension| extension == "wav") {
+            files.push(path);
         }
-        repaired.files += 1;
+    }
+    Ok(files)
+}
+
+/// Mends the recordings a crash has left: between the write of samples and that of the sizes, the
+/// samples are given back; after a power cut that lost samples, the sizes shrink to what is there.
+/// Only for [`files`] that nobody records into.
+pub fn repair(files: Vec<PathBuf>) -> Repaired {
+    let mut repaired = Repaired { files: files.len(), ..Repaired::default() };
+    for path in files {
         match repair_file(&path) {
             Ok(Condition::Whole) => {}
             Ok(Condition::Mended) => repaired.mended.push(path),
             Ok(Condition::NotOurs) | Err(_) => repaired.left.push(path),
         }
     }
-    Ok(repaired)
+    repaired
+}
+
+/// How many whole frames of 20 ms a recording holds, whatever its header promises.
+pub fn frames(path: &Path) -> io::Result<u64> {
+    let samples = fs::metadata(path)?.len().saturating_sub(u64::from(HEADER_BYTES));
+    Ok(samples / u64::from(FRAME_BYTES))
 }
 
 enum Condition {
@@ -167,7 +180,7 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         assert_eq!(frames(&path), 1, "it opens before the repair too");
 
-        let repaired = repair(folder.path()).unwrap();
+        let repaired = repair(files(folder.path()).unwrap());
 
         assert_eq!((repaired.files, repaired.mended), (1, vec![path.clone()]));
         assert_eq!(frames(&path), 100);
@@ -181,7 +194,7 @@ mod tests {
         for length in (0..HEADER + 9).chain([700, 701, 702, 703, 704, whole.len() - 1]) {
             fs::write(&path, &whole[..length]).unwrap();
 
-            let repaired = repair(folder.path()).unwrap();
+            let repaired = repair(files(folder.path()).unwrap());
 
             assert_eq!(repaired.mended, [path.as_path()], "cut to {length}");
             let pairs = hound::WavReader::open(&path).unwrap().duration() as usize;
@@ -195,7 +208,7 @@ mod tests {
         let path = folder.path().join("a.wav");
         fs::write(&path, vec![0; HEADER + 2 * FRAME]).unwrap();
 
-        repair(folder.path()).unwrap();
+        repair(files(folder.path()).unwrap());
 
         assert_eq!(frames(&path), 2);
     }
@@ -212,7 +225,7 @@ mod tests {
         fs::write(folder.path().join("d.txt"), b"").unwrap();
         fs::create_dir(folder.path().join("e.wav")).unwrap();
 
-        let mut repaired = repair(folder.path()).unwrap();
+        let mut repaired = repair(files(folder.path()).unwrap());
 
         repaired.left.sort();
         let left: Vec<_> = ["b.wav", "c.wav", "e.wav"].map(|name| folder.path().join(name)).into();

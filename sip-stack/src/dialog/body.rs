@@ -1,6 +1,7 @@
 //! What a message carries for us: one session description, or a reason to refuse it.
 
 use crate::{sdp, wire::Headers};
+use std::fmt;
 
 /// The one type of body we read.
 pub(crate) const SDP: &str = "application/sdp";
@@ -10,15 +11,32 @@ pub(crate) const SDP: &str = "application/sdp";
 pub(crate) enum Unusable {
     /// RFC 3261 §21.4.13.
     Type,
-    /// It says it is a session description and is none.
-    Malformed,
+    /// It says it is a session description and is none, or more than we take.
+    Malformed(sdp::Malformed),
 }
 
 impl Unusable {
-    pub(crate) const fn status(self) -> u16 {
+    pub(crate) fn status(self) -> u16 {
         match self {
             Self::Type => 415,
-            Self::Malformed => 400,
+            Self::Malformed(why) => why.status(),
+        }
+    }
+
+    /// Label out of a closed set, for metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Type => "body_type",
+            Self::Malformed(why) => why.reason(),
+        }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type => f.write_str("no session description"),
+            Self::Malformed(why) => why.fmt(f),
         }
     }
 }
@@ -32,7 +50,7 @@ pub(crate) fn session(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Sess
     if !encoding.eq_ignore_ascii_case("identity") || !is_sdp(headers) {
         return Err(Unusable::Type);
     }
-    sdp::parse(body).map(Some).map_err(|_| Unusable::Malformed)
+    sdp::parse(body).map(Some).map_err(Unusable::Malformed)
 }
 
 /// Media types compare without case; parameters do not matter to us.
@@ -59,7 +77,10 @@ mod tests {
         assert_eq!(session(&Headers::new(), b""), Ok(None));
         assert_eq!(session(&headers("text/plain"), b"v=0"), Err(Unusable::Type));
         assert_eq!(session(&Headers::new(), b"v=0"), Err(Unusable::Type));
-        assert_eq!(session(&headers("application/sdp"), b"x"), Err(Unusable::Malformed));
+        assert_eq!(
+            session(&headers("application/sdp"), b"x"),
+            Err(Unusable::Malformed(sdp::Malformed::Version))
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a leg borrows of the endpoint while it acts: transactions, events, dice, letterhead.
 
-use super::body;
+use super::body::{self, Unusable};
 use crate::{
     counters::Counters,
     dice::Dice,
@@ -98,6 +98,13 @@ impl Desk<'_> {
         response.headers.push("Retry-After", self.dice.retry_seconds().to_string());
         self.respond(txn, &response);
     }
+}
+
+/// The refusal of a body, which says why (RFC 3261 §20.43, code 399).
+pub(crate) fn refuse_body(ours: &Ours, request: &Request, why: Unusable, to_tag: &str) -> Response {
+    let mut response = letterhead(ours, request, why.status(), to_tag);
+    response.headers.push("Warning", format!("399 {} \"{why}\"", ours.domain));
+    response
 }
 
 /// A response that says who we are, and where it is due what we can do (§8.2.6, §11.2, §12.1.1,

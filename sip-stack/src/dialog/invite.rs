@@ -39,6 +39,8 @@ pub(crate) struct Leg {
     /// Why we hang up, for the `Reason` of a late BYE.
     why: HangUp,
     ended: bool,
+    /// `Left` has been said.
+    left: bool,
     /// A leg of ours stays to ACK and end a late 2xx.
     linger_until: Option<Instant>,
 }
@@ -59,13 +61,11 @@ impl Peer {
         owned || from.to_canonical() == self.address.ip().to_canonical()
     }
 
-    /// Where a request inside the dialog goes. A phone may be behind a NAT: its packets' address
-    /// is the only one that leads back.
-    pub(super) fn hop(&self, dialog: &Dialog) -> SocketAddr {
-        match self.trunk {
-            Some(_) => dialog.next_hop().unwrap_or(self.address),
-            None => self.address,
-        }
+    /// Where a request inside the dialog goes: to nobody who may not speak in it. A phone may be
+    /// behind a NAT: its packets' address is the only one that leads back.
+    pub(super) fn hop(&self, dialog: &Dialog, trunks: &Trunks) -> SocketAddr {
+        let named = self.trunk.and_then(|_| dialog.next_hop());
+        named.filter(|hop| self.permits(hop.ip(), trunks)).unwrap_or(self.address)
     }
 }
 
@@ -91,6 +91,7 @@ impl Leg {
             cause: None,
             why: HangUp::Normal,
             ended: false,
+            left: false,
             linger_until: None,
         }
     }
@@ -118,6 +119,7 @@ impl Leg {
             cause: None,
             why: HangUp::Normal,
             ended: false,
+            left: false,
             linger_until: None,
         })
     }
@@ -171,7 +173,8 @@ impl Leg {
         self.setup = Setup::Done;
     }
 
-    /// 4xx to 6xx; `Ended` when its ACK has come.
+    /// 4xx to 6xx. A trunk has nothing left of the call from here on, and whoever forges its address
+    /// must not fill it with refusals; a phone still calls until its ACK has come.
     pub(crate) fn refuse(&mut self, refusal: &Refusal, desk: &mut Desk<'_>) {
         let Setup::Alerting(alerting) = &mut self.setup else { return };
         if alerting.refused {
@@ -181,6 +184,9 @@ impl Leg {
         let response = refusal_response(desk, &alerting.invite, &self.local_tag, refusal);
         desk.respond(alerting.txn, &response);
         self.cause.get_or_insert(Cause::Released);
+        if self.peer.trunk.is_some() {
+            self.say_ended(desk);
+        }
     }
 
     pub(crate) fn hang_up(&mut self, why: HangUp, desk: &mut Desk<'_>) {
@@ -345,10 +351,16 @@ impl Leg {
     }
 
     fn handle_talk_told(&mut self, told: &Told, desk: &mut Desk<'_>) {
+        let mut lost = false;
         for talk in &mut self.talks {
             if let Some(cause) = talk.handle_told(told, desk) {
                 self.cause.get_or_insert(cause);
+                lost = told.what == What::TimedOut;
             }
+        }
+        // A BYE is on its way, in case the far side comes back; only a phone is waited for.
+        if lost && self.peer.trunk.is_some() {
+            self.say_ended(desk);
         }
         self.conclude(desk);
     }
@@ -385,8 +397,8 @@ impl Leg {
         self.conclude(desk);
     }
 
-    /// Whose ACK never came gets a BYE. A caller is not waited for any longer: who is silent for
-    /// 64*T1 would be silent for the BYE's as well. A phone that we called is, see `Event::Ended`.
+    /// Whose ACK never came gets a BYE. A trunk is not waited for any longer: who is silent for
+    /// 64*T1 would be silent for the BYE's as well. A phone is, whoever called: see `Event::Ended`.
     fn handle_talk_timeouts(&mut self, desk: &mut Desk<'_>) {
         let mut lost = None;
         for talk in &mut self.talks {
@@ -395,7 +407,7 @@ impl Leg {
         if let Some(cause) = lost {
             self.cause.get_or_insert(cause);
             self.hang_up_talks(desk);
-            if self.placed.is_none() {
+            if self.placed.is_none() && self.peer.trunk.is_some() {
                 self.say_ended(desk);
             }
         }
@@ -413,11 +425,19 @@ impl Leg {
 
     // ---- the end ----
 
-    /// Says `Ended` once nothing is left on the other side.
+    /// Says `Ended` once nothing is left on the other side; until then that the far side has left, if
+    /// it has.
     fn conclude(&mut self, desk: &mut Desk<'_>) {
         let settled = matches!(self.setup, Setup::Done);
         if settled && self.talks.iter().all(Talk::is_over) {
             self.say_ended(desk);
+        }
+        if self.ended || self.left || !settled {
+            return;
+        }
+        if let Some(cause @ (Cause::Bye | Cause::Lost | Cause::Failed)) = self.cause {
+            self.left = true;
+            desk.say(Event::Left { leg: self.id, cause });
         }
     }
 
@@ -464,9 +484,9 @@ pub(super) fn refusal_response(
     if let Some(seconds) = refusal.retry_after_seconds {
         response.headers.push("Retry-After", seconds.to_string());
     }
-    if let Some(text) = &refusal.warning {
+    if let Some((code, text)) = &refusal.warning {
         let (host, text) = (&desk.ours.domain, super::quoted(text));
-        response.headers.push("Warning", format!("305 {host} \"{text}\""));
+        response.headers.push("Warning", format!("{code} {host} \"{text}\""));
     }
     response
 }

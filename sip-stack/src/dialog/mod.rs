@@ -96,7 +96,10 @@ impl Dialog {
         headers.push("To", self.remote.clone());
         headers.push("Call-ID", self.call_id.as_str());
         headers.push("CSeq", format!("{sequence} {method}"));
-        headers.push("Contact", desk.ours.contact());
+        // §20, Table 2: a BYE has none.
+        if method != Method::Bye {
+            headers.push("Contact", desk.ours.contact());
+        }
         headers.push("User-Agent", desk.ours.user_agent.as_str());
         Request { method, uri, headers, body: vec![] }
     }
@@ -153,7 +156,8 @@ impl Dialog {
 /// The URI of the one Contact a dialog may have (§8.1.1.8).
 fn contact_uri(headers: &Headers) -> Option<String> {
     let contacts = headers.contacts().ok()?;
-    Some(contacts.into_iter().next()?.uri)
+    let uri = Uri::parse(&contacts.into_iter().next()?.uri).ok()?;
+    Some(uri.to_string())
 }
 
 /// A call we place, before it is a dialog (§8.1.1).
@@ -168,7 +172,7 @@ impl NewCall<'_> {
         let Ours { domain, user_agent, .. } = desk.ours;
         let mut headers = Headers::new();
         headers.push("Via", desk.via());
-        headers.push("Max-Forwards", "70");
+        headers.push("Max-Forwards", self.invite.max_forwards.to_string());
         headers.push("From", self.from(domain));
         headers.push("To", format!("<{}>", self.to_uri()));
         headers.push("Call-ID", self.call_id);

@@ -3,7 +3,7 @@
 
 use super::{
     Dialog, body,
-    desk::{ALLOW, Desk},
+    desk::{ALLOW, Desk, refuse_body},
     invite::{Peer, reason, refusal_response},
 };
 use crate::{
@@ -121,7 +121,7 @@ impl Talk {
     pub(super) fn acknowledge(&mut self, sequence: u32, desk: &mut Desk<'_>) {
         let (to, bytes) = self.ack.take().unwrap_or_else(|| {
             let ack = self.dialog.ack(sequence, &mut desk.stationery());
-            (self.hop(), ack.to_bytes())
+            (self.hop(desk), ack.to_bytes())
         });
         desk.acknowledge(to, bytes.clone());
         self.ack = Some((to, bytes));
@@ -171,7 +171,7 @@ impl Talk {
         self.drop_debts(desk);
         let mut bye = self.dialog.request(Method::Bye, &mut desk.stationery());
         bye.headers.push("Reason", reason(why));
-        self.stage = Stage::Ending(desk.request(bye, self.hop(), self.leg));
+        self.stage = Stage::Ending(desk.request(bye, self.hop(desk), self.leg));
     }
 
     /// In-dialog OPTIONS: a peer that has lost the call says 481 (§12.2.1.2).
@@ -182,7 +182,7 @@ impl Talk {
         let mut options = self.dialog.request(Method::Options, &mut desk.stationery());
         options.headers.push("Accept", body::SDP);
         options.headers.push("Allow", ALLOW);
-        self.check = Some(desk.request(options, self.hop(), self.leg));
+        self.check = Some(desk.request(options, self.hop(desk), self.leg));
     }
 
     pub(super) fn answer_reoffer(&mut self, answer: Result<Vec<u8>, Refusal>, desk: &mut Desk<'_>) {
@@ -218,8 +218,8 @@ impl Talk {
         }
     }
 
-    fn hop(&self) -> SocketAddr {
-        self.peer.hop(&self.dialog)
+    fn hop(&self, desk: &Desk<'_>) -> SocketAddr {
+        self.peer.hop(&self.dialog, desk.trunks)
     }
 
     // ---- what comes in ----
@@ -274,8 +274,10 @@ impl Talk {
     ) {
         let offer = match body::session(&request.headers, &request.body) {
             Ok(offer) => offer,
-            Err(unusable) => {
-                return desk.reply(txn, &request, unusable.status(), &self.local_tag);
+            Err(why) => {
+                desk.counters.parse_error(why.reason());
+                let response = refuse_body(desk.ours, &request, why, &self.local_tag);
+                return desk.respond(txn, &response);
             }
         };
         let invite = request.method == Method::Invite;
@@ -333,7 +335,11 @@ impl Talk {
             desk.say(Event::Checked { leg: self.leg });
             return None;
         }
-        self.close(desk);
+        if says_gone(&told.what) {
+            self.close(desk);
+        } else {
+            self.hang_up(HangUp::Failed, desk);
+        }
         Some(Cause::Lost)
     }
 
@@ -366,6 +372,11 @@ fn is_alive(what: &What) -> bool {
         What::Response(response) => !matches!(response.status, 408 | 481),
         What::TimedOut | What::Acked => false,
     }
+}
+
+/// Whoever says 481 needs no BYE.
+fn says_gone(what: &What) -> bool {
+    matches!(what, What::Response(response) if response.status == 481)
 }
 
 /// What a 2xx to our INVITE brings, if its session description can be used.

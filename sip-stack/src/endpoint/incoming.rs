@@ -4,7 +4,7 @@ use super::Endpoint;
 use crate::{
     dialog::{
         body,
-        desk::letterhead,
+        desk::{letterhead, refuse_body},
         invite::{Leg, Peer},
     },
     event::{Event, Source},
@@ -71,6 +71,9 @@ impl Endpoint {
             self.counters.stray_responses += 1;
             return;
         }
+        if !self.may_answer(&response, from) {
+            return self.counters.reject("forged_response");
+        }
         let Err(response) = self.txns.handle_response(response, now) else { return };
         self.counters.stray_responses += 1;
         // §13.2.2.4: a 2xx to an INVITE that was given up still makes a dialog over there.
@@ -80,9 +83,19 @@ impl Endpoint {
         }
         let tag = response.headers.from().ok().and_then(|ours| ours.tag().map(str::to_owned));
         let (Ok(call_id), Some(tag)) = (response.headers.call_id(), tag) else { return };
-        if let Some(leg) = self.legs.find(call_id, &tag).map(Leg::id) {
+        let permits = |leg: &&Leg| leg.peer().permits(from.ip(), &self.trunks);
+        if let Some(leg) = self.legs.find(call_id, &tag).filter(permits).map(Leg::id) {
             self.with_leg(leg, now, |leg, desk| leg.handle_success(&response, Some(from), desk));
         }
+    }
+
+    /// A response comes from where its request went, or from whoever may act on the call.
+    fn may_answer(&self, response: &Response, from: SocketAddr) -> bool {
+        self.txns.asked(response).is_none_or(|(to, leg)| {
+            let leg = leg.and_then(|leg| self.legs.get(leg));
+            to.ip().to_canonical() == from.ip().to_canonical()
+                || leg.is_some_and(|leg| leg.peer().permits(from.ip(), &self.trunks))
+        })
     }
 
     fn receive_request(
@@ -252,9 +265,11 @@ impl Endpoint {
         }
         let offer = match body::session(&invite.headers, &invite.body) {
             Ok(offer) => offer,
-            Err(unusable) => {
-                self.counters.reject("body");
-                return self.reply(invite, from, unusable.status(), now);
+            Err(why) => {
+                self.counters.parse_error(why.reason());
+                let tag = self.dice.tag();
+                let response = refuse_body(&self.ours, invite, why, &tag);
+                return self.reply_with(invite, from, &response, now);
             }
         };
         if trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
@@ -277,14 +292,19 @@ impl Endpoint {
         };
         self.legs.insert(leg);
         let caller = invite.headers.from().ok();
+        let from_user = match source {
+            Source::Phone(user) => self.registrar.name(user).unwrap_or_default().to_owned(),
+            Source::Trunk(_) => from_user(invite),
+        };
         self.events.push_back(Event::Invited {
             leg: id,
             source,
             from,
-            from_user: from_user(invite),
+            from_user,
             from_display: caller.and_then(|caller| caller.display),
             to_user: uri.user().unwrap_or_default().to_owned(),
             sip_call_id: invite.headers.call_id().unwrap_or_default().to_owned(),
+            max_forwards: invite.headers.max_forwards().ok().flatten().unwrap_or(70),
             offer,
         });
     }
@@ -313,6 +333,7 @@ impl Endpoint {
                 let to = wire::response_destination(&request.headers, from);
                 self.send_stateless(&response, to);
             }
+            Verdict::Silence => self.counters.reject("guesses"),
             Verdict::Answer { status, headers } => {
                 let mut response = letterhead(&self.ours, request, status, &tag);
                 for (name, value) in headers {
@@ -377,7 +398,8 @@ impl Endpoint {
         self.reply_with(request, from, &response, now);
     }
 
-    /// From a transaction while there is room for one, so that repeats get the same answer.
+    /// From a transaction, so that repeats get the same answer; but half of the room is for calls,
+    /// whatever else somebody asks.
     fn reply_with(
         &mut self,
         request: &Request,
@@ -386,7 +408,7 @@ impl Endpoint {
         now: Instant,
     ) {
         let to = wire::response_destination(&request.headers, from);
-        if self.txns.len() >= self.limits.transactions_max {
+        if self.txns.len() >= self.limits.transactions_max / 2 {
             return self.send_stateless(response, to);
         }
         let txn = self.txns.accept(request, to, None);

@@ -1,5 +1,6 @@
 //! Two endpoints on a wire in memory, with time that is a number: calls, losses, forgeries.
 
+mod forged;
 mod inbound;
 mod loss;
 mod mutation;
@@ -65,6 +66,7 @@ fn call_to(to: &str, trunk: Option<TrunkId>) -> Invite {
         from_display: Some("Ana".into()),
         to_user: "1003".into(),
         offer: SDP.into(),
+        max_forwards: 70,
         call_name: Some("call-1".into()),
     }
 }
@@ -89,13 +91,6 @@ impl Bench {
     fn sent(&mut self) -> Vec<Message> {
         let all = std::iter::from_fn(|| self.endpoint.poll_transmit());
         all.map(|transmit| parse(&transmit.bytes).expect("what we send can be read")).collect()
-    }
-
-    /// First lines only: the 400 to what is malformed echoes it as it came.
-    fn first_lines(&mut self) -> Vec<String> {
-        let all = std::iter::from_fn(|| self.endpoint.poll_transmit());
-        let texts = all.map(|transmit| String::from_utf8_lossy(&transmit.bytes).into_owned());
-        texts.map(|text| text.lines().next().unwrap_or_default().to_owned()).collect()
     }
 
     fn events(&mut self) -> Vec<Event> {
@@ -375,6 +370,7 @@ impl World {
             | Event::Established { .. }
             | Event::Reoffered { .. }
             | Event::Checked { .. }
+            | Event::Left { .. }
             | Event::Registered { .. }
             | Event::Unregistered { .. } => None,
         });

@@ -132,6 +132,13 @@ impl Transactions {
         txn
     }
 
+    /// Where the request went that this response answers, and whose it was.
+    pub fn asked(&self, response: &Response) -> Option<(SocketAddr, Option<LegId>)> {
+        let (_, method) = response.headers.cseq().ok()?;
+        let txn = self.by_client.get(&client_key(&response.headers, &method)?)?;
+        self.entries.get(txn).map(|entry| (entry.to, entry.leg))
+    }
+
     /// Hands a response to its transaction, or back when there is none.
     pub fn handle_response(&mut self, response: Response, now: Instant) -> Result<(), Response> {
         let method = response.headers.cseq().map(|(_, method)| method);
@@ -396,7 +403,10 @@ fn server_key(request: &Request, method: &Method) -> String {
     match headers.top_via() {
         Ok(via) if via.branch.as_deref().is_some_and(is_rfc3261_branch) => {
             let (port, branch) = (via.port.unwrap_or(5060), via.branch.unwrap_or_default());
-            format!("{method}\n{}\n{port}\n{branch}", via.host.to_ascii_lowercase())
+            // `received` is ours to write: nobody takes another host's place by guessing its branch.
+            let host = via.host.to_ascii_lowercase();
+            let source = via.received.map(|address| address.to_string()).unwrap_or_default();
+            format!("{method}\n{host}\n{port}\n{source}\n{branch}")
         }
         Ok(_) | Err(_) => {
             let via = headers.list("Via").first().map_or(vec![], |via| via.to_vec());

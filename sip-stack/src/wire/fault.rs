@@ -21,7 +21,7 @@ pub enum Fault {
     HeaderLine,
     HeaderCount,
     HeaderSize,
-    /// A CR or LF that is no line end, or a NUL.
+    /// A control character that is no line end, no tab and no half of a quoted pair.
     ControlByte,
     Via,
     From,
@@ -111,7 +111,7 @@ impl Malformed {
     }
 
     /// What the sender can be told: never for an ACK or a response, nor when its Via is unusable
-    /// or what would be echoed holds a CR, LF or NUL. Its Via is as it came: give it to
+    /// or what would be echoed holds a control byte. Its Via is as it came: give it to
     /// [`super::stamp_via`] before it is sent.
     pub fn answer(&self) -> Option<&Response> {
         self.answer.as_deref()

@@ -41,11 +41,16 @@ fn param_value(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().filter(|text| is_plain(text)).map(str::to_owned)
 }
 
-/// Can stand without quotes.
+/// Can stand without quotes. The grammar has tokens and hosts here; peers write addresses into tags
+/// and branches, an IPv6 address without its brackets included (RFC 5118 §4.5), and must get back
+/// what they wrote. So: whatever is visible and separates nothing.
 fn is_plain(text: &str) -> bool {
-    let plain = |byte: u8| !byte.is_ascii_control() && !b" \"<>,;=".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>,;=\\".contains(&byte);
     !text.is_empty() && text.bytes().all(plain)
 }
+
+/// Parameters looked at in a Via that cannot be read: branch and rport stand first everywhere.
+const SALVAGED_MAX: usize = 16;
 
 /// One Via value (RFC 3261 §20.42, RFC 3581).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +85,21 @@ impl Via {
             asked => asked.map(|_| None),
         };
         Some(via)
+    }
+
+    /// The value, or what can be read of its first parameters; `None` if no address can.
+    pub(super) fn readable_part(bytes: &[u8]) -> Option<Vec<u8>> {
+        if Self::parse(bytes).is_some() {
+            return Some(bytes.to_vec());
+        }
+        let mut parts = lex::split_list(bytes, b';');
+        let mut kept = parts.next().filter(|sent_by| Self::parse(sent_by).is_some())?.to_vec();
+        for param in parts.take(SALVAGED_MAX) {
+            if Self::parse(&[b"SIP/2.0/UDP x;", param].concat()).is_some() {
+                kept.extend_from_slice(&[b";", param].concat());
+            }
+        }
+        Some(kept)
     }
 
     /// Protocol and sent-by, and the parameters unread: enough to send something back.

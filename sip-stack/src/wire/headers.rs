@@ -144,7 +144,8 @@ impl Headers {
         NameAddr::parse(self.get(name)?)
     }
 
-    /// RFC 3261 §25.1: words, that is printable ASCII without blanks.
+    /// RFC 3261 §25.1 wants a word, or two with an at sign between them; peers write more. It is
+    /// only compared and given back, so whatever is visible will do.
     pub fn call_id(&self) -> Result<&str, Malformed> {
         self.text("Call-ID")
             .filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()))

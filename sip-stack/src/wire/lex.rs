@@ -74,11 +74,13 @@ pub(crate) fn quoted(bytes: &[u8]) -> Option<(String, &[u8])> {
     None
 }
 
-/// A CR or LF, or a NUL that is not half of a quoted pair: `"\\NUL"` is legal (RFC 4475 §3.1.1.2).
+/// A control character that is not half of a quoted pair: `"\\NUL"` is legal (RFC 4475 §3.1.1.2). CR
+/// and LF never are; a tab is a blank (RFC 3261 §25.1).
 pub(super) fn has_bare_control(bytes: &[u8]) -> bool {
     let mut escaped = false;
     bytes.iter().any(|&byte| {
-        let bare = matches!(byte, b'\r' | b'\n') || (byte == 0 && !escaped);
+        let never = matches!(byte, b'\r' | b'\n');
+        let bare = never || (byte.is_ascii_control() && byte != b'\t' && !escaped);
         escaped = byte == b'\\' && !escaped;
         bare
     })

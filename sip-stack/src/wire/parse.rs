@@ -248,7 +248,7 @@ impl Head {
             (Fault::CSeqMethod, Method::Other(_)) => 501,
             _ => fault.status(),
         };
-        write::answer_malformed(&self.headers, status, fault.phrase())
+        write::answer_malformed(&self.headers, method, status, fault.phrase())
     }
 }
 

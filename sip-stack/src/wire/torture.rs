@@ -264,16 +264,22 @@ fn broken_lines_are_refused_by_name_and_answered() {
         ("To: <sip:user@[2001:db8::g]>", "to", 400),
         ("To: <sip:user@2001:db8::1>", "to", 400),
         ("To: <sip:user@300.0.0.1>", "to", 400),
+        ("To: <sip:user@-example.com>", "to", 400),
         ("To: <sip:user@example.com:65536>", "to", 400),
         ("To: <sip:%4@example.com>", "to", 400),
         ("Call-ID:", "call_id", 400),
         ("Call-ID: a b", "call_id", 400),
+        ("To: <sip:user@example.com>;tag=a\"b", "to", 400),
+        ("Via: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bK=1", "via", 400),
         ("Route: sip:example.com", "route", 400),
         ("no colon here", "header_line", 400),
         ("two words: x", "header_line", 400),
         (": x", "header_line", 400),
         ("Subject: a\0b", "control_byte", 400),
         ("Subject: a\rb", "control_byte", 400),
+        ("Subject: a\u{7}b", "control_byte", 400),
+        ("Subject: \"a\\\u{7}\u{7f}\"", "control_byte", 400),
+        ("To: <sip:user@example.com>;tag=é", "to", 400),
     ] {
         assert_eq!(refused(&options(line)), (reason, Some(status)), "{line}");
     }
@@ -442,6 +448,15 @@ fn limits_hold_exactly() {
 fn an_answer_to_what_is_malformed_is_itself_well_formed() {
     for line in [
         "Via: SIP/2.0/UDP 192.0.2.15;;,;,,",
+        "Via: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bK1;=x;a=\"b;c",
+        "Via: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bK1, SIP/2.0/UDP x;branch=",
+        "From: <sip:a@example.com",
+        "From:",
+        "To: \"Mr. J. User <sip:j.user@example.com>",
+        "To: <sip:a@example.com>;tag=é",
+        "Call-ID: a b",
+        "CSeq: 36893488147419103232 OPTIONS",
+        "CSeq: OPTIONS",
         "Max-Forwards: x",
         "Date: now",
         "Contact: ;;",
@@ -458,6 +473,19 @@ fn an_answer_to_what_is_malformed_is_itself_well_formed() {
             other => panic!("{line}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_answer_to_a_request_without_most_of_its_headers_has_them_all() {
+    let text =
+        "OPTIONS sip:user@example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.15;branch=z9hG4bK1\n\n";
+
+    let malformed = parse(&message(text)).unwrap_err();
+
+    let answer = malformed.answer().unwrap();
+    assert!(matches!(parse(&answer.to_bytes()), Ok(Message::Response(_))), "{answer:?}");
+    assert_eq!(answer.headers.text("CSeq"), Some("0 OPTIONS"));
+    assert_eq!(answer.headers.text("From"), Some("<sip:missing.invalid>"));
 }
 
 #[test]

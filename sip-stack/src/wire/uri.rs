@@ -175,7 +175,9 @@ impl Uri {
             (Some(written), Some(user)) if unescape(user_of(written)) != *user => {
                 Some(escape(user).into())
             }
-            (Some(written), _) => Some(written.into()),
+            (Some(written), _) if written.is_ascii() => Some(written.into()),
+            // What may only stand escaped leaves so, however it came.
+            (Some(written), _) => Some(escape_foreign(written).into()),
             (None, user) => user.as_deref().map(|user| escape(user).into()),
         }
     }
@@ -255,7 +257,7 @@ pub(super) fn host(text: &str) -> Option<String> {
     }
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let digits = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    let named = !text.is_empty() && text.bytes().all(legal) && !text.starts_with('.');
+    let named = !text.is_empty() && text.bytes().all(legal) && !text.starts_with(['.', '-']);
     let usable = named && !text.contains("..");
     // A top label starts with a letter, so figures alone must be an address.
     let address = || !text.bytes().all(digits) || text.parse::<std::net::Ipv4Addr>().is_ok();
@@ -316,6 +318,17 @@ pub(super) fn escape(user: &str) -> String {
         }
     }
     written
+}
+
+fn escape_foreign(written: &str) -> String {
+    written.bytes().fold(String::with_capacity(written.len()), |mut text, byte| {
+        if byte.is_ascii() {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+        text
+    })
 }
 
 #[cfg(test)]
@@ -385,6 +398,11 @@ mod tests {
         ] {
             assert_eq!(uri(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_user_that_came_without_its_escapes_leaves_with_them() {
+        assert_eq!(uri("sip:jos\u{e9}:p@10.0.0.1;lr").to_string(), "sip:jos%C3%A9:p@10.0.0.1;lr");
     }
 
     #[test]

@@ -39,7 +39,8 @@ fn message_bytes(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
 fn push_line(bytes: &mut Vec<u8>, line: &[u8]) {
     if lex::has_bare_control(line) {
         bytes.extend(line.iter().map(|byte| match byte {
-            b'\r' | b'\n' | 0 => &b' ',
+            b'\t' => &b'\t',
+            control if control.is_ascii_control() => &b' ',
             other => other,
         }));
     } else {
@@ -86,27 +87,40 @@ fn add_to_tag(headers: &mut Headers, tag: &str) {
     }
 }
 
-/// The answer to a request that could not be parsed, from what could be read of it. `None` if it
-/// has no usable Via. Without state, so the tag follows from the request (§8.2.7).
-pub(super) fn answer_malformed(read: &Headers, status: u16, phrase: &str) -> Option<Response> {
+/// Stands in an answer where the request had no From, To or Call-ID that can be read (RFC 2606).
+const MISSING: &str = "missing.invalid";
+
+/// The answer to a request that could not be parsed: what could be read of it comes back as it
+/// was, and nothing malformed leaves because it came. The sender knows the answer by its branch
+/// (§17.1.3). `None` without a usable Via or any name of the method. Without state, so the tag follows from the request
+/// (§8.2.7).
+pub(super) fn answer_malformed(
+    read: &Headers,
+    method: &Method,
+    status: u16,
+    phrase: &str,
+) -> Option<Response> {
     let mut headers = Headers::new();
-    for via in read.elements("Via").filter(|via| Via::parse_sent_by(via).is_some()) {
-        headers.push("Via", without_empty_params(via));
+    for via in read.elements("Via").filter_map(Via::readable_part) {
+        headers.push("Via", via);
     }
     headers.get("Via")?;
-    for name in ["From", "To", "Call-ID", "CSeq"] {
-        if let Some(value) = read.get(name).filter(|value| !value.is_empty()) {
-            headers.push(name, value);
-        }
-    }
+    let names_method = read.cseq().is_ok() || lex::is_token(method.as_str().as_bytes());
+    names_method.then_some(())?;
+    let uri = format!("<sip:{MISSING}>");
+    let number = format!("0 {method}");
+    push_read(&mut headers, read, "From", read.from().is_ok(), &uri);
+    push_read(&mut headers, read, "To", read.to().is_ok(), &uri);
+    push_read(&mut headers, read, "Call-ID", read.call_id().is_ok(), MISSING);
+    push_read(&mut headers, read, "CSeq", read.cseq().is_ok(), &number);
     let tag = stateless_tag(&headers);
     add_to_tag(&mut headers, &tag);
     Some(Response { status, reason: phrase.to_owned(), headers, body: vec![] })
 }
 
-fn without_empty_params(via: &[u8]) -> Vec<u8> {
-    let kept: Vec<_> = lex::split_list(via, b';').filter(|part| !part.is_empty()).collect();
-    kept.join(&b";"[..])
+fn push_read(to: &mut Headers, read: &Headers, name: &str, readable: bool, instead: &str) {
+    let value = read.get(name).filter(|_| readable);
+    to.push(name, value.unwrap_or(instead.as_bytes()));
 }
 
 /// FNV-1a over what identifies the request: equal for its retransmissions.

@@ -24,11 +24,7 @@ impl Model {
             (Some("ACK"), _) => self.goes_on(text, |answer| answer.acked = true),
             (Some("BYE"), _) => {
                 self.goes_on(text, |answer| answer.ended = true);
-                // The BYE to another branch of a fork ends only that.
-                let other = |dialog: &Dialog| dialog.answers.len() > 1 && dialog.bridged;
-                if !self.dialog(text).is_some_and(|dialog| other(dialog)) {
-                    self.leaves(text, "the box sent BYE", now);
-                }
+                self.is_dismissed(text, now);
             }
             (None, Some(status)) => self.responds(text, status, now),
             _ => {}
@@ -45,6 +41,11 @@ impl Model {
                     self.seen.duplicate_invite += 1;
                 } else if !self.strangers.contains(&from) {
                     self.add(text, from, false, now);
+                }
+            }
+            (Some("ACK"), _) => {
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.confirmed |= dialog.answered;
                 }
             }
             (Some("CANCEL"), _) => {
@@ -77,7 +78,7 @@ impl Model {
         let served = &self.dialogs[served];
         let earlier = self.callers.iter().find(|(from, place)| {
             let other = &self.dialogs[**place];
-            let waits = other.number.queue && other.answered && other.gone.is_none();
+            let waits = other.number.queue && other.welcomed && other.gone.is_none();
             let rung = self.rang_for.get(*from).map_or(&[][..], Vec::as_slice);
             let busy = rung.iter().any(|&rung| self.dialogs[rung].may_engage(number.ring, now));
             waits && other.invited < served.invited && !busy
@@ -141,7 +142,9 @@ impl Model {
             invited: now,
             number: (self.number)(invite.to_user()),
             heard: false,
+            welcomed: false,
             answered: false,
+            confirmed: false,
             declined: false,
             sequences: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -163,6 +166,7 @@ impl Model {
         }
         let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
         let called = self.dialogs[place].called;
+        self.dialogs[place].welcomed |= method == "INVITE" && (101..300).contains(&status);
         match (method, status) {
             ("INVITE", 200..300) => {
                 self.dialogs[place].answered = true;
@@ -175,6 +179,22 @@ impl Model {
             ("BYE", 200..300) => self.leaves(text, "the box answered a BYE", now),
             _ => {}
         }
+    }
+
+    /// The box sent BYE.
+    fn is_dismissed(&mut self, text: &Text<'_>, now: Instant) {
+        let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
+        let dialog = &self.dialogs[place];
+        if dialog.answers.len() > 1 && dialog.bridged {
+            return; // The BYE to another branch of a fork ends only that.
+        }
+        if !dialog.called && dialog.phone && !dialog.confirmed {
+            // The phone never had our 200: it may not know of the call, and its seat is kept until
+            // it has answered the BYE. So long the other side hears nothing, and nobody else.
+            self.owed.insert((now + GIVE_UP + LAST_WORDS, place));
+            return;
+        }
+        self.leaves(text, "the box sent BYE", now);
     }
 
     fn leaves(&mut self, text: &Text<'_>, why: &'static str, now: Instant) {

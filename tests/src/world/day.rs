@@ -196,7 +196,8 @@ impl World {
             Wish::Available => self.make_available(seat),
             Wish::Pause => {
                 self.model.pause(seat);
-                self.ask(Ask::Pause(seat))
+                let word = self.dice.percent(50).then(|| "lunch".to_owned());
+                self.ask(Ask::Pause(seat, word))
             }
             Wish::HangUp => match self.some_call(|state| state != State::Over) {
                 Some(call) => self.ask(Ask::HangUp(call)),
@@ -227,15 +228,18 @@ impl World {
             }
             // It ended, or somebody resumed it meanwhile.
             Err(Problem::NoSuchCall | Problem::WrongState { .. }) => self.drain(),
-            Err(problem @ Problem::NoSuchAgent) => Err(problem.to_string()),
+            Err(problem @ (Problem::NoSuchAgent | Problem::WordTooLong)) => {
+                Err(problem.to_string())
+            }
         }
     }
 
     /// What is asked for here was possible a moment ago, so it must be now.
     pub(super) fn ask(&mut self, request: Ask) -> Result<(), String> {
         self.note(|| format!("asked     {request:?}"));
+        let what = format!("{request:?}");
         let done = self.exchange.handle_request(request, self.now);
-        done.map_err(|problem| format!("{request:?}: {problem}"))?;
+        done.map_err(|problem| format!("{what}: {problem}"))?;
         self.drain()
     }
 

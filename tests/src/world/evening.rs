@@ -39,10 +39,11 @@ impl World {
             self.pass_until(self.now + Duration::from_secs(1))?;
         }
         let waiting = self.waiting();
-        match waiting.is_empty() {
-            true => Ok(()),
-            false => Err(format!("never served: {waiting:?}")),
+        if !waiting.is_empty() {
+            return Err(format!("never served: {waiting:?}"));
         }
+        // The media plane says a little later who has met.
+        self.pass_until(self.now + Duration::from_secs(1))
     }
 
     pub(super) fn go_home(&mut self) {
@@ -76,11 +77,12 @@ impl World {
         self.pass_until(self.now + SETTLED)
     }
 
-    /// Who has been answered by the team's number and is still there.
+    /// Who has a place in the queue and is still there.
     pub(super) fn in_the_queue(&self) -> Vec<String> {
         let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
         dialogs
-            .filter(|dialog| dialog.role == Role::Calling && dialog.stage == Stage::Answered)
+            .filter(|dialog| dialog.role == Role::Calling)
+            .filter(|dialog| matches!(dialog.stage, Stage::Ringing | Stage::Answered))
             .filter(|dialog| dialog.dialled == site::TEAM)
             .map(|dialog| dialog.call_id.clone())
             .collect()

@@ -7,7 +7,7 @@ use crate::{
     sip_peer::{SipPeer, habits::Habits},
 };
 use control_plane::{
-    config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     exchange::{Exchange, Start},
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
@@ -77,12 +77,14 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(dice: &mut Dice) -> Self {
+        let at_once = dice.percent(60);
+        let answer = if at_once { AnswerMode::AtOnce } else { AnswerMode::WithAgent };
         let mut phones = vec![];
         for ((_, _, hosts, _), seat) in AGENTS.iter().zip(0..) {
             phones.extend(hosts.iter().map(|_| SeatId(seat)));
         }
-        Self { address: ADDRESS, plan: Arc::new(plan()), phones }
+        Self { address: ADDRESS, plan: Arc::new(plan(answer)), phones }
     }
 
     pub(super) fn board(&self) -> Switchboard {
@@ -176,7 +178,7 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
     }
 }
 
-fn plan() -> Plan {
+fn plan(answer: AnswerMode) -> Plan {
     let trunk =
         |name: &str, address, pstn| Trunk { name: name.to_owned(), address: Some(address), pstn };
     let row = |pattern: &str, to, record| NumberRow {
@@ -205,7 +207,7 @@ fn plan() -> Plan {
             music: Some(TuneId(0)),
             ring: RING,
             wrap_up: Duration::from_secs(3),
-            answer: control_plane::config::AnswerMode::AtOnce,
+            answer,
             set_aside: Some(Duration::from_secs(5)),
             record: true,
         }],

@@ -234,6 +234,7 @@ impl Line {
                     from_display: None,
                     to_user: number,
                     offer: answer::offer(&allowed(), self.local),
+                    max_forwards: 70,
                     call_name: None,
                 };
                 self.leg = Some(self.endpoint.invite(invite, now));
@@ -286,6 +287,7 @@ impl Line {
                 self.tell(Happens::Ended(cause));
             }
             Event::Checked { .. }
+            | Event::Left { .. }
             | Event::Registered { .. }
             | Event::Ringing { .. }
             | Event::Unregistered { .. } => {}

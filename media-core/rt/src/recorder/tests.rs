@@ -134,7 +134,7 @@ fn a_crash_between_samples_and_sizes_loses_nothing_that_was_written() {
         bench.audio(0..40);
         let at_crash = heard(&bench.path(TALK)).len();
 
-        wav::repair(bench.folder.path()).unwrap();
+        wav::repair(wav::files(bench.folder.path()).unwrap());
 
         let mended = heard(&bench.path(TALK)).len();
         let appended = if writes % 2 == 0 { mended > at_crash } else { mended == at_crash };

@@ -16,6 +16,10 @@ use crate::{
 };
 use std::net::SocketAddr;
 
+/// Dialogs of one INVITE; no forking proxy makes so many. A phone that answers with one tag after
+/// the other has its answers dropped beyond.
+const TALKS_MAX: usize = 16;
+
 impl Leg {
     pub(super) fn handle_invite_response(
         &mut self,
@@ -41,7 +45,7 @@ impl Leg {
             return;
         }
         let early = body::session(&response.headers, &response.body).ok().flatten();
-        if calling.rings && early.is_none() {
+        if calling.rings && (early.is_none() || early == calling.early) {
             return;
         }
         calling.rings = true;
@@ -65,6 +69,10 @@ impl Leg {
         let known = |talk: &&mut Talk| talk.dialog.remote_tag() == dialog.remote_tag();
         if let Some(talk) = self.talks.iter_mut().find(known) {
             return talk.acknowledge(sequence, desk);
+        }
+        if self.talks.len() >= TALKS_MAX {
+            desk.counters.stray_responses += 1;
+            return;
         }
         let mut talk = Talk::new(self.id, self.peer, dialog, &self.local_tag);
         talk.stage = Stage::Up;

@@ -81,6 +81,22 @@ fn a_200_without_ack_for_32_s_ends_in_a_bye() {
 }
 
 #[test]
+fn a_phone_whose_ack_never_came_may_have_the_call_until_it_answers_the_bye() {
+    let mut bench = Bench::new();
+    let leg = bench.invited(PHONE, &invite());
+    bench.endpoint.answer(leg, SDP.into(), bench.now);
+    bench.sent();
+
+    let sent = bench.pass(Duration::from_millis(32_100));
+
+    assert_eq!(bench.events(), [Event::Left { leg, cause: Cause::Lost }]);
+    let (_, Message::Request(bye)) = sent.last().unwrap() else { panic!("{sent:?}") };
+    bench.feed(PHONE, &answer_to(bye, 200, "theirs", ""));
+    assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Lost }]);
+    bench.assert_idle_after(Duration::from_secs(64));
+}
+
+#[test]
 fn who_is_hung_up_on_before_the_ack_gets_the_bye_after_it() {
     let mut bench = Bench::new();
     let leg = bench.invited(CARRIER, &invite());
@@ -165,13 +181,13 @@ fn a_cancel_of_nothing_is_told_so() {
 }
 
 #[test]
-fn a_refusal_says_what_it_was_told_to_and_ends_with_its_ack() {
+fn a_refusal_says_what_it_was_told_to_and_is_repeated_until_its_ack() {
     let mut bench = Bench::new();
     let leg = bench.invited(CARRIER, &invite());
     let refusal = Refusal {
         status: 488,
         retry_after_seconds: Some(7),
-        warning: Some("they offer G729, we \"allow\" PCMA".into()),
+        warning: Some((305, "they offer G729, we \"allow\" PCMA".into())),
     };
     bench.endpoint.refuse(leg, refusal, bench.now);
     let no = response_in(&bench.sent());
@@ -181,10 +197,23 @@ fn a_refusal_says_what_it_was_told_to_and_ends_with_its_ack() {
     let warning = "305 clavija.test \"they offer G729, we \\\"allow\\\" PCMA\"";
     assert_eq!(value("Warning"), warning);
     assert_eq!(bench.pass(Duration::from_millis(600)).len(), 1);
-    assert!(bench.events().is_empty());
     bench.feed(CARRIER, &request("ACK", "i1", &to_tag(&no), 1, ""));
     assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Released }]);
     bench.assert_idle_after(Duration::from_secs(10));
+}
+
+#[test]
+fn a_phone_that_is_refused_still_calls_until_its_ack() {
+    let mut bench = Bench::new();
+    let leg = bench.invited(PHONE, &invite());
+    let busy = Refusal { status: 486, retry_after_seconds: None, warning: None };
+    bench.endpoint.refuse(leg, busy, bench.now);
+    let no = response_in(&bench.sent());
+    assert!(bench.events().is_empty());
+
+    bench.feed(PHONE, &request("ACK", "i1", &to_tag(&no), 1, ""));
+
+    assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Released }]);
 }
 
 #[test]
@@ -444,4 +473,17 @@ fn a_scheme_we_cannot_call_is_refused() {
     assert_eq!(statuses(&bench.feed(CARRIER, &to("mailto:a@b"))), [416]);
     let tel = to("tel:+5411").replace("CSeq: 1", "CSeq: 2").replace("Ki1", "Ki2");
     assert_eq!(statuses(&bench.feed(CARRIER, &tel)), [100]);
+}
+
+#[test]
+fn more_streams_than_we_take_are_not_acceptable_and_no_bad_request() {
+    let mut bench = Bench::new();
+    let many = SDP.to_owned() + &"m=audio 4002 RTP/AVP 8\r\n".repeat(1000);
+    let lines = format!("Content-Type: application/sdp\r\n{BODY}{many}");
+
+    let no = response_in(&bench.feed(CARRIER, &request("INVITE", "i1", "", 1, &lines)));
+
+    assert_eq!(no.status, 488);
+    assert_eq!(no.headers.text("Warning"), Some("399 clavija.test \"more than 128 m= lines\""));
+    assert_eq!(bench.endpoint.counters().parse_errors["sdp_media_count"], 1);
 }

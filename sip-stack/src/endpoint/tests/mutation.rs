@@ -76,7 +76,7 @@ fn no_mutation_of_any_message_panics_or_ends_a_call() {
         mutate(&mut dice, &mut bytes);
         let from = [CARRIER, PHONE, STRANGER][number(&mut dice, 3)];
         bench.endpoint.handle_datagram(address(from), &bytes, bench.now);
-        bench.first_lines();
+        bench.sent();
         for event in bench.events() {
             settle(&mut bench, event, [inbound, outbound]);
         }
@@ -112,6 +112,7 @@ fn settle(bench: &mut Bench, event: Event, ours: [LegId; 2]) {
         | Event::Answered { .. }
         | Event::Established { .. }
         | Event::Checked { .. }
+        | Event::Left { .. }
         | Event::Registered { .. }
         | Event::Unregistered { .. } => {}
     }

@@ -39,7 +39,7 @@ fn a_call_says_everything_a_phone_needs() {
 fn ringing_is_told_once_and_again_only_with_early_media() {
     let mut bench = Bench::new();
     let (leg, invite) = place(&mut bench);
-    for (status, body) in [(100, ""), (180, ""), (180, ""), (183, SDP), (199, "")] {
+    for (status, body) in [(100, ""), (180, ""), (180, ""), (183, SDP), (183, SDP), (199, "")] {
         bench.feed(PHONE, &answer_to(&invite, status, "phone", body));
     }
 
@@ -243,6 +243,7 @@ fn an_answer_without_a_usable_session_ends_the_call_as_failed() {
         let sent = bench.feed(PHONE, &answer_to(&invite, 200, "phone", body));
 
         assert_eq!(methods(&sent), ["ACK", "BYE"]);
+        assert_eq!(bench.events(), [Event::Left { leg, cause: Cause::Failed }]);
         bench.feed(PHONE, &answer_to(&request_in(&sent, "BYE"), 200, "phone", ""));
         assert_eq!(bench.events(), [ended(leg, Cause::Failed)]);
     }
@@ -276,11 +277,11 @@ fn a_phone_that_rings_for_three_minutes_is_withdrawn() {
 
 #[test]
 fn a_check_tells_a_live_peer_from_a_lost_one() {
-    for (status, expected) in [
-        (200, Event::Checked { leg: LegId(100) }),
-        (405, Event::Checked { leg: LegId(100) }),
-        (481, ended(LegId(100), Cause::Lost)),
-        (408, ended(LegId(100), Cause::Lost)),
+    for (status, expected, then) in [
+        (200, Event::Checked { leg: LegId(100) }, &[][..]),
+        (405, Event::Checked { leg: LegId(100) }, &[]),
+        (481, ended(LegId(100), Cause::Lost), &[]),
+        (408, ended(LegId(100), Cause::Lost), &["BYE"]),
     ] {
         let mut bench = Bench::new();
         let (leg, _) = answered(&mut bench);
@@ -289,24 +290,59 @@ fn a_check_tells_a_live_peer_from_a_lost_one() {
         let sent = bench.sent();
         assert_eq!(methods(&sent), ["OPTIONS"]);
 
-        let then =
+        let said =
             bench.feed(PHONE, &answer_to(&request_in(&sent, "OPTIONS"), status, "phone", ""));
 
-        assert_eq!(then, [], "nothing is said to who is lost");
+        assert_eq!(methods(&said), then, "{status}");
+        if let [Message::Request(bye)] = &said[..] {
+            let left = Event::Left { leg, cause: Cause::Lost };
+            assert_eq!(bench.events(), [left], "somebody is there, and may have the call");
+            bench.feed(PHONE, &answer_to(bye, 200, "phone", ""));
+        }
         assert_eq!(bench.events(), [expected]);
     }
 }
 
 #[test]
-fn a_check_nobody_answers_loses_the_leg_after_32_s() {
+fn a_check_nobody_answers_frees_the_other_side_after_32_s_and_the_phone_after_its_bye() {
     let mut bench = Bench::new();
     let (leg, _) = answered(&mut bench);
     bench.endpoint.check(leg, bench.now);
 
     bench.pass(Duration::from_secs(32));
+    assert_eq!(bench.events(), [Event::Left { leg, cause: Cause::Lost }]);
+    bench.pass(Duration::from_secs(32));
 
     assert_eq!(bench.events(), [ended(leg, Cause::Lost)]);
     bench.assert_idle_after(Duration::from_secs(40));
+}
+
+#[test]
+fn a_phone_that_comes_back_after_it_was_lost_is_told_so() {
+    let mut bench = Bench::new();
+    let (leg, _) = answered(&mut bench);
+    bench.endpoint.check(leg, bench.now);
+    bench.pass(Duration::from_secs(32));
+    bench.events();
+
+    let sent: Vec<_> = bench.pass(Duration::from_secs(5)).into_iter().map(|(_, it)| it).collect();
+
+    bench.feed(PHONE, &answer_to(&request_in(&sent, "BYE"), 200, "phone", ""));
+    assert_eq!(bench.events(), [ended(leg, Cause::Lost)]);
+    bench.assert_idle_after(Duration::from_secs(32));
+}
+
+#[test]
+fn a_phone_that_answers_with_tag_after_tag_costs_no_more_than_a_fork_does() {
+    let mut bench = Bench::new();
+    let (_, invite) = place(&mut bench);
+
+    let sent: Vec<_> = (0..100)
+        .flat_map(|tag| bench.feed(PHONE, &answer_to(&invite, 200, &format!("t{tag}"), SDP)))
+        .collect();
+
+    let byes = methods(&sent).iter().filter(|method| *method == "BYE").count();
+    assert_eq!((byes, bench.events().len()), (15, 1));
 }
 
 #[test]

@@ -212,8 +212,8 @@ fn what_is_malformed_is_told_to_peers_and_to_nobody_else() {
     let mut bench = Bench::new();
     let broken = request("OPTIONS", "o1", "", 1, "").replace("CSeq: 1 OPTIONS", "CSeq: x");
 
-    bench.endpoint.handle_datagram(address(CARRIER), broken.as_bytes(), bench.now);
-    assert_eq!(bench.first_lines(), ["SIP/2.0 400 Bad Or Missing CSeq"]);
+    let told = response_in(&bench.feed(CARRIER, &broken));
+    assert_eq!((told.status, told.reason.as_str()), (400, "Bad Or Missing CSeq"));
     assert_eq!(bench.feed(STRANGER, &broken), []);
     let register = register("", 1).replace("CSeq: 1 REGISTER", "CSeq: x");
     assert_eq!(bench.feed(STRANGER, &register), []);

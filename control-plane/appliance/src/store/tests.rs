@@ -1,0 +1,324 @@
+//! The journal on disk, on disks that fill, break and are slow.
+
+use super::*;
+use control_plane::{
+    config::{Destination, NumberRow, Plan, SeatPlan},
+    ids::SeatId,
+    switchboard::{Input, Media},
+    time::Stamp,
+};
+use sip_stack::{
+    event::Source,
+    ids::{LegId, TrunkId},
+};
+use std::{os::unix::fs::symlink, process};
+
+/// A board, its journal on disk, and a clock that the test moves.
+struct Bench {
+    dir: PathBuf,
+    board: Switchboard,
+    ledger: Ledger,
+    /// `None` once closed.
+    open: Option<Store>,
+    counts: Arc<StoreCounts>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
+        drop(fs::remove_dir_all(&dir));
+        let seat = SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: false };
+        let row = NumberRow {
+            pattern: "100".into(),
+            to: Destination::Seat(SeatId(0)),
+            from: vec![],
+            record: None,
+        };
+        let plan = Plan { trunks: vec![], seats: vec![seat], teams: vec![], numbers: vec![row] };
+        let plan = Arc::new(plan);
+        let board = Switchboard::new(Arc::clone(&plan));
+        let ledger = Ledger::new(plan);
+        let counts = Arc::new(StoreCounts::default());
+        let open = Some(Store::begin(&dir, &board, &ledger, Arc::clone(&counts)).unwrap());
+        Self { dir, board, ledger, open, counts, now: Instant::now() }
+    }
+
+    /// One input goes all the way: decided, then written.
+    fn turn(&mut self, input: Input) {
+        let seq = self.board.seq() + 1;
+        let record = Record { seq, at: Stamp(seq), input };
+        self.board.handle(&record.input, seq, record.at);
+        let store = self.open.as_mut().unwrap();
+        store.append(&[record], &self.board, &self.ledger, self.now);
+    }
+
+    fn store(&mut self) -> &mut Store {
+        self.open.as_mut().unwrap()
+    }
+
+    fn close(&mut self) {
+        self.open.take().unwrap().close();
+    }
+
+    fn pause(&mut self) {
+        self.turn(Input::Pause { seat: SeatId(0), word: None });
+    }
+
+    /// What a process that starts now would find.
+    fn found(&self) -> Past {
+        past(&self.dir).unwrap().expect("a segment was begun")
+    }
+
+    /// Makes every write fail, as a disk does that is gone.
+    fn break_disk(&mut self) {
+        let number = self.store().number;
+        let path = segment(&self.dir, number);
+        self.store().file = Arc::new(File::open(path).unwrap());
+        fs::create_dir(segment(&self.dir, number + 1)).unwrap();
+    }
+
+    fn arrive(&mut self, leg: u64) {
+        self.turn(Input::Arrived {
+            leg: LegId(leg),
+            source: Source::Trunk(TrunkId(0)),
+            from: "+5411".into(),
+            from_display: None,
+            number: "100".into(),
+            sip_call_id: format!("{leg}@test"),
+            media: Media::Agreed,
+            max_forwards: 70,
+        });
+    }
+
+    /// Fills the disk: no snapshot can be written, and no room lies ready.
+    fn fill_disk(&mut self) {
+        self.wait_for_room();
+        fs::remove_file(reserve(&self.dir)).unwrap();
+        let number = self.store().number;
+        self.store().file = Arc::new(File::open(segment(&self.dir, number)).unwrap());
+        symlink("/dev/full", segment(&self.dir, number + 1)).unwrap();
+    }
+
+    fn wait_for_room(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while fs::metadata(reserve(&self.dir)).map_or(0, |room| room.len()) < SEGMENT_BYTES {
+            assert!(Instant::now() < deadline, "no room was taken");
+            thread::yield_now();
+        }
+    }
+
+    fn mend_disk(&mut self) {
+        let next = self.store().number + 1;
+        fs::remove_dir(segment(&self.dir, next)).unwrap();
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+#[test]
+fn what_was_appended_is_found_by_the_next_process_without_any_sync() {
+    let mut bench = Bench::new("found");
+
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.pause();
+
+    let found = bench.found();
+    assert_eq!(found.board.seq(), 2);
+    assert_eq!(found.board.seat_view(SeatId(0)), bench.board.seat_view(SeatId(0)));
+}
+
+#[test]
+fn a_full_segment_is_followed_by_one_that_begins_with_a_snapshot_and_old_ones_go() {
+    let mut bench = Bench::new("rotate");
+    bench.turn(Input::SignedIn(SeatId(0)));
+
+    for _ in 0..SEGMENTS_KEPT * 2 {
+        bench.store().room = bench.store().used;
+        bench.pause();
+    }
+
+    let last = bench.store().number;
+    assert_eq!(last, 1 + SEGMENTS_KEPT as u64 * 2);
+    assert_eq!(bench.found().board.seq(), bench.board.seq());
+    bench.close();
+    let left = segments(&bench.dir).unwrap();
+    assert!(left.len() <= SEGMENTS_KEPT, "{left:?}");
+    assert_eq!(left.last().and_then(|file| number(file)), Some(last));
+}
+
+#[test]
+fn a_write_that_fails_is_counted_and_the_log_heals_when_the_disk_does() {
+    let mut bench = Bench::new("heal");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.break_disk();
+
+    bench.pause();
+    assert_eq!(bench.counts.lost_records.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.counts.lost_seq.load(Ordering::Relaxed), 2);
+    assert_eq!(bench.found().board.seq(), 1);
+    bench.mend_disk();
+    bench.pause();
+    assert_eq!(bench.counts.lost_records.load(Ordering::Relaxed), 2, "tried once a second");
+    bench.now += TRY_AGAIN;
+    bench.pause();
+
+    assert_eq!(bench.counts.lost_records.load(Ordering::Relaxed), 2);
+    assert_eq!(bench.found().board.seq(), 4);
+    assert_eq!(bench.found().board.seat_view(SeatId(0)), bench.board.seat_view(SeatId(0)));
+}
+
+#[test]
+fn a_new_process_gives_back_room_that_the_last_segment_did_not_use_and_loses_nothing() {
+    let mut bench = Bench::new("trim");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.close();
+
+    let Bench { dir, board, ledger, counts, .. } = &bench;
+    let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+
+    let first = fs::read(segment(dir, 1)).unwrap();
+    assert_eq!(first.last(), Some(&b'\n'));
+    assert_eq!(journal::read(&first).unwrap().records.len(), 1);
+    next.close();
+}
+
+#[test]
+fn a_file_without_a_number_is_no_segment() {
+    let mut bench = Bench::new("stray");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    for stray in ["copy.journal", "0000000001 (copy).journal", "9.txt"] {
+        fs::write(bench.dir.join(stray), b"stray").unwrap();
+    }
+    bench.close();
+
+    let Bench { dir, board, ledger, counts, .. } = &bench;
+    let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+
+    assert_eq!(next.number, 2);
+    assert_eq!(segments(dir).unwrap().len(), 2);
+    next.close();
+}
+
+#[test]
+fn a_call_that_arrives_as_the_log_heals_is_lived_once() {
+    let mut bench = Bench::new("once");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.break_disk();
+    bench.arrive(1);
+    bench.mend_disk();
+    bench.now += TRY_AGAIN;
+
+    bench.arrive(2);
+
+    assert_eq!(bench.found().board.calls().count(), 2);
+    assert_eq!(bench.counts.lost_seq.load(Ordering::Relaxed), 3, "its story is in no segment");
+}
+
+#[test]
+fn tries_on_a_full_disk_leave_one_segment_and_displace_none() {
+    let mut bench = Bench::new("full");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.fill_disk();
+    for _ in 0..SEGMENTS_KEPT * 2 {
+        bench.pause();
+        bench.now += TRY_AGAIN;
+    }
+
+    fs::remove_file(segment(&bench.dir, 2)).unwrap();
+    assert_eq!(bench.found().board.seq(), 1);
+    bench.pause();
+
+    assert_eq!(bench.store().number, 2);
+    bench.close();
+    assert_eq!(segments(&bench.dir).unwrap().len(), 2);
+    assert_eq!(bench.found().board.seq(), bench.board.seq());
+}
+
+#[test]
+fn a_segment_that_could_not_be_synced_is_left_for_a_new_one() {
+    let mut bench = Bench::new("unsynced");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.counts.failed_syncs.fetch_add(1, Ordering::Release);
+
+    bench.pause();
+
+    assert_eq!(bench.store().number, 2);
+    assert_eq!(bench.counts.lost_seq.load(Ordering::Relaxed), 2);
+    bench.pause();
+    assert_eq!(bench.store().number, 2);
+    assert_eq!(bench.found().board.seq(), 3);
+}
+
+#[test]
+fn a_slow_disk_is_asked_every_200_ms_and_no_sync_overtakes_an_older_segments() {
+    let mut bench = Bench::new("slow");
+    let (clerk, errands) = mpsc::sync_channel(1);
+    bench.store().clerk = clerk;
+    bench.store().room = 0;
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.pause();
+    let mut now = bench.store().next_sync().unwrap();
+
+    bench.store().sync_if_due(now);
+    assert_eq!(bench.store().next_sync(), Some(now + SYNC_EVERY), "and not at once");
+
+    let mut done = Vec::new();
+    for _ in 0..4 {
+        done.extend(errands.try_iter().map(|errand| match errand {
+            Errand::Sync { seq, .. } => seq,
+            Errand::MakeRoom { .. } => 0,
+        }));
+        now += SYNC_EVERY;
+        bench.store().sync_if_due(now);
+    }
+    assert_eq!(done, [1, 0, 2]);
+}
+
+#[test]
+fn room_is_also_taken_where_the_file_system_cannot_allocate() {
+    let bench = Bench::new("zeros");
+    bench.wait_for_room();
+    let path = bench.dir.join("zeros");
+
+    fill_with_zeros(&mut File::create(&path).unwrap()).unwrap();
+
+    assert_eq!(fs::read(path).unwrap(), fs::read(reserve(&bench.dir)).unwrap());
+}
+
+#[test]
+fn a_segment_whose_snapshot_was_cut_is_passed_over_for_the_one_before() {
+    let mut bench = Bench::new("cut");
+    bench.turn(Input::SignedIn(SeatId(0)));
+
+    fs::write(segment(&bench.dir, 99), b"0badc0de {\"Snap").unwrap();
+
+    assert_eq!(bench.found().board.seq(), 1);
+}
+
+#[test]
+fn a_sync_is_asked_for_at_most_every_200_ms_and_says_how_far_the_log_is_durable() {
+    let mut bench = Bench::new("sync");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    let due = bench.store().next_sync().unwrap();
+
+    bench.store().sync_if_due(due - Duration::from_millis(1));
+    assert!(bench.store().next_sync().is_some());
+    bench.store().sync_if_due(due);
+    assert_eq!(bench.store().next_sync(), None);
+    bench.close();
+
+    assert_eq!(bench.counts.durable_seq.load(Ordering::Acquire), 1);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named_with_what_would_be_accepted() {
+    let refused = past(Path::new("/dev/null/journal")).unwrap_err().to_string();
+
+    assert!(refused.contains("/dev/null/journal"), "{refused}");
+    assert!(refused.contains("may write to"), "{refused}");
+}

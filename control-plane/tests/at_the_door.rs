@@ -1,0 +1,132 @@
+//! What a call costs before it is taken, and how often it may come round.
+#![allow(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
+
+use control_plane::{
+    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    exchange::{Exchange, Start},
+    ids::{SeatId, TeamId},
+    switchboard::Switchboard,
+    time::Stamp,
+};
+use media_core::order::PortName;
+use sip_stack::{Config, Limits, Target, User, ids::TrunkId};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const BOX: &str = "198.51.100.1:5060";
+const CARRIER: &str = "192.0.2.1:5060";
+const PBX: &str = "192.0.2.2:5080";
+
+fn exchange(ports: u16, now: Instant) -> Exchange {
+    let to: SocketAddr = "203.0.113.7:5070".parse().unwrap();
+    let trunk = |name: &str, peer: &str, address| sip_stack::Trunk {
+        name: name.into(),
+        peers: vec![peer.parse().unwrap()],
+        address,
+        calls_max: 100,
+    };
+    let pbx: SocketAddr = PBX.parse().unwrap();
+    let sip = Config {
+        local: BOX.parse().unwrap(),
+        advertise: BOX.parse().unwrap(),
+        domain: "clavija.test".into(),
+        user_agent: "x".into(),
+        trunks: vec![trunk("carrier", "192.0.2.1", None), trunk("pbx", "192.0.2.2", Some(pbx))],
+        users: vec![User {
+            name: "1003".into(),
+            password: None,
+            contact: Some(Target { uri: format!("sip:1003@{to}"), to }),
+        }],
+        first_leg: 1,
+        seed: [1; 32],
+        limits: Limits::STANDARD,
+    };
+    let row =
+        |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
+    let plan = Plan {
+        trunks: vec![
+            Trunk { name: "carrier".into(), address: None, pstn: true },
+            Trunk { name: "pbx".into(), address: Some(pbx), pstn: false },
+        ],
+        seats: vec![SeatPlan { name: "desk".into(), extension: "1003".into(), fixed: true }],
+        teams: vec![Team {
+            name: "front".into(),
+            seats: vec![SeatId(0)],
+            music: None,
+            ring: Duration::from_secs(20),
+            wrap_up: Duration::ZERO,
+            set_aside: None,
+            record: false,
+            answer: AnswerMode::AtOnce,
+        }],
+        numbers: vec![
+            row("100", Destination::Team(TeamId(0))),
+            row("9*", Destination::Trunk(TrunkId(1))),
+        ],
+    };
+    let board = Switchboard::new(Arc::new(plan));
+    let ports = (0..ports).map(|pair| PortName(20_000 + 2 * pair)).collect();
+    Exchange::new(
+        Start {
+            sip,
+            board,
+            ports,
+            media_address: "198.51.100.1".parse().unwrap(),
+            seed: [2; 32],
+            wall: Stamp(1),
+        },
+        now,
+    )
+}
+
+fn invite(number: &str, at: u32, forwards: u8) -> String {
+    let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+    format!(
+        "INVITE sip:{number}@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP {CARRIER};branch=z9hG4bK{at}\r\n\
+        Max-Forwards: {forwards}\r\nFrom: <sip:1@192.0.2.1>;tag=f{at}\r\nTo: <sip:{number}@198.51.100.1>\r\n\
+        Call-ID: c{at}\r\nCSeq: 1 INVITE\r\nContact: <sip:{CARRIER}>\r\nContent-Type: application/sdp\r\n\
+        Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
+}
+
+fn said(exchange: &mut Exchange) -> Vec<String> {
+    let all = std::iter::from_fn(|| exchange.poll_transmit());
+    all.map(|transmit| String::from_utf8(transmit.bytes).unwrap()).collect()
+}
+
+#[test]
+fn calls_that_lead_nowhere_take_no_port_from_those_that_do() {
+    let now = Instant::now();
+    let mut exchange = exchange(3, now);
+    for at in 0..50 {
+        exchange.handle_datagram(CARRIER.parse().unwrap(), invite("555", at, 70).as_bytes(), now);
+    }
+    said(&mut exchange);
+
+    exchange.handle_datagram(CARRIER.parse().unwrap(), invite("100", 99, 70).as_bytes(), now);
+
+    let said = said(&mut exchange);
+    assert!(said.iter().any(|text| text.starts_with("SIP/2.0 200 ")), "{said:?}"); // is 503 today
+}
+
+#[test]
+fn a_call_passed_on_has_one_forward_less_and_one_without_any_goes_no_further() {
+    let now = Instant::now();
+    let mut exchange = exchange(10, now);
+    exchange.handle_datagram(CARRIER.parse().unwrap(), invite("900001", 1, 5).as_bytes(), now);
+    let passed_on = said(&mut exchange);
+    assert!(
+        passed_on
+            .iter()
+            .any(|text| text.starts_with("INVITE ") && text.contains("Max-Forwards: 4\r\n")),
+        "{passed_on:?}"
+    );
+
+    exchange.handle_datagram(CARRIER.parse().unwrap(), invite("900001", 2, 0).as_bytes(), now);
+    assert!(said(&mut exchange).iter().any(|text| text.starts_with("SIP/2.0 483 ")));
+}
