@@ -114,7 +114,8 @@ pub struct StoryStep {
 pub struct Recording {
     /// 20 ms each, lost ones included.
     pub frames: u64,
-    pub frames_lost: u64,
+    /// `None`: the recorder failed, and says in its log and counter how many.
+    pub frames_lost: Option<u64>,
 }
 
 /// All calls that have not ended, as the facts tell them.
@@ -302,7 +303,9 @@ fn ended(
     record.quality = quality.to_vec();
     if let Some(recorded) = recorded {
         record.recording_id = Some(record.id.clone());
-        record.recording = Some(Recording { frames: recorded.frames, frames_lost: recorded.lost });
+        let failed = record.events.iter().any(|step| step.event == "recording_failed");
+        let frames_lost = (!failed).then_some(recorded.lost);
+        record.recording = Some(Recording { frames: recorded.frames, frames_lost });
     }
     let started = record.started_at.unwrap_or(at);
     let bridged = record.bridged_at.unwrap_or(at);

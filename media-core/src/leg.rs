@@ -112,7 +112,8 @@ impl Leg {
         now: Instant,
     ) {
         let unmoved = self.line.take().map(|line| line.latch).filter(|l| *l.remote() == remote);
-        let latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
+        let mut latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
+        latch.renew(now);
         self.receive.forget();
         self.vigil.connected.get_or_insert(now);
         self.line = Some(Line { latch, codec, telephone_event, sends });

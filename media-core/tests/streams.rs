@@ -387,6 +387,23 @@ fn behind_a_nat_the_source_is_learned_and_answered() {
 }
 
 #[test]
+fn who_first_speaks_at_the_answer_after_long_early_media_is_still_learned() {
+    let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
+    let nat: SocketAddr = "192.0.2.1:61234".parse().unwrap();
+    bench.run_ms(30_000);
+
+    bench.order(connect(1, Law::A));
+    for _ in 0..10 {
+        let header = caller.next();
+        bench.rtp_from(nat, 1, &header, &[9; 160]);
+        bench.run_ms(20);
+    }
+
+    let heard = bench.heard(2).iter().filter(|(_, _, said)| said[0] == 9).count();
+    assert_eq!(heard, 8, "the first two only prove the source");
+}
+
+#[test]
 fn a_reinvite_that_moves_nothing_keeps_the_learned_source_and_one_that_moves_learns_anew() {
     let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
     let nat: SocketAddr = "192.0.2.1:61234".parse().unwrap();

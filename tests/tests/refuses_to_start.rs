@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use clavija_tests::{appliance, folder::TestFolder, tone, wait};
+use nix::fcntl::{Flock, FlockArg};
 use std::{
     fs::{self, File},
     net::{TcpListener, UdpSocket},
@@ -93,6 +94,18 @@ fn a_data_folder_that_cannot_be_written_is_named_at_the_start() {
     let said = site.refuses(&["run", "--config"], FAILED);
 
     assert!(said.contains("waltz.wav/data"), "{said}");
+}
+
+#[test]
+fn a_data_folder_of_another_appliance_is_left_to_it() {
+    let site = Site::new();
+    fs::create_dir(site.folder.join("data")).unwrap();
+    let lock = File::create(site.folder.join("data/lock")).unwrap();
+    let _theirs = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
+
+    let said = site.refuses(&["run", "--config"], FAILED);
+
+    assert!(said.contains("data") && said.contains("another appliance"), "{said}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::{http, pump::Handle};
 use firmware_config::Config;
-use std::{io, net::SocketAddr, thread::JoinHandle, time::Duration};
+use nix::fcntl::Flock;
+use std::{fs::File, io, net::SocketAddr, thread::JoinHandle, time::Duration};
 
 /// A running appliance. Dropping it stops the pump without draining.
 pub struct Running {
@@ -13,6 +14,8 @@ pub struct Running {
     pump: JoinHandle<io::Result<()>>,
     follower: JoinHandle<()>,
     server: http::Server,
+    /// Held until everything in it is closed.
+    data_dir: Flock<File>,
 }
 
 /// How it went.
@@ -32,6 +35,7 @@ impl Running {
         pump: JoinHandle<io::Result<()>>,
         follower: JoinHandle<()>,
         server: http::Server,
+        data_dir: Flock<File>,
         config: &Config,
     ) -> Self {
         Self {
@@ -42,6 +46,7 @@ impl Running {
             pump,
             follower,
             server,
+            data_dir,
         }
     }
 
@@ -75,7 +80,7 @@ impl Running {
             () = hurry => false,
         };
         self.handle.stop().await;
-        let Self { pump, follower, server, .. } = self;
+        let Self { pump, follower, server, data_dir, .. } = self;
         let ended = tokio::task::spawn_blocking(move || {
             let pumped = pump.join();
             // The follower ends when the pump's channel closes; a panic of it has been printed.
@@ -84,6 +89,7 @@ impl Running {
         });
         let pumped = ended.await;
         server.stop().await;
+        drop(data_dir);
         match pumped {
             Ok(Ok(Ok(()))) if drained => Stopped::Drained,
             Ok(Ok(Ok(()))) => Stopped::HungUp,

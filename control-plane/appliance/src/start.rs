@@ -28,9 +28,14 @@ use media_rt::{
     recorder::{FolderError, RecorderConfig, check_folder},
     wav,
 };
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use rand::{TryRng, rngs::SysRng};
 use sip_net::udp::{self, BindError, Bound};
 use std::{
+    fs::{self, File},
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -70,6 +75,11 @@ pub enum StartError {
     Token { file: PathBuf, source: io::Error },
     #[error("node.data_dir {}: {source}; name a folder this user may write to", dir.display())]
     DataDir { dir: PathBuf, source: io::Error },
+    #[error(
+        "node.data_dir {}: another appliance uses it; stop that one, or name a folder of its own",
+        dir.display()
+    )]
+    InUse { dir: PathBuf },
 }
 
 /// The appliance.
@@ -85,6 +95,7 @@ impl Appliance {
         for taken in ports.taken() {
             tracing::warn!(port = taken.port, why = %taken.why, "a media port is left out");
         }
+        let data_dir = take_data_dir(&config.node.data_dir)?;
         let token = http::auth::token(&config.http.admin_token_file).map_err(|source| {
             StartError::Token { file: config.http.admin_token_file.clone(), source }
         })?;
@@ -146,7 +157,7 @@ impl Appliance {
             },
         );
         handle.ready();
-        Ok(Running::new(handle, pump, follower, server, &config))
+        Ok(Running::new(handle, pump, follower, server, data_dir, &config))
     }
 }
 
@@ -257,6 +268,25 @@ impl History {
     }
 }
 
+/// The data folder is one process's: two would write one journal. Let go when the process ends,
+/// however it does.
+fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
+    let fail = |source| StartError::DataDir { dir: dir.to_owned(), source };
+    fs::create_dir_all(dir).map_err(fail)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("lock"))
+        .map_err(fail)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == Errno::EWOULDBLOCK {
+            return StartError::InUse { dir: dir.to_owned() };
+        }
+        fail(errno.into())
+    })
+}
+
 /// What a call that was cut off has of its recording, which nobody could end.
 fn find_recording(record: &mut CallRecord, dir: &Path) {
     if record.recording_id.is_some() || record.bridged_at.is_none() {
@@ -264,7 +294,7 @@ fn find_recording(record: &mut CallRecord, dir: &Path) {
     }
     if let Ok(frames) = wav::frames(&dir.join(&record.id).with_extension("wav")) {
         record.recording_id = Some(record.id.clone());
-        record.recording = Some(Recording { frames, frames_lost: 0 });
+        record.recording = Some(Recording { frames, frames_lost: Some(0) });
     }
 }
 

@@ -232,7 +232,11 @@ impl View {
             name: plan.name.clone(),
             extension: plan.extension.clone(),
             state: line.is.state.label(),
-            reason: line.is.word.clone().or(line.is.reason.map(|reason| reason.to_string())),
+            reason: line
+                .is
+                .word
+                .clone()
+                .or_else(|| line.is.reason.map(|reason| reason.to_string())),
             call_id: line.is.call.map(|call| call.to_string()),
             since: line.since.map(to_rfc3339),
             team_names: teams.map(|team| team.name.clone()).collect(),

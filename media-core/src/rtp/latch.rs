@@ -40,6 +40,14 @@ impl Latch {
         Self { remote, learn_until, exact: None, learned: None, locked: None }
     }
 
+    /// The far side was connected anew and did not move. Who has not proved itself may do so now: an
+    /// answer after minutes of early media is the moment at which many first speak.
+    pub fn renew(&mut self, now: Instant) {
+        if self.locked.is_none() {
+            self.learn_until = now + LEARNING;
+        }
+    }
+
     /// What the SDP and the signalling said.
     pub const fn remote(&self) -> &Remote {
         &self.remote

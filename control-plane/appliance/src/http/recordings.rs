@@ -153,7 +153,7 @@ fn describe(view: &View, call: CallId, bytes: u64) -> Recording {
         started_at,
         seconds,
         bytes,
-        frames_lost: length.map(|length| length.frames_lost),
+        frames_lost: length.and_then(|length| length.frames_lost),
         active: record.is_some_and(|record| record.state != CallState::Ended),
     }
 }

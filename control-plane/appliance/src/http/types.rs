@@ -68,7 +68,8 @@ pub(super) struct Call {
 pub(super) struct RecordingLength {
     /// 20 ms each, lost ones included.
     frames: u64,
-    frames_lost: u64,
+    /// Absent if the recorder failed: the log and the metrics say how many.
+    frames_lost: Option<u64>,
 }
 
 /// A call with every step of its story.

@@ -178,6 +178,11 @@ fn journal(text: &mut Text, shown: &Shown<'_>) {
             read(&journal.failed_writes),
         ),
         (
+            "clavija_journal_failed_syncs_total",
+            "Times the journal could not be brought to the disk.",
+            read(&journal.failed_syncs),
+        ),
+        (
             "clavija_journal_lost_records_total",
             "Records that are not in the journal because it could not be written.",
             read(&journal.lost_records),
