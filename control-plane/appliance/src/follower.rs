@@ -13,6 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -153,7 +154,8 @@ fn append(dir: &Path, node: &str, record: &CallRecord) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
     bytes.push(b'\n');
     let path = dir.join(file_name(record));
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    // Who called whom is for the operator and their group.
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
     let whole = file.metadata()?.len();
     if let Err(error) = file.write_all(&bytes) {
         // Half a line would spoil the next one.

@@ -17,7 +17,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -35,6 +35,8 @@ const SEGMENTS_KEPT: usize = 4;
 /// Segments a start may need: the newest, the one before it for the stories that ended there, and
 /// one that a crash may have cut at its beginning. On a full disk the others go.
 const SEGMENTS_NEEDED: usize = 3;
+/// The journal says who called whom: it is for the operator and their group.
+const READABLE_BY: u32 = 0o640;
 /// How often the journal is synced at most; what a power cut may cost.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// How long after a failed write the next try.
@@ -478,7 +480,8 @@ fn prepare_room(dir: &Path) -> io::Result<()> {
     if fs::metadata(&path).is_ok_and(|reserve| reserve.len() >= SEGMENT_BYTES) {
         return Ok(());
     }
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(READABLE_BY).open(&path)?;
     let length = i64::try_from(SEGMENT_BYTES).expect("16 MiB fit");
     match fallocate(&file, FallocateFlags::empty(), 0, length) {
         // Not every file system can: zeros take the room as well.
@@ -502,7 +505,13 @@ fn take_room(dir: &Path, number: u64) -> io::Result<(File, u64)> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => SEGMENT_BYTES,
         Err(error) => return Err(error),
     };
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(READABLE_BY)
+        .open(path)?;
     Ok((file, room))
 }
 

@@ -11,7 +11,10 @@ use sip_stack::{
     event::Source,
     ids::{LegId, TrunkId},
 };
-use std::{os::unix::fs::symlink, process};
+use std::{
+    os::unix::fs::{PermissionsExt, symlink},
+    process,
+};
 
 /// A board, its journal on disk, and a clock that the test moves.
 struct Bench {
@@ -313,6 +316,17 @@ fn a_sync_is_asked_for_at_most_every_200_ms_and_says_how_far_the_log_is_durable(
     bench.close();
 
     assert_eq!(bench.counts.durable_seq.load(Ordering::Acquire), 1);
+}
+
+#[test]
+fn nobody_but_the_operator_and_their_group_reads_who_called_whom() {
+    let mut bench = Bench::new("mode");
+    bench.turn(Input::SignedIn(SeatId(0)));
+
+    for file in segments(&bench.dir).unwrap() {
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{}: {mode:o}", file.display());
+    }
 }
 
 #[test]
