@@ -382,7 +382,7 @@ fn team_name(plan: &Plan, to: Destination) -> Option<String> {
 
 fn how_text(how: OfferEnd) -> String {
     match how {
-        OfferEnd::CallerLeft => "the caller left".to_owned(),
+        OfferEnd::CallerLeft => "the call was over first".to_owned(),
         OfferEnd::Declined { status } => format!("declined ({status})"),
         OfferEnd::Lapsed => "not answered in time".to_owned(),
         OfferEnd::Unreachable { status: Some(status) } => format!("unreachable ({status})"),

@@ -1,4 +1,4 @@
-//! The whole box without IO: SIP endpoint, legs and switchboard behind five methods.
+//! The whole box without IO: SIP endpoint, legs and switchboard behind the methods of every core.
 //!
 //! After every `handle_*`, drain `poll_record` first (the journal), then `poll_order`,
 //! `poll_transmit`, `poll_fact` and `poll_cdr`; then sleep until `poll_timeout`.

@@ -58,7 +58,7 @@ pub struct Media {
     pub threads: u32,
 }
 
-/// Where the API and the console are served.
+/// Where the API and the metrics are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     pub admin: SocketAddr,

@@ -36,6 +36,8 @@ pub(crate) struct Registrar {
     deadlines: BTreeSet<(Instant, UserId)>,
     nonces: Nonces,
     guesses: Guesses,
+    /// Wrong answers to a challenge of ours, for the endpoint to take into its counters.
+    pub(crate) wrong_passwords: u64,
 }
 
 /// What a REGISTER gets.
@@ -84,6 +86,7 @@ impl Registrar {
             deadlines: BTreeSet::new(),
             nonces: Nonces::new(key),
             guesses: Guesses::default(),
+            wrong_passwords: 0,
         }
     }
 
@@ -185,6 +188,7 @@ impl Registrar {
         let right = verify(&credentials, "REGISTER", password, &request.body);
         let Some((user, _)) = known.filter(|_| right) else {
             self.guesses.count(from.ip(), now);
+            self.wrong_passwords += 1;
             return Err(No::Challenge { stale: false });
         };
         let unused = self.nonces.spend(nonce, user, &credentials, now);

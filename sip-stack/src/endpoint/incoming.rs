@@ -325,6 +325,9 @@ impl Endpoint {
     /// §10.3. A challenge costs no transaction.
     fn receive_register(&mut self, request: &Request, from: SocketAddr, now: Instant) {
         let verdict = self.registrar.handle_register(request, from, now, &mut self.events);
+        if std::mem::take(&mut self.registrar.wrong_passwords) > 0 {
+            self.counters.reject("wrong_password");
+        }
         let tag = self.dice.tag();
         match verdict {
             Verdict::Challenge { www_authenticate } => {

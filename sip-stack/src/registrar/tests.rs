@@ -174,6 +174,7 @@ fn an_unknown_user_and_a_bad_password_get_the_same_challenge() {
     };
     assert!(verdicts.iter().all(|verdict| shape(verdict) == shape(&verdicts[0])), "{verdicts:?}");
     assert!(bench.events.is_empty());
+    assert_eq!(bench.registrar.wrong_passwords, 3, "the operator is told what the phone is not");
 }
 
 #[test]

@@ -158,7 +158,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_a_usage_error() {
-        for line in ["", "walk", "call", "call show", "config check", "status -o yaml"] {
+        for line in [
+            "",
+            "walk",
+            "call",
+            "call show",
+            "config check",
+            "status -o yaml",
+            "status --url 127.0.0.1:8080",
+        ] {
             let words = ["clavija"].into_iter().chain(line.split_whitespace());
             let refused = Cli::try_parse_from(words).unwrap_err();
             assert_eq!(refused.exit_code(), 2, "{line}");

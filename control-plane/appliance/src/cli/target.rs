@@ -19,8 +19,16 @@ pub(super) struct Target {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address of a running appliance, like http://127.0.0.1:8080; its token is in CLAVIJA_TOKEN.
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_parser = http_url)]
     url: Option<String>,
+}
+
+/// The API is plain HTTP; anything else would fail later and in other words.
+fn http_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("write it like http://127.0.0.1:8080".to_owned()),
+    }
 }
 
 impl Target {
