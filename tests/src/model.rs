@@ -143,6 +143,11 @@ impl Model {
         })
     }
 
+    /// The caller of this dialog's call was let talk to its phone.
+    pub fn was_bridged(&self, call_id: &str) -> bool {
+        self.by_call_id.get(call_id).is_some_and(|&place| self.dialogs[place].bridged)
+    }
+
     /// Two are ordered to meet at this moment.
     pub fn meet(&mut self, pair: Pair, now: Instant) -> Result<(), String> {
         let Some(&place) = self.by_port.get(&pair.other) else { return Ok(()) };

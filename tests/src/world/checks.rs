@@ -28,8 +28,10 @@ impl World {
         let Step::Requeued = step else { return Ok(()) };
         let name = call.to_string();
         let phones = self.phones.iter().flat_map(|phone| phone.peer.dialogs());
+        // A phone that answered an earlier offer into a dead network is not the one given up.
         let talks = |dialog: &&Dialog| {
-            dialog.stage == Stage::Answered && dialog.call_name.as_deref() == Some(&name)
+            let of_call = dialog.call_name.as_deref() == Some(&name);
+            dialog.stage == Stage::Answered && of_call && self.model.was_bridged(&dialog.call_id)
         };
         match phones.filter(|dialog| !dialog.is_over()).find(talks) {
             Some(dialog) => Err(format!("{call}: {} lives and was given up", dialog.call_id)),
