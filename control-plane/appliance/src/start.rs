@@ -295,6 +295,18 @@ fn find_recording(record: &mut CallRecord, dir: &Path) {
     if let Ok(frames) = wav::frames(&dir.join(&record.id).with_extension("wav")) {
         record.recording_id = Some(record.id.clone());
         record.recording = Some(Recording { frames, frames_lost: Some(0) });
+        last_heard(record, frames);
+    }
+}
+
+/// The journal's last word about a call may be old when the process dies; its recording goes on until
+/// then.
+fn last_heard(record: &mut CallRecord, frames: u64) {
+    let Some(bridged) = record.bridged_at else { return };
+    let heard = bridged + Duration::from_millis(20 * frames);
+    if record.ended_at.is_none_or(|ended| ended < heard) {
+        record.ended_at = Some(heard);
+        record.talk_seconds = heard.since(bridged).as_secs_f64();
     }
 }
 
@@ -327,4 +339,35 @@ fn ntp(wall: Stamp) -> u64 {
     let seconds = wall.0 / 1_000_000 + NTP_TO_UNIX_SECONDS;
     let fraction = (wall.0 % 1_000_000) * (1 << 32) / 1_000_000;
     (seconds << 32) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control_plane::fact::{Fact, Step, What};
+    use sip_stack::{Source, TrunkId};
+
+    #[test]
+    fn a_call_cut_off_by_a_crash_lasted_as_long_as_its_recording() {
+        let plan = Plan { trunks: vec![], seats: vec![], teams: vec![], numbers: vec![] };
+        let mut ledger = Ledger::new(Arc::new(plan));
+        let mut tell = |at, step| {
+            ledger.apply(&Fact { seq: 1, at: Stamp(at), what: What::Call(CallId(7), step) })
+        };
+        let source = Source::Trunk(TrunkId(0));
+        let (from, number, sip_call_id) = ("1".into(), "2".into(), "3".into());
+        tell(1_000_000, Step::Arrived { source, from, number, sip_call_id });
+        tell(2_000_000, Step::Bridged);
+        let ended = Step::Ended { recorded: None, quality: vec![] };
+        let mut record = tell(2_080_000, ended).unwrap();
+        let dir = std::env::temp_dir().join(format!("clavija-start-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("call-00000007.wav"), vec![0; 44 + 100 * 640]).unwrap();
+
+        find_recording(&mut record, &dir);
+
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(record.recording.map(|recording| recording.frames), Some(100));
+        assert_eq!((record.ended_at, record.talk_seconds), (Some(Stamp(4_000_000)), 2.0));
+    }
 }

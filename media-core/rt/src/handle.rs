@@ -14,7 +14,7 @@ use std::{
 
 use media_core::{
     engine::{Engine, EngineConfig},
-    order::{Event, Order, RecordFrame},
+    order::{Event, Order, RecordFrame, RecordKind, TalkName},
 };
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use ringbuf::{
@@ -89,7 +89,9 @@ impl Media {
         let sockets = Sockets::new(config.ports.into_pairs()).map_err(system("epoll"))?;
         let (orders, taken_orders) = HeapRb::new(config.rings.orders).split();
         let (told_events, events) = HeapRb::new(config.rings.events).split();
-        let (tapped, frames) = HeapRb::<RecordFrame>::new(config.rings.record_frames).split();
+        let (mut tapped, mut frames) =
+            HeapRb::<RecordFrame>::new(config.rings.record_frames).split();
+        touch(&mut tapped, &mut frames);
         let (told_recordings, recorder_events) = HeapRb::new(config.rings.events).split();
         let media_count = Arc::new(MediaCount::default());
         let recorder_count = Arc::new(RecorderCount::default());
@@ -253,6 +255,15 @@ fn ntp_now() -> u64 {
     // Only the low 32 bits of the seconds have room: the era of 2036 begins again at 0.
     let fraction = (u64::from(since_1970.subsec_nanos()) << 32) / 1_000_000_000;
     (seconds << 32) | fraction
+}
+
+/// Walks once round the ring, so that its pages exist before the media thread writes to them: a page
+/// fault is a wait.
+fn touch(tapped: &mut HeapProd<RecordFrame>, frames: &mut HeapCons<RecordFrame>) {
+    let blank =
+        RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
+    while tapped.try_push(blank).is_ok() {}
+    frames.clear();
 }
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
