@@ -75,17 +75,7 @@ impl Appliance {
         fs::create_dir(folder.join("music")).expect("the test's folder can be written");
         let music = folder.join("music/waltz.wav");
         tone::write_wav(&music, 2, MUSIC_RATE, &tone::waltz(MUSIC_RATE));
-        let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
-        let mut child = Command::new(binary())
-            .args(["run", "--config", "node.toml"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the binary can be started");
-        let lines = read_lines(child.stdout.take().expect("stdout was piped"));
-        let ready = wait_for_ready(&lines);
+        let child = spawn(&folder);
         let mut appliance = Self {
             child,
             folder,
@@ -94,10 +84,26 @@ impl Appliance {
             client: reqwest::blocking::Client::new(),
             _ports: ports,
         };
-        let ready =
-            ready.unwrap_or_else(|| panic!("clavija did not get ready\n{}", appliance.log()));
-        (appliance.sip, appliance.http) = (named(&ready, "sip="), named(&ready, "http="));
+        appliance.await_ready();
         appliance
+    }
+
+    fn await_ready(&mut self) {
+        let lines = read_lines(self.child.stdout.take().expect("stdout was piped"));
+        let ready = wait_for_ready(&lines);
+        let ready = ready.unwrap_or_else(|| panic!("clavija did not get ready\n{}", self.log()));
+        (self.sip, self.http) = (named(&ready, "sip="), named(&ready, "http="));
+    }
+
+    /// Kills it as a crash would (SIGKILL) and starts it again on what it left.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn kill_and_start_again(&mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+        self.child = spawn(&self.folder);
+        self.await_ready();
     }
 
     /// Where it takes calls.
@@ -266,6 +272,19 @@ impl Appliance {
         let token = fs::read_to_string(&file).expect("the administrator's token was made at start");
         token.trim().to_owned()
     }
+}
+
+/// The binary on the folder's `node.toml`; its log is added to what is there.
+fn spawn(folder: &TestFolder) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("log.txt"));
+    Command::new(binary())
+        .args(["run", "--config", "node.toml"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.expect("the test's folder can be written"))
+        .spawn()
+        .expect("the binary can be started")
 }
 
 impl Drop for Appliance {
