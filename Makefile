@@ -4,7 +4,7 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash
+BOX = --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # Where cargo puts what it builds.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::{linux::net::SocketAddrExt, unix::net},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -39,11 +39,23 @@ impl Appliance {
     /// # Panics
     /// If it does not get ready; says what it logged.
     pub fn on_contract_files() -> Self {
+        Self::on_contract_files_with_media_at(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same, but session descriptions name another address of this host: a phone that never speaks from a loopback address would
+    /// be a stranger to a box that has no other.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_contract_files_with_media_at(media: IpAddr) -> Self {
         let ports = ContractPorts::take();
         let folder = TestFolder::new("contract");
         for name in ["node.toml", "site.toml"] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract").join(name);
-            fs::copy(&from, folder.join(name)).expect("the contract's files are in tests/contract");
+            let text =
+                fs::read_to_string(from).expect("the contract's files are in tests/contract");
+            let text = text.replace("address = \"127.0.0.1\"", &format!("address = \"{media}\""));
+            fs::write(folder.join(name), text).expect("the test's folder can be written");
         }
         Self::start(folder, Some(ports))
     }

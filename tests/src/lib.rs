@@ -1,12 +1,16 @@
 //! The world, the peers and the promises: what every test of the whole box stands on.
 
 pub mod appliance;
+pub mod baresip;
 pub mod dice;
 pub mod folder;
+pub mod kamailio;
 pub mod ladder;
+pub mod linphone;
 pub mod media_model;
 pub mod metrics;
 pub mod model;
+pub mod namespace;
 pub mod net;
 pub mod party;
 pub mod rtp_peer;

@@ -1,0 +1,205 @@
+//! Phones and a proxy that nobody here wrote: baresip and linphonec as agents, Kamailio in front as a carrier's proxy.
+//!
+//! Each test has a network of its own, so the contract's fixed ports are free and nothing leaves the machine.
+#![allow(clippy::unwrap_used)]
+
+use clavija_tests::{
+    appliance::Appliance,
+    baresip::{Account, Baresip},
+    kamailio::Kamailio,
+    linphone::Linphone,
+    namespace,
+    party::{Caller, Phone, loopback},
+    rtp_peer::Packet,
+    tone::{self, Law, RATE},
+    trace::Way,
+    wait,
+};
+use std::net::SocketAddr;
+
+const CALLER_HZ: f64 = 425.0;
+const AGENT_HZ: f64 = 725.0;
+const SECOND: usize = 50;
+/// RFC 4733 §3.2: the payload type SIPp's caller has offered.
+const TELEPHONE_EVENT: u8 = 101;
+
+fn carrier() -> SocketAddr {
+    loopback(2, 5062)
+}
+
+fn ana(codec: &'static str, transport: &'static str, registrar: SocketAddr) -> Account {
+    Account {
+        user: "1001",
+        password: "only-for-tests-1001",
+        codec,
+        transport,
+        listen: loopback(31, 6_000),
+        registrar,
+        hz: AGENT_HZ,
+    }
+}
+
+#[test]
+fn baresip_over_udp_with_pcmu_is_called_talks_holds_and_sends_digits() {
+    namespace::inside(|| talk_hold_and_digits("PCMU", "udp", Law::A));
+}
+
+#[test]
+fn baresip_over_udp_with_pcma_is_called_talks_holds_and_sends_digits() {
+    namespace::inside(|| talk_hold_and_digits("PCMA", "udp", Law::A));
+}
+
+/// The caller's law is `callers`: where it differs from the phone's, the box translates.
+fn talk_hold_and_digits(codec: &'static str, transport: &'static str, callers: Law) {
+    let appliance = Appliance::on_contract_files_with_media_at(namespace::LAN);
+    let mut ana = Baresip::start(&ana(codec, transport, appliance.sip()));
+    appliance.await_agent("ana", "available");
+    let mut caller =
+        Caller::dial(appliance.sip(), carrier(), "+541155550100", &[callers], CALLER_HZ);
+    caller.await_answer();
+
+    ana.wait_for("CALL_INCOMING");
+    ana.tell("accept", "");
+    ana.wait_for("CALL_ESTABLISHED");
+    let call = appliance.await_call("talking");
+    let first = caller.audio.listen(2 * SECOND);
+    ana.tell("hold", "");
+    let alone = caller.audio.listen(SECOND);
+    ana.tell("resume", "");
+    let second = caller.audio.listen(3 * SECOND);
+    for key in ["1", "5", "#"] {
+        ana.tell("sndcode", key);
+        caller.audio.listen(SECOND / 2);
+        // baresip ends a key with the code 4.
+        ana.tell("sndcode", "\u{4}");
+        caller.audio.listen(SECOND / 4);
+    }
+    caller.hang_up();
+    ana.wait_for("CALL_CLOSED");
+    let (_, by_caller) = caller.finish();
+    let by_agent = ana.finish();
+
+    assert_eq!(call["agent"], "ana");
+    let (before, after) = (
+        by_caller.share(second_half(&first), AGENT_HZ),
+        by_caller.share(second_half(&second), AGENT_HZ),
+    );
+    assert!(before > 0.9, "the agent is heard: {before}");
+    assert!(after > 0.9, "and again after the hold: {after}");
+    assert!(by_caller.share(first.clone(), CALLER_HZ) < 0.01, "nobody hears themselves");
+    assert!(alone.len() == SECOND, "the caller's stream goes on while the phone holds");
+    assert_eq!(digits(&by_caller.packets), "15#");
+    let middle = by_agent.len() / 3..by_agent.len() / 3 + usize::try_from(RATE).unwrap() / 2;
+    assert!(tone::share(&by_agent[middle], CALLER_HZ) > 0.5, "the phone hears the caller");
+    let record = appliance.await_ended(1).remove(0);
+    assert_eq!((&record["end"], &record["agent"]), (&"completed".into(), &"ana".into()));
+    appliance.stop();
+}
+
+#[test]
+fn linphonec_registers_is_called_and_both_sides_hear_each_other() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_contract_files();
+        let mut bruno =
+            Linphone::start(6_100, appliance.sip(), "1002", "only-for-tests-1002", AGENT_HZ);
+        appliance.await_agent("bruno", "available");
+        let mut caller =
+            Caller::dial(appliance.sip(), carrier(), "+541155550100", &[Law::Mu], CALLER_HZ);
+        caller.await_answer();
+
+        bruno.wait_for("Receiving new incoming call");
+        bruno.tell("answer");
+        let call = appliance.await_call("talking");
+        let talk = caller.audio.listen(4 * SECOND);
+        caller.hang_up();
+        let (_, by_caller) = caller.finish();
+        appliance.await_ended(1);
+        let by_agent = bruno.finish();
+
+        assert_eq!(call["agent"], "bruno");
+        assert!(by_caller.share(second_half(&talk), AGENT_HZ) > 0.9, "the agent is heard");
+        let middle = by_agent.len() / 2..by_agent.len() / 2 + usize::try_from(RATE).unwrap() / 2;
+        assert!(tone::share(&by_agent[middle], CALLER_HZ) > 0.5, "the phone hears the caller");
+        appliance.stop();
+    });
+}
+
+#[test]
+fn a_call_through_kamailio_keeps_the_proxy_in_the_path_until_the_last_bye() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_contract_files();
+        let proxy_at = loopback(2, 5_160);
+        let proxy = Kamailio::start(proxy_at, appliance.sip());
+        let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, AGENT_HZ);
+        let mut caller =
+            Caller::dial(proxy_at, loopback(3, 5062), "+541155550101", &[Law::A], CALLER_HZ);
+
+        caller.await_answer();
+        desk.answer();
+        appliance.await_call("talking");
+        let talk = caller.audio.listen(2 * SECOND);
+        desk.hang_up();
+        let (signalled, by_caller) = caller.finish();
+        desk.finish();
+
+        assert!(by_caller.share(talk, AGENT_HZ) > 0.9);
+        let answer = signalled.iter().find(|m| m.is_response(Way::Received, "INVITE", 200));
+        let route = answer.unwrap().header("Record-Route").unwrap_or_default();
+        assert!(route.contains(&proxy_at.to_string()), "the proxy stays in the path: {route:?}");
+        let bye = signalled.iter().find(|m| m.is_request(Way::Received, "BYE")).unwrap();
+        let hops = bye.text.lines().filter(|line| line.starts_with("Via:")).count();
+        assert_eq!(hops, 2, "our BYE went by way of the proxy\n{}", bye.text);
+        let record = appliance.await_ended(1).remove(0);
+        assert_eq!(record["end"], "completed");
+        drop(proxy);
+        appliance.stop();
+    });
+}
+
+#[test]
+fn a_caller_behind_kamailio_hangs_up_and_gives_up_like_any_other() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_contract_files();
+        let proxy_at = loopback(2, 5_160);
+        let proxy = Kamailio::start(proxy_at, appliance.sip());
+        let mut switch = Phone::wait_at("trunk_uas", loopback(11, 5080), Law::A, AGENT_HZ);
+        let mut caller = Caller::dial_as(
+            "carrier_cancel",
+            proxy_at,
+            loopback(3, 5062),
+            "900001",
+            &[Law::A],
+            CALLER_HZ,
+        );
+        switch.ring();
+        caller.await_progress(180);
+
+        caller.hang_up();
+
+        caller.finish();
+        let (by_switch, _) = switch.finish();
+        assert!(by_switch.iter().any(|m| m.is_request(Way::Received, "CANCEL")));
+        wait::until("the abandoned call to be accounted for", || {
+            (appliance.await_ended(1)[0]["end"] == "abandoned").then_some(())
+        });
+        drop(proxy);
+        appliance.stop();
+    });
+}
+
+fn second_half(part: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    part.start + part.len() / 2..part.end
+}
+
+/// The keys pressed, one for each event timestamp (RFC 4733 §2.5.1.2).
+fn digits(packets: &[Packet]) -> String {
+    let mut keys: Vec<(u32, u8)> = vec![];
+    for packet in packets.iter().filter(|packet| packet.payload_type == TELEPHONE_EVENT) {
+        let event = packet.payload.first().copied().unwrap();
+        if keys.last().is_none_or(|&(timestamp, _)| timestamp != packet.timestamp) {
+            keys.push((packet.timestamp, event));
+        }
+    }
+    let name = |event: u8| "0123456789*#ABCD".chars().nth(event.into()).unwrap();
+    keys.into_iter().map(|(_, event)| name(event)).collect()
+}
