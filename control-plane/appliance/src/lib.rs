@@ -10,6 +10,7 @@ mod follower;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod pump;
 mod start;

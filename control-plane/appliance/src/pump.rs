@@ -124,6 +124,11 @@ impl Handle {
         self.counts.borrow().clone()
     }
 
+    /// Shown anew by every look of the loop at itself and its media thread.
+    pub(crate) fn watch_counts(&self) -> watch::Receiver<Arc<Counts>> {
+        self.counts.clone()
+    }
+
     pub fn journal(&self) -> &StoreCounts {
         &self.journal
     }

@@ -51,6 +51,9 @@ const TURNS: usize = 8192;
 const SILENT_AFTER: Duration = Duration::from_secs(20);
 /// RFC 3550 §6.2.
 const RTCP_INTERVAL: Duration = Duration::from_secs(5);
+/// A media thread that has not run after so long will not.
+const FIRST_TICK_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// From 1900, where NTP begins, to 1970 (RFC 5905 §6), in seconds.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 
@@ -63,6 +66,8 @@ pub enum StartError {
     Journal(#[from] StoreError),
     #[error(transparent)]
     Media(#[from] media_rt::handle::StartError),
+    #[error("the media thread has not run once in {} s", FIRST_TICK_WITHIN.as_secs())]
+    NoTick,
     #[error(transparent)]
     Ports(#[from] PortError),
     #[error("no randomness from the system: {0}")]
@@ -204,7 +209,21 @@ fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
         rings: RingSizes::USUAL,
         real_time: true,
     };
-    Ok(Media::start(media)?)
+    let media = Media::start(media)?;
+    await_first_tick(&media)?;
+    Ok(media)
+}
+
+/// Nobody may be told that calls are taken before the thread that carries them has run.
+fn await_first_tick(media: &Media) -> Result<(), StartError> {
+    let looks = FIRST_TICK_WITHIN.as_millis() / LOOK_EVERY.as_millis();
+    for _ in 0..looks {
+        if media.counters().ticks > 0 {
+            return Ok(());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Err(StartError::NoTick)
 }
 
 /// Mends what a crash left of recordings, beside the calls: there may be years of them, and new

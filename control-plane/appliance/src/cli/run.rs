@@ -4,7 +4,7 @@ use super::{
     many_threads,
     target::{Target, load},
 };
-use crate::{Appliance, Running, Stopped, error::Failure, log};
+use crate::{Appliance, Running, Stopped, error::Failure, log, notify};
 use firmware_config::Config;
 use std::io::{self, Write};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,9 +24,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let started = Appliance::start(config).await;
     let running = started.map_err(|error| Failure::Failed(error.to_string()))?;
     say_ready(&running)?;
+    notify::ready(&running);
+    tokio::spawn(notify::keep_told(running.handle().clone()));
     let stopped = tokio::select! {
         () = signals.next() => {
             tracing::info!("no new calls are taken; those that go on may end");
+            notify::stopping();
             running.drain_and_stop(signals.next()).await
         }
         () = running.failed() => Stopped::Failed,
