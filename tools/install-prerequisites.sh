@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing to build (`build`) and to test (`peers`) on Debian 12 or 13. Rust and make are given.
+# Installs what is missing to build (`build`), to test (`peers`), to pack, boot and cross-build (`package`, `boot`, `arm`) on Debian 12 or 13. Rust and make are given.
 set -eu
 
 # Packages to install, each with the command that shows it is there.
@@ -20,13 +20,36 @@ for what in "$@"; do
         ;;
     peers)
         need sipp sip-tester
+        # Its tools judge the unit; it is not booted.
+        need systemd-analyze systemd
         need ip iproute2
         need baresip baresip-core
         need linphonec linphone-cli
         need kamailio kamailio
+        # Its tools judge the unit and its companions; nothing is booted.
+        need systemd-analyze systemd
+        ;;
+    package)
+        need dpkg-deb dpkg
+        need strip binutils
+        need xz xz-utils
+        ;;
+    boot)
+        # A root tree with a systemd of its own, in namespaces.
+        need mmdebstrap mmdebstrap
+        need nsenter util-linux
+        need lintian lintian
+        ;;
+    arm)
+        need aarch64-linux-gnu-gcc "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+        need qemu-aarch64-static qemu-user-static
+        rustup target add aarch64-unknown-linux-gnu >/dev/null 2>&1 || {
+            echo "the Rust target aarch64-unknown-linux-gnu cannot be had: rustup target add aarch64-unknown-linux-gnu" >&2
+            exit 1
+        }
         ;;
     *)
-        echo "usage: $0 build|lints|peers…" >&2
+        echo "usage: $0 build|lints|peers|package|boot|arm…" >&2
         exit 2
         ;;
     esac
