@@ -124,6 +124,14 @@ impl Leg {
         })
     }
 
+    /// Whether this request, or one after it, made the call.
+    pub(crate) fn began_with(&self, invite: &Request) -> bool {
+        let theirs = self.talks.first().filter(|_| self.placed.is_none());
+        theirs.is_some_and(|talk| {
+            talk.dialog.remote_tag() == from_tag(invite) && talk.dialog.has_seen(invite)
+        })
+    }
+
     pub(crate) fn id(&self) -> LegId {
         self.id
     }

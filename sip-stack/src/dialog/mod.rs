@@ -145,6 +145,12 @@ impl Dialog {
         Ok(())
     }
 
+    /// It, or a later request, has been here.
+    pub(crate) fn has_seen(&self, request: &Request) -> bool {
+        let sequence = request.headers.cseq().map_or(0, |(sequence, _)| sequence);
+        self.remote_sequence.is_some_and(|last| sequence <= last)
+    }
+
     /// §12.2.2: re-INVITE and UPDATE may move the peer's target; the route stays.
     pub(crate) fn refresh_target(&mut self, headers: &Headers) {
         if let Some(target) = contact_uri(headers) {

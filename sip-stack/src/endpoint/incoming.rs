@@ -60,6 +60,10 @@ impl Endpoint {
         };
         let mut answer = answer.clone();
         wire::stamp_via(&mut answer.headers, from);
+        // Torn on its way: the whole of it was understood before, and this answer would end that.
+        if self.txns.serves(&answer) {
+            return;
+        }
         answer.headers.push("Server", self.ours.user_agent.as_str());
         self.send_stateless(&answer, from);
     }
@@ -259,6 +263,11 @@ impl Endpoint {
         let Some(uri) = Uri::parse(&invite.uri).ok().filter(is_ours_to_call) else {
             return self.reply(invite, from, 416, now);
         };
+        // §8.2.2.2, also when the transaction has forgotten it: it must not become a second call.
+        if self.legs.began_with(invite) {
+            self.counters.reject("merged");
+            return self.reply(invite, from, 482, now);
+        }
         if let Some((why, seconds)) = self.overload() {
             self.counters.reject(why);
             return self.reply_later(invite, from, seconds, now);

@@ -1,6 +1,6 @@
 //! The table of legs: by id, by dialog, by deadline, and the hosts they lead to.
 
-use crate::{dialog::invite::Leg, ids::LegId};
+use crate::{dialog::invite::Leg, ids::LegId, wire::Request};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -45,6 +45,14 @@ impl Legs {
     pub(super) fn find(&self, call_id: &str, local_tag: &str) -> Option<&Leg> {
         let id = self.by_dialog.get(&(call_id.to_owned(), local_tag.to_owned()))?;
         self.get(*id)
+    }
+
+    /// Whether a call that is not over yet began with this very INVITE.
+    pub(super) fn began_with(&self, invite: &Request) -> bool {
+        let call_id = invite.headers.call_id().unwrap_or_default();
+        let of_call = self.by_dialog.range((call_id.to_owned(), String::new())..);
+        let of_call = of_call.take_while(|((other, _), _)| other == call_id);
+        of_call.filter_map(|(_, id)| self.get(*id)).any(|leg| leg.began_with(invite))
     }
 
     pub(super) fn get(&self, id: LegId) -> Option<&Leg> {

@@ -12,7 +12,7 @@ pub mod timers;
 use crate::{
     event::Transmit,
     ids::LegId,
-    wire::{Method, Request, Response},
+    wire::{Headers, Method, Request, Response},
 };
 use client_invite::ClientInvite;
 use client_other::ClientOther;
@@ -183,7 +183,7 @@ impl Transactions {
     /// Absorbs what is not new. Neither ACK nor CANCEL comes here: they have no answer of their
     /// own in this sense.
     pub fn recognise(&mut self, request: &Request) -> Match {
-        if let Some(&txn) = self.by_server.get(&server_key(request, &request.method)) {
+        if let Some(&txn) = self.by_server.get(&server_key(&request.headers, &request.method)) {
             self.repeat(txn);
             return Match::Repeat;
         }
@@ -193,6 +193,14 @@ impl Transactions {
         }
     }
 
+    /// Whether the request that this answers is being served already.
+    pub fn serves(&self, answer: &Response) -> bool {
+        let method = answer.headers.cseq().ok().map(|(_, method)| method);
+        method.is_some_and(|method| {
+            self.by_server.contains_key(&server_key(&answer.headers, &method))
+        })
+    }
+
     /// A new server transaction for this request, whose answers go to `to`.
     pub fn accept(&mut self, request: &Request, to: SocketAddr, leg: Option<LegId>) -> TxnId {
         let machine = if request.method == Method::Invite {
@@ -200,7 +208,7 @@ impl Transactions {
         } else {
             Machine::ServerOther(ServerOther::trying())
         };
-        let key = server_key(request, &request.method);
+        let key = server_key(&request.headers, &request.method);
         let merge = merge_key(request);
         let txn =
             self.insert(machine, to, leg, Key::Server { key: key.clone(), merge: merge.clone() });
@@ -213,7 +221,7 @@ impl Transactions {
 
     /// The INVITE that this CANCEL or ACK names (§9.2, §17.2.3), and its leg.
     pub fn invite_named_by(&self, request: &Request) -> Option<(TxnId, Option<LegId>)> {
-        let txn = *self.by_server.get(&server_key(request, &Method::Invite))?;
+        let txn = *self.by_server.get(&server_key(&request.headers, &Method::Invite))?;
         Some((txn, self.entries.get(&txn)?.leg))
     }
 
@@ -392,14 +400,13 @@ impl Machine {
 }
 
 /// §17.1.3: the branch of the top Via, which we chose, and the method in CSeq.
-fn client_key(headers: &crate::wire::Headers, method: &Method) -> Option<String> {
+fn client_key(headers: &Headers, method: &Method) -> Option<String> {
     Some(format!("{method} {}", headers.top_via().ok()?.branch?))
 }
 
 /// §17.2.3: branch, sent-by and method; for peers from before RFC 3261 what stands for them.
 /// No part but the last can hold a line end, so no two requests share a key by accident.
-fn server_key(request: &Request, method: &Method) -> String {
-    let headers = &request.headers;
+fn server_key(headers: &Headers, method: &Method) -> String {
     match headers.top_via() {
         Ok(via) if via.branch.as_deref().is_some_and(is_rfc3261_branch) => {
             let (port, branch) = (via.port.unwrap_or(5060), via.branch.unwrap_or_default());
@@ -410,7 +417,7 @@ fn server_key(request: &Request, method: &Method) -> String {
         }
         Ok(_) | Err(_) => {
             let via = headers.list("Via").first().map_or(vec![], |via| via.to_vec());
-            format!("{method}\n{}\n{}", dialog_part(request), String::from_utf8_lossy(&via))
+            format!("{method}\n{}\n{}", dialog_part(headers), String::from_utf8_lossy(&via))
         }
     }
 }
@@ -423,11 +430,10 @@ fn is_rfc3261_branch(branch: &str) -> bool {
 /// §8.2.2.2: a request without a To tag that differs by its path alone.
 fn merge_key(request: &Request) -> Option<String> {
     let tagged = request.headers.to().ok()?.tag().is_some();
-    (!tagged).then(|| format!("{}\n{}", request.method, dialog_part(request)))
+    (!tagged).then(|| format!("{}\n{}", request.method, dialog_part(&request.headers)))
 }
 
-fn dialog_part(request: &Request) -> String {
-    let headers = &request.headers;
+fn dialog_part(headers: &Headers) -> String {
     let sequence = headers.cseq().map_or(0, |(sequence, _)| sequence);
     let from = headers.from().ok();
     let tag = from.as_ref().and_then(|from| from.tag()).unwrap_or_default();

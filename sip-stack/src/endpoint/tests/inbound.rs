@@ -38,6 +38,17 @@ fn repeated_invites_get_the_newest_provisional_answer_and_make_no_second_leg() {
 }
 
 #[test]
+fn a_torn_repeat_of_an_invite_is_not_refused_in_its_name() {
+    let mut bench = Bench::new();
+    let torn = invite();
+    let torn = &torn[..torn.find("Content-Type").unwrap()];
+    assert_eq!(statuses(&bench.feed(CARRIER, torn)), [400], "alone it is refused");
+    bench.invited(CARRIER, &invite());
+
+    assert_eq!(bench.feed(CARRIER, torn), [], "the caller would take its call for refused");
+}
+
+#[test]
 fn the_same_invite_by_another_path_is_a_loop() {
     let mut bench = Bench::new();
     bench.invited(CARRIER, &invite());
@@ -46,6 +57,22 @@ fn the_same_invite_by_another_path_is_a_loop() {
 
     assert_eq!(statuses(&bench.feed(CARRIER, &other_path)), [482]);
     assert!(bench.events().is_empty());
+}
+
+#[test]
+fn an_invite_that_was_underway_for_half_a_minute_makes_no_second_call() {
+    let mut bench = Bench::new();
+    let leg = bench.invited(CARRIER, &invite());
+    bench.endpoint.answer(leg, SDP.into(), bench.now);
+    bench.pass(Duration::from_secs(33));
+    bench.events();
+
+    let straggler = bench.feed(CARRIER, &invite());
+
+    assert_eq!(statuses(&straggler), [482], "its call waits for the answer to our BYE");
+    assert!(bench.events().is_empty());
+    let anew = invite().replace("CSeq: 1 ", "CSeq: 2 ").replace("z9hG4bKi1", "z9hG4bKi2");
+    assert_eq!(statuses(&bench.feed(CARRIER, &anew)), [100], "the next attempt is a call");
 }
 
 #[test]
