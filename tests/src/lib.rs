@@ -4,6 +4,7 @@ pub mod appliance;
 pub mod baresip;
 pub mod dice;
 pub mod folder;
+pub mod forger;
 pub mod kamailio;
 pub mod ladder;
 pub mod linphone;

@@ -2,11 +2,13 @@
 //! door of the box, what the peers went through, and what the box said of it afterwards.
 
 mod door;
+mod truth;
+
+pub use truth::MORNING;
 
 use crate::media_model::Pair;
 use control_plane::{
-    cdr::CallRecord,
-    fact::{End, Fact, Step, What},
+    fact::{Fact, Step, What},
     ids::{CallId, SeatId},
 };
 use media_core::order::PortName;
@@ -33,6 +35,7 @@ pub struct Number {
 /// What the outside knows.
 #[derive(Debug)]
 pub struct Model {
+    morning: Instant,
     number: fn(&str) -> Number,
     phones: BTreeSet<SocketAddr>,
     strangers: BTreeSet<SocketAddr>,
@@ -50,6 +53,7 @@ pub struct Model {
     /// Requests that came to the box, by branch and method: whether it ever answered.
     requests: BTreeMap<(String, String), Option<String>>,
     paused: BTreeSet<SeatId>,
+    hung_up_by_asking: BTreeSet<CallId>,
     pub seen: Seen,
 }
 
@@ -61,12 +65,16 @@ pub struct Seen {
     /// A CANCEL of a caller came after the box had sent 200.
     pub callers_cancel_crossed_200: u64,
     pub duplicate_invite: u64,
+    /// A second branch of a fork said 200 as well.
+    pub fork_with_two_2xx: u64,
 }
 
 #[derive(Debug)]
 struct Dialog {
     /// The box sent the INVITE.
     called: bool,
+    /// Who is at the other end.
+    peer: SocketAddr,
     phone: bool,
     from_user: String,
     invited: Instant,
@@ -76,7 +84,7 @@ struct Dialog {
     /// The box promised a place to who called: 18x or 200.
     welcomed: bool,
     /// The box answered the INVITE of a peer.
-    answered: bool,
+    answered: Option<Instant>,
     /// The ACK of that answer came.
     confirmed: bool,
     /// A phone or trunk refused.
@@ -87,10 +95,21 @@ struct Dialog {
     /// with each.
     answers: BTreeMap<String, Answer>,
     /// CANCEL or BYE or a refusal by the box, or the other side's BYE that the box confirmed.
-    gone: Option<&'static str>,
+    gone: Option<(&'static str, Instant)>,
+    /// The box first said CANCEL, BYE or a refusal.
+    dismissed: Option<Instant>,
+    /// The peer heard one of these, in the time for which they are repeated.
+    told: bool,
+    /// Branches of the BYEs that came from the peer itself.
+    byes: BTreeSet<String>,
+    /// A CANCEL came from the peer itself.
+    cancel_heard: bool,
+    /// The box confirmed one of these.
+    left: Option<Instant>,
     cancel_sent: bool,
     crossed: bool,
-    bridged: bool,
+    /// When its two first heard each other.
+    bridged: Option<Instant>,
     /// The box refused with this status.
     refused: Option<u16>,
     call: Option<CallId>,
@@ -112,12 +131,15 @@ struct Call {
 }
 
 impl Model {
+    /// `morning`: when the day begins.
     pub fn new(
+        morning: Instant,
         number: fn(&str) -> Number,
         phones: impl IntoIterator<Item = SocketAddr>,
         strangers: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         Self {
+            morning,
             number,
             phones: phones.into_iter().collect(),
             strangers: strangers.into_iter().collect(),
@@ -130,6 +152,7 @@ impl Model {
             rang_for: BTreeMap::new(),
             requests: BTreeMap::new(),
             paused: BTreeSet::new(),
+            hung_up_by_asking: BTreeSet::new(),
             seen: Seen::default(),
         }
     }
@@ -143,19 +166,40 @@ impl Model {
         })
     }
 
+    /// The box told this peer that the call is over, for as long as RFC 3261 lets anybody, and
+    /// nothing of it came through.
+    pub fn was_never_told(&self, call_id: &str, now: Instant) -> bool {
+        self.by_call_id.get(call_id).is_some_and(|&place| {
+            let dialog = &self.dialogs[place];
+            !dialog.told && dialog.dismissed.is_some_and(|at| now >= at + GIVE_UP)
+        })
+    }
+
+    /// As far as the box has said or heard, somebody talks here.
+    pub fn is_in_a_call(&self, address: SocketAddr) -> bool {
+        let here = self.dialogs.iter().filter(|dialog| dialog.peer == address);
+        let mut here = here.filter(|dialog| dialog.gone.is_none());
+        here.any(|dialog| !dialog.answers.is_empty() || dialog.confirmed)
+    }
+
+    /// When this INVITE was sent or came.
+    pub fn invited_at(&self, call_id: &str) -> Option<Instant> {
+        self.by_call_id.get(call_id).map(|&place| self.dialogs[place].invited)
+    }
+
     /// The caller of this dialog's call was let talk to its phone.
     pub fn was_bridged(&self, call_id: &str) -> bool {
-        self.by_call_id.get(call_id).is_some_and(|&place| self.dialogs[place].bridged)
+        self.by_call_id.get(call_id).is_some_and(|&place| self.dialogs[place].bridged.is_some())
     }
 
     /// Two are ordered to meet at this moment.
     pub fn meet(&mut self, pair: Pair, now: Instant) -> Result<(), String> {
         let Some(&place) = self.by_port.get(&pair.other) else { return Ok(()) };
         let dialog = &mut self.dialogs[place];
-        if dialog.phone && !dialog.bridged && now > dialog.invited + dialog.number.ring {
+        if dialog.phone && dialog.bridged.is_none() && now > dialog.invited + dialog.number.ring {
             return Err(format!("bridged {:?} after its INVITE", now - dialog.invited));
         }
-        dialog.bridged = true;
+        dialog.bridged.get_or_insert(now);
         self.check_pair(pair, false)
     }
 
@@ -180,7 +224,7 @@ impl Model {
         // Who left may be known only when the other branch of its fork has been let go as well;
         // until then the caller hears nothing, and nobody else.
         let forked = other.answers.len() > 1;
-        if let Some(why) = caller.gone.or_else(|| other.gone.filter(|_| !forked)) {
+        if let Some((why, _)) = caller.gone.or_else(|| other.gone.filter(|_| !forked)) {
             return Err(format!("{:?}: they hear each other although {why}", pair.talk));
         }
         Ok(())
@@ -230,31 +274,6 @@ impl Model {
             | Step::Ringing { .. }
             | Step::Routed { .. }
             | Step::Silent { .. } => {}
-        }
-        Ok(())
-    }
-
-    pub fn cdr(&mut self, cdr: &CallRecord) -> Result<(), String> {
-        let id: CallId = cdr.id.parse().map_err(|_| format!("no call id: {}", cdr.id))?;
-        let Some(call) = self.calls.get_mut(&id) else {
-            return Err(format!("a record of {id}, which never arrived"));
-        };
-        if std::mem::replace(&mut call.recorded, true) {
-            return Err(format!("two records of {id}"));
-        }
-        let dialog = &self.dialogs[call.dialog];
-        let Some(end) = cdr.end else { return Err(format!("{id} ended without an end")) };
-        if !fits(end, dialog.refused, call.bridged, call.requeued) {
-            return Err(format!(
-                "{id} is recorded as {end:?}; its caller saw refusal {:?}, bridged {}",
-                dialog.refused, call.bridged
-            ));
-        }
-        if call.bridged != cdr.bridged_at.is_some() {
-            return Err(format!("{id}: bridged {} but the record says otherwise", call.bridged));
-        }
-        if cdr.ended_at < cdr.started_at || cdr.wait_seconds < 0.0 || cdr.talk_seconds < 0.0 {
-            return Err(format!("{id}: its record runs backwards"));
         }
         Ok(())
     }
@@ -333,29 +352,4 @@ impl Dialog {
         let rings = now <= self.invited + ring && !self.declined;
         rings || !self.answers.is_empty() && self.gone.is_none()
     }
-}
-
-/// Whether this end is what a caller went through who was refused so, or answered, and did or did
-/// not hear a person.
-fn fits(end: End, refused: Option<u16>, bridged: bool, requeued: bool) -> bool {
-    use End::*;
-    let Some(status) = refused else {
-        return match end {
-            Completed => true,
-            // They left, or were made to leave, while they waited.
-            Abandoned | Rejected => !bridged || requeued,
-            Failed => true,
-            Busy | Congestion | NoAnswer | Unreachable => false,
-        };
-    };
-    let allowed: &[End] = match status {
-        404 => &[Rejected, Unreachable],
-        480 => &[NoAnswer, Rejected, Unreachable],
-        486 | 600 | 603 => &[Busy],
-        487 => &[Abandoned],
-        488 => &[Rejected, Unreachable],
-        503 => &[Congestion, Failed, Unreachable],
-        _ => &[Busy, Unreachable],
-    };
-    !bridged && allowed.contains(&end)
 }

@@ -1,11 +1,12 @@
-//! The network between the box and its peers: loses, delays, duplicates and reorders by seed.
-//! No sockets, no clock.
+//! The network between the box and its peers: loses, delays, duplicates, reorders and parts them
+//! by seed. No sockets, no clock.
 
 use crate::dice::Dice;
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    time::Instant,
 };
 
 /// One datagram on its way.
@@ -17,12 +18,44 @@ pub struct Datagram {
 }
 
 /// How bad it is, in percent of all datagrams.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     pub lost: u64,
     pub duplicated: u64,
     /// Held up so long that later ones overtake it.
     pub late: u64,
+    /// One way, when nothing else is wrong: milliseconds.
+    pub delay_ms: Range<u64>,
+}
+
+impl Faults {
+    /// A network in which nothing goes wrong.
+    pub const NONE: Self = Self { lost: 0, duplicated: 0, late: 0, delay_ms: 1..30 };
+
+    /// The character of a day's network: mostly a little of everything, sometimes much of one thing.
+    pub fn of_the_day(dice: &mut Dice) -> Self {
+        let mut faults = Self {
+            lost: dice.number(0..10),
+            duplicated: dice.number(0..8),
+            late: dice.number(0..8),
+            ..Self::NONE
+        };
+        match dice.number(0..10) {
+            0 => faults = Self::NONE,
+            1 => faults.lost = dice.number(10..21),
+            2 => faults.duplicated = dice.number(10..30),
+            3 => faults.late = dice.number(10..40),
+            // By satellite.
+            4 => faults.delay_ms = 200..400,
+            _ => {}
+        }
+        faults
+    }
+
+    /// Little enough is lost that repetition brings everything through in time.
+    pub fn are_survived(&self) -> bool {
+        self.lost < 10
+    }
 }
 
 /// What became of a datagram that was handed in.
@@ -33,6 +66,38 @@ pub enum Fate {
     Underway,
 }
 
+/// Which way a cable is cut, as seen from its far end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Both,
+    /// It sends in vain, and hears.
+    From,
+    /// It hears nothing, and is heard.
+    To,
+}
+
+/// Nothing gets through between one host, or all, and the rest.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// `None`: all of them.
+    host: Option<IpAddr>,
+    way: Way,
+    from: Instant,
+    until: Instant,
+}
+
+impl Cut {
+    fn hits(&self, datagram: &Datagram, now: Instant) -> bool {
+        let is = |address: SocketAddr| self.host.is_none_or(|host| host == address.ip());
+        let here = match self.way {
+            Way::Both => is(datagram.from) || is(datagram.to),
+            Way::From => is(datagram.from),
+            Way::To => is(datagram.to),
+        };
+        here && self.from <= now && now < self.until
+    }
+}
+
 /// Every datagram between being sent and being received.
 #[derive(Debug)]
 pub struct Net {
@@ -40,38 +105,47 @@ pub struct Net {
     faults: Faults,
     underway: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
-    /// Until then nothing gets through.
-    down_until: Option<Instant>,
+    cuts: Vec<Cut>,
 }
 
-/// One way, when nothing is wrong.
-const DELAY_MS: std::ops::Range<u64> = 1..30;
 /// A repeat or a straggler comes at most this much later. Far below the five seconds for which a
 /// finished transaction remembers (RFC 3261 §17.2.1, Timer I).
-const LATE_MS: std::ops::Range<u64> = 30..900;
+const LATE_MS: Range<u64> = 30..900;
 
 impl Net {
     pub fn new(dice: Dice, faults: Faults) -> Self {
-        Self { dice, faults, underway: BTreeMap::new(), sent: 0, down_until: None }
+        Self { dice, faults, underway: BTreeMap::new(), sent: 0, cuts: vec![] }
     }
 
     /// From here on nothing goes wrong with what is sent.
-    pub fn calm_down(&mut self) {
-        self.faults = Faults { lost: 0, duplicated: 0, late: 0 };
-        self.down_until = None;
+    pub fn calm_down(&mut self, now: Instant) {
+        for cut in &mut self.cuts {
+            cut.until = cut.until.min(now);
+        }
+        if !self.faults.are_survived() {
+            self.cuts.push(Cut { host: None, way: Way::Both, from: now, until: now });
+        }
+        self.faults = Faults::NONE;
     }
 
-    /// The cable is pulled.
-    pub fn go_down(&mut self, until: Instant) {
-        self.down_until = Some(until);
+    /// The cable of a host, or of everybody, is pulled.
+    pub fn cut(&mut self, host: Option<IpAddr>, way: Way, now: Instant, until: Instant) {
+        self.cuts.push(Cut { host, way, from: now, until });
+    }
+
+    /// What this host had to say, or to hear, may not have come through since then, however often
+    /// it was repeated.
+    pub fn may_have_failed(&self, host: IpAddr, since: Instant) -> bool {
+        let cut = |cut: &&Cut| cut.host.is_none_or(|cut| cut == host) && since < cut.until;
+        !self.faults.are_survived() || self.cuts.iter().any(|one| cut(&one))
     }
 
     pub fn send(&mut self, datagram: Datagram, now: Instant) -> Fate {
-        let down = self.down_until.is_some_and(|until| now < until);
-        if down || self.dice.percent(self.faults.lost) {
+        let cut = self.cuts.iter().any(|cut| cut.hits(&datagram, now));
+        if cut || self.dice.percent(self.faults.lost) {
             return Fate::Lost;
         }
-        let mut delay = self.dice.millis(DELAY_MS);
+        let mut delay = self.dice.millis(self.faults.delay_ms.clone());
         if self.dice.percent(self.faults.late) {
             delay += self.dice.millis(LATE_MS);
         }
@@ -99,23 +173,25 @@ impl Net {
         self.sent += 1;
         self.underway.insert((at, self.sent), datagram);
     }
-
-    /// The longest a datagram that was not lost may be underway.
-    pub fn slowest() -> Duration {
-        Duration::from_millis(DELAY_MS.end + 2 * LATE_MS.end)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    const BAD: Faults = Faults { lost: 10, duplicated: 10, late: 10, ..Faults::NONE };
+
+    fn address(host: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, host], 5060))
+    }
 
     fn arrivals(seed: u64, faults: Faults) -> Vec<(Duration, Vec<u8>)> {
         let start = Instant::now();
         let mut net = Net::new(Dice::new(seed, 0), faults);
-        let address = "10.0.0.1:5060".parse().expect("an address");
         for number in 0..200 {
-            net.send(Datagram { from: address, to: address, bytes: vec![number] }, start);
+            let datagram = Datagram { from: address(1), to: address(2), bytes: vec![number] };
+            net.send(datagram, start);
         }
         let mut all = vec![];
         while let Some(at) = net.poll_timeout() {
@@ -127,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_bad_network_loses_repeats_and_reorders_and_a_calm_one_loses_nothing() {
-        let bad = arrivals(1, Faults { lost: 10, duplicated: 10, late: 10 });
-        let calm = arrivals(1, Faults { lost: 0, duplicated: 0, late: 0 });
+        let bad = arrivals(1, BAD);
+        let calm = arrivals(1, Faults::NONE);
 
         let mut distinct: Vec<_> = bad.iter().map(|(_, bytes)| bytes).collect();
         distinct.sort();
@@ -136,14 +212,33 @@ mod tests {
         assert!(distinct.len() < 200 && distinct.len() > 150, "{}", distinct.len());
         assert!(bad.len() > distinct.len(), "some came twice");
         assert_eq!(calm.len(), 200);
-        assert!(bad.iter().all(|(after, _)| *after <= Net::slowest()));
+        let slowest = Duration::from_millis(BAD.delay_ms.end + 2 * LATE_MS.end);
+        assert!(bad.iter().all(|(after, _)| *after <= slowest));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_network() {
-        let faults = Faults { lost: 10, duplicated: 10, late: 10 };
+        assert_eq!(arrivals(7, BAD), arrivals(7, BAD));
+        assert_ne!(arrivals(7, BAD), arrivals(8, BAD));
+    }
 
-        assert_eq!(arrivals(7, faults), arrivals(7, faults));
-        assert_ne!(arrivals(7, faults), arrivals(8, faults));
+    #[test]
+    fn a_cut_parts_one_host_in_its_ways_until_it_heals() {
+        let start = Instant::now();
+        let heals = start + Duration::from_secs(10);
+        let passes = |way, from, to, at| {
+            let mut net = Net::new(Dice::new(1, 0), Faults::NONE);
+            net.cut(Some(address(1).ip()), way, start, heals);
+            let datagram = Datagram { from: address(from), to: address(to), bytes: vec![] };
+            net.send(datagram, at) != Fate::Lost
+        };
+
+        for (way, says, hears) in
+            [(Way::Both, false, false), (Way::From, false, true), (Way::To, true, false)]
+        {
+            assert_eq!((passes(way, 1, 9, start), passes(way, 9, 1, start)), (says, hears));
+            assert!(passes(way, 2, 9, start) && passes(way, 9, 2, start), "others are not cut");
+            assert!(passes(way, 1, 9, heals) && passes(way, 9, 1, heals));
+        }
     }
 }

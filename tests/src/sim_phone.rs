@@ -36,6 +36,8 @@ struct Account {
     user: String,
     password: String,
     call_id: String,
+    /// User part of its Contact.
+    contact: String,
     cseq: u32,
     nonces: u32,
     /// When the next REGISTER is sent.
@@ -54,6 +56,7 @@ impl SimPhone {
     ) -> Self {
         let account = login.map(|(user, password)| Account {
             call_id: format!("r0@{}", peer.address),
+            contact: user.clone(),
             user,
             password,
             cseq: 0,
@@ -122,11 +125,15 @@ impl SimPhone {
         }
     }
 
-    /// Power again; it knows of nothing.
+    /// Power again; it knows of nothing, and some phones name another Contact than before.
     pub fn boot(&mut self, now: Instant) {
         self.dead = false;
         let boots = self.dice.number(1..u64::MAX);
+        let renamed = self.dice.percent(30);
         if let Some(account) = &mut self.account {
+            if renamed {
+                account.contact = format!("{}-{}", account.user, boots % 100);
+            }
             account.call_id = format!("r{boots}@{}", self.peer.address);
             account.cseq = 0;
             account.expires = EXPIRES_SECONDS;
@@ -139,6 +146,13 @@ impl SimPhone {
         if let Some(account) = self.account.as_mut().filter(|_| !self.dead) {
             account.expires = if signed_in { EXPIRES_SECONDS } else { 0 };
             account.next = Some(now);
+        }
+    }
+
+    /// It does not refresh its registration any more.
+    pub fn forget_to_register(&mut self) {
+        if let Some(account) = &mut self.account {
+            account.next = None;
         }
     }
 
@@ -190,7 +204,7 @@ impl SimPhone {
         let aor = format!("<sip:{}@{}>", account.user, self.exchange.ip());
         let more = format!(
             "Contact: <sip:{}@{}>\r\nExpires: {}\r\n{authorization}",
-            account.user, self.peer.address, account.expires
+            account.contact, self.peer.address, account.expires
         );
         let request = Request {
             method: "REGISTER",

@@ -10,7 +10,7 @@ use crate::{
     sip_text::{self, Text},
 };
 use dialog::{Dialog, Role, Stage};
-use habits::{Act, CallPlan, Habits, Offer, Words};
+use habits::{Acks, Act, CallPlan, Habits, Offer, Words};
 use sending::cancel_name;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -56,6 +56,8 @@ pub enum Note {
     Dead,
     /// No audio comes from here any more.
     FellSilent(SocketAddr),
+    /// The agent goes, and the phone says so or lets its registration run out.
+    SignsOff { forgets: bool },
     /// Audio comes again.
     Speaks(SocketAddr),
 }
@@ -329,7 +331,7 @@ impl SipPeer {
             contact.clone_into(&mut dialog.target);
         }
         let (stage, words) = (dialog.stage, dialog.words);
-        if words.acks || stage != Stage::Dialling && stage != Stage::Ringing {
+        if words.acks != Acks::Never || stage != Stage::Dialling && stage != Stage::Ringing {
             let cseq = self.dialogs[place].invite_cseq;
             self.ack(place, text, cseq, now);
         }
@@ -351,7 +353,11 @@ impl SipPeer {
         match (act, role, stage) {
             (Act::Ring, Role::Called, Stage::Ringing) => self.ring(place, now),
             (Act::Answer(offer), Role::Called, Stage::Ringing) => self.answer(place, offer, now),
-            (Act::AnswerElsewhere, Role::Called, Stage::Answered) => self.fork(place, now),
+            (Act::AnswerElsewhere, Role::Called, Stage::Answered) => self.fork(place, 200, now),
+            (Act::RingElsewhere, Role::Called, Stage::Ringing) => self.fork(place, 180, now),
+            (Act::AnswerAgain, Role::Called, Stage::Answered) => self.repeat_answer(place, now),
+            (Act::StaleBye, Role::Calling, Stage::Answered) => self.stale_bye(place, now),
+            (Act::SignOff { forgets }, _, _) => self.notes.push_back(Note::SignsOff { forgets }),
             (Act::Refuse(status), Role::Called, Stage::Ringing) => {
                 self.answer_invite(place, status, String::new(), now);
                 self.dialogs[place].leave(Stage::Over);
@@ -388,6 +394,7 @@ impl SipPeer {
             // Its moment has passed.
             (
                 Act::Answer(_)
+                | Act::AnswerAgain
                 | Act::AnswerElsewhere
                 | Act::Ask(_)
                 | Act::Die
@@ -398,6 +405,8 @@ impl SipPeer {
                 | Act::ReinviteWithoutOffer
                 | Act::RepeatInvite
                 | Act::Ring
+                | Act::RingElsewhere
+                | Act::StaleBye
                 | Act::Unmute
                 | Act::WrongBye,
                 ..,

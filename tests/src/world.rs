@@ -7,6 +7,7 @@
 mod checks;
 mod day;
 mod evening;
+mod hostile;
 mod reached;
 mod site;
 
@@ -14,10 +15,11 @@ pub use reached::Reached;
 
 use crate::{
     dice::Dice,
+    forger::Forger,
     ladder::Ladder,
     media_model::MediaModel,
     model::Model,
-    net::{Datagram, Fate, Net},
+    net::{Datagram, Fate, Faults, Net},
     sim_phone::SimPhone,
     sip_peer::{Note, SipPeer, habits::Act},
     sip_text::Text,
@@ -81,6 +83,7 @@ enum Turn {
     Media,
     Net,
     Phone(usize),
+    Thief,
 }
 
 /// One day.
@@ -94,6 +97,9 @@ pub struct World {
     carriers: Vec<SipPeer>,
     phones: Vec<SimPhone>,
     parties: BTreeMap<SocketAddr, Party>,
+    /// Who tries passwords, on some days.
+    thief: Option<SimPhone>,
+    forger: Forger,
     media: MediaModel,
     model: Model,
     deeds: BTreeMap<(Instant, u64), Deed>,
@@ -121,8 +127,7 @@ impl World {
         let mut dice = Dice::new(seed, 0);
         let site = Site::new(&mut dice);
         let exchange = site.exchange(dice.seed(), epoch);
-        let blackout = dice.percent(20);
-        let faults = day::faults(&mut dice, blackout);
+        let faults = Faults::of_the_day(&mut dice);
         let carriers = site.carriers(seed, &mut dice);
         let phones = site.phones(seed, epoch);
         let places = |party: fn(usize) -> Party| move |(place, address)| (address, party(place));
@@ -137,8 +142,10 @@ impl World {
             exchange,
             net: Net::new(Dice::new(seed, 1), faults),
             parties: parties.chain(phone_parties).collect(),
+            thief: None,
+            forger: Forger::new(site.address, Dice::new(seed, 3)),
             media: MediaModel::new(Dice::new(seed, 2)),
-            model: Model::new(site::number, phone_addresses, [site::STRANGER]),
+            model: Model::new(epoch, site::number, phone_addresses, [site::STRANGER, site::THIEF]),
             carriers,
             phones,
             site,
@@ -152,7 +159,7 @@ impl World {
             cdrs: vec![],
             journal: None,
         };
-        world.plan_the_day(blackout);
+        world.plan_the_day();
         world
     }
 
@@ -236,6 +243,7 @@ impl World {
             (self.deeds.first_key_value().map(|(&(at, _), _)| at), Turn::Deed),
             (self.media.poll_timeout(), Turn::Media),
             (self.net.poll_timeout(), Turn::Net),
+            (self.thief.as_ref().and_then(SimPhone::poll_timeout), Turn::Thief),
         ];
         let box_last = self.dice.percent(50);
         peers
@@ -273,6 +281,12 @@ impl World {
                 self.phones[place].handle_timeout(self.now);
                 self.flush(Party::Phone(place));
             }
+            Turn::Thief => {
+                if let Some(thief) = &mut self.thief {
+                    thief.handle_timeout(self.now);
+                }
+                self.flush_thief();
+            }
         }
         self.model.check_owed(self.now)
     }
@@ -292,6 +306,7 @@ impl World {
     fn deliver(&mut self, datagram: &Datagram) -> Result<(), String> {
         let Datagram { from, to, bytes } = datagram;
         let text = Text::read(bytes);
+        self.forger.overhear(datagram);
         if *to == self.site.address {
             self.note(|| format!("{} -> box   {}", self.name(*from), short(text.as_ref())));
             if let Some(text) = &text {
@@ -300,8 +315,15 @@ impl World {
             self.exchange.handle_datagram(*from, bytes, self.now);
             return self.drain();
         }
-        let Some(&party) = self.parties.get(to) else { return Ok(()) };
         self.note(|| format!("      {} gets {}", self.name(*to), short(text.as_ref())));
+        if let Some(thief) = self.thief.as_mut().filter(|_| *to == site::THIEF) {
+            thief.handle_datagram(bytes, self.now);
+            self.flush_thief();
+        }
+        let Some(&party) = self.parties.get(to) else { return Ok(()) };
+        if let Some(text) = &text {
+            self.model.arrives(text, self.now);
+        }
         match party {
             Party::Carrier(place) => self.carriers[place].handle_datagram(bytes, self.now),
             Party::Phone(place) => self.phones[place].handle_datagram(bytes, self.now),
@@ -337,6 +359,12 @@ impl World {
         }
     }
 
+    fn flush_thief(&mut self) {
+        while let Some(bytes) = self.thief.as_mut().and_then(SimPhone::poll_transmit) {
+            self.send(Datagram { from: site::THIEF, to: self.site.address, bytes });
+        }
+    }
+
     fn heed(&mut self, note: Note, party: Party) {
         match (note, party) {
             (Note::FellSilent(rtp), _) => self.media.falls_silent(rtp, self.now),
@@ -346,7 +374,15 @@ impl World {
                 self.lose_power(place);
             }
             (Note::Answering { from_user }, _) => self.perhaps_leave(from_user),
-            (Note::Dead, Party::Carrier(_)) => {}
+            (Note::SignsOff { forgets }, Party::Phone(place)) => {
+                match forgets {
+                    true => self.phones[place].forget_to_register(),
+                    false => self.plan(self.now, Deed::Sign { phone: place, signed_in: false }),
+                }
+                let back = self.now + self.dice.millis(5_000..60_000);
+                self.plan(back, Deed::Sign { phone: place, signed_in: true });
+            }
+            (Note::Dead | Note::SignsOff { .. }, Party::Carrier(_)) => {}
         }
     }
 
@@ -427,6 +463,8 @@ impl World {
             Some(Party::Carrier(place)) => &self.carriers[*place].name,
             Some(Party::Phone(place)) => &self.phones[*place].peer.name,
             None if address == self.site.address => "box",
+            None if address == site::THIEF => "thief",
+            None if address == site::ROGUE => "rogue",
             None => "stranger",
         }
     }
@@ -439,7 +477,11 @@ impl World {
         self.note(|| format!("      {} loses its power", self.phones[place].peer.name));
         self.phones[place].die();
         self.flush(Party::Phone(place));
-        let boots = self.dice.millis(3_000..50_000);
+        // Soon enough that nobody has missed it, or not.
+        let boots = match self.dice.percent(60) {
+            true => self.dice.millis(300..5_000),
+            false => self.dice.millis(5_000..50_000),
+        };
         self.plan(self.now + boots, Deed::Boot(place));
     }
 

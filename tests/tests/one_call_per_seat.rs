@@ -21,9 +21,11 @@ const ONCE_BROKEN: &[u64] = &[
     2295, // After an agent's own call a pause came back that had ended meanwhile: due at once.
     2655, // The same after a request that was given up.
     6407, // The model took a phone that had answered into a dead network for the one given up.
+    322,  // A torn repeat of an INVITE was refused in its name, and its call went on without it.
+    1045, // An INVITE repeated for longer than its transaction made a second call.
 ];
-/// How often each thing must have happened over the fixed seeds.
-const REACHED_AT_LEAST: u64 = 100;
+/// How often each thing must have happened over the fixed seeds: in so many of them once.
+const REACHED_ONCE_IN: u64 = 10;
 /// Needs both ends of a call to die in ways that nothing notices.
 const BETTER_NEVER: &str = "ended_by_hand";
 /// Seeds beyond this are fresh ones.
@@ -38,7 +40,7 @@ fn no_day_ever_gives_an_agent_two_calls_or_forgets_a_caller() {
 
     for (name, count) in reached.all() {
         println!("{count:>9}  {name}");
-        let enough = count >= REACHED_AT_LEAST || name == BETTER_NEVER;
+        let enough = count >= seeds / REACHED_ONCE_IN || name == BETTER_NEVER;
         assert!(enough, "{name} was reached {count} times: this proves little");
     }
 }

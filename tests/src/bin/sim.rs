@@ -1,6 +1,7 @@
 //! `sim SEED`: lives one simulated day again and prints its ladder; exit 1 with the broken promise.
+//! `sim FROM TO`: lives all of these days and prints a line for each that breaks one.
 
-use clavija_tests::world::World;
+use clavija_tests::world::{Reached, World};
 use std::{
     env,
     io::{self, Write},
@@ -9,17 +10,23 @@ use std::{
 };
 
 fn main() -> io::Result<ExitCode> {
+    let seeds: Option<Vec<u64>> = env::args().skip(1).map(|text| text.parse().ok()).collect();
+    match seeds.as_deref() {
+        Some(&[seed]) => one(seed),
+        Some(&[from, to]) => many(from, to),
+        Some(_) | None => {
+            writeln!(io::stderr(), "usage: sim SEED [TO], whole numbers")?;
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+fn one(seed: u64) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    let Some(seed) = env::args().nth(1).and_then(|text| text.parse().ok()) else {
-        writeln!(io::stderr(), "usage: sim SEED, a whole number")?;
-        return Ok(ExitCode::from(2));
-    };
     let mut world = World::new(seed, Instant::now()).with_ladder();
     let lived = world.live();
     write!(out, "{}", world.ladder())?;
-    for (name, count) in world.reached().all() {
-        writeln!(out, "{count:>8}  {name}")?;
-    }
+    tell(&mut out, world.reached())?;
     match lived {
         Ok(()) => {
             writeln!(out, "seed {seed}: every promise held")?;
@@ -30,4 +37,24 @@ fn main() -> io::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn many(from: u64, to: u64) -> io::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    let (mut reached, mut broken) = (Reached::default(), 0);
+    for seed in from..to {
+        let mut world = World::new(seed, Instant::now());
+        if let Err(why) = world.live() {
+            broken += 1;
+            writeln!(out, "BROKEN: {why}")?;
+        }
+        reached += *world.reached();
+    }
+    tell(&mut out, &reached)?;
+    writeln!(out, "{broken} of {} seeds broke a promise", to.saturating_sub(from))?;
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(out: &mut impl Write, reached: &Reached) -> io::Result<()> {
+    reached.all().iter().try_for_each(|(name, count)| writeln!(out, "{count:>9}  {name}"))
 }

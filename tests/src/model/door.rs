@@ -3,12 +3,18 @@
 use super::{Answer, Dialog, GIVE_UP, LAST_WORDS, Model, Number};
 use crate::sip_text::Text;
 use media_core::order::PortName;
-use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Instant,
+};
 
 impl Model {
     /// The box sends this.
     pub fn sent(&mut self, text: &Text<'_>, to: SocketAddr, now: Instant) -> Result<(), String> {
-        if self.strangers.contains(&to) {
+        // Who wants to register is asked who they are, and nothing else.
+        let challenge = text.status() == Some(401) && text.cseq().1 == "REGISTER";
+        if self.strangers.contains(&to) && !challenge {
             return Err(format!("a stranger is answered: {}", text.short()));
         }
         check_form(text)?;
@@ -18,12 +24,18 @@ impl Model {
             (Some("CANCEL"), _) => {
                 if let Some(dialog) = self.dialog(text) {
                     dialog.cancel_sent = true;
-                    dialog.gone.get_or_insert("the box sent CANCEL");
+                    dialog.dismissed.get_or_insert(now);
+                    if dialog.gone.is_none() {
+                        dialog.gone = Some(("the box sent CANCEL", now));
+                    }
                 }
             }
             (Some("ACK"), _) => self.goes_on(text, |answer| answer.acked = true),
             (Some("BYE"), _) => {
                 self.goes_on(text, |answer| answer.ended = true);
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.dismissed.get_or_insert(now);
+                }
                 self.is_dismissed(text, now);
             }
             (None, Some(status)) => self.responds(text, status, now),
@@ -32,12 +44,24 @@ impl Model {
         Ok(())
     }
 
+    /// This reaches a peer.
+    pub fn arrives(&mut self, text: &Text<'_>, now: Instant) {
+        let told = matches!(text.method(), Some("CANCEL" | "BYE")) || text.status() >= Some(300);
+        if let Some(dialog) = self.dialog(text).filter(|_| told) {
+            dialog.told |= dialog.dismissed.is_none_or(|at| now <= at + GIVE_UP);
+        }
+    }
+
     /// This reaches the box.
     pub fn reached(&mut self, text: &Text<'_>, from: SocketAddr, now: Instant) {
+        if self.is_forged(text, from) {
+            return;
+        }
         self.note_request(text, from);
         match (text.method(), text.status()) {
             (Some("INVITE"), _) if text.to_tag().is_none() => {
-                if self.by_call_id.contains_key(text.call_id()) {
+                let known = self.dialog(text).map(|dialog| dialog.invited + GIVE_UP);
+                if known.is_some_and(|until| now <= until) {
                     self.seen.duplicate_invite += 1;
                 } else if !self.strangers.contains(&from) {
                     self.add(text, from, false, now);
@@ -45,12 +69,20 @@ impl Model {
             }
             (Some("ACK"), _) => {
                 if let Some(dialog) = self.dialog(text) {
-                    dialog.confirmed |= dialog.answered;
+                    dialog.confirmed |= dialog.answered.is_some();
                 }
             }
             (Some("CANCEL"), _) => {
-                let crossed = self.dialog(text).is_some_and(|dialog| dialog.answered);
-                self.seen.callers_cancel_crossed_200 += u64::from(crossed);
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.cancel_heard = true;
+                    let crossed = dialog.answered.is_some();
+                    self.seen.callers_cancel_crossed_200 += u64::from(crossed);
+                }
+            }
+            (Some("BYE"), _) => {
+                if let Some(dialog) = self.dialog(text) {
+                    dialog.byes.insert(text.branch().to_owned());
+                }
             }
             (None, Some(status)) if text.cseq().1 == "INVITE" => {
                 self.is_answered(text, status, now);
@@ -116,10 +148,16 @@ impl Model {
         }
     }
 
+    /// All ids may be right: it does not come from whom the call is with.
+    fn is_forged(&self, text: &Text<'_>, from: SocketAddr) -> bool {
+        let place = self.by_call_id.get(text.call_id());
+        place.is_some_and(|&place| self.dialogs[place].peer.ip() != from.ip())
+    }
+
     fn note_request(&mut self, text: &Text<'_>, from: SocketAddr) {
         let Some(method) = text.method().filter(|method| *method != "ACK") else { return };
         // A phone that is not signed in is a stranger to the box.
-        let unknown = method == "INVITE" && self.phones.contains(&from);
+        let unknown = matches!(method, "INVITE" | "CANCEL") && self.phones.contains(&from);
         if !unknown && !self.strangers.contains(&from) {
             let name = (text.branch().to_owned(), method.to_owned());
             self.requests.entry(name).or_insert_with(|| Some(text.call_id().to_owned()));
@@ -137,21 +175,27 @@ impl Model {
         }
         self.dialogs.push(Dialog {
             called,
+            peer,
             phone: self.phones.contains(&peer),
             from_user: invite.from_user().to_owned(),
             invited: now,
             number: (self.number)(invite.to_user()),
             heard: false,
             welcomed: false,
-            answered: false,
+            answered: None,
             confirmed: false,
             declined: false,
             sequences: BTreeMap::new(),
             answers: BTreeMap::new(),
             gone: None,
+            dismissed: None,
+            told: false,
+            byes: BTreeSet::new(),
+            cancel_heard: false,
+            left: None,
             cancel_sent: false,
             crossed: false,
-            bridged: false,
+            bridged: None,
             refused: None,
             call: None,
         });
@@ -169,14 +213,26 @@ impl Model {
         self.dialogs[place].welcomed |= method == "INVITE" && (101..300).contains(&status);
         match (method, status) {
             ("INVITE", 200..300) => {
-                self.dialogs[place].answered = true;
+                self.dialogs[place].answered.get_or_insert(now);
                 self.name_port(text, place);
             }
-            ("INVITE", 300..) if !called && !self.dialogs[place].answered => {
+            ("INVITE", 300..) if !called && self.dialogs[place].answered.is_none() => {
                 self.dialogs[place].refused.get_or_insert(status);
+                self.dialogs[place].dismissed.get_or_insert(now);
                 self.leaves(text, "the box refused", now);
             }
-            ("BYE", 200..300) => self.leaves(text, "the box answered a BYE", now),
+            ("BYE", 200..300) => {
+                if self.dialogs[place].byes.contains(text.branch()) {
+                    self.dialogs[place].left.get_or_insert(now);
+                }
+                self.leaves(text, "the box answered a BYE", now);
+            }
+            ("CANCEL", 200..300) if self.dialogs[place].cancel_heard => {
+                let dialog = &mut self.dialogs[place];
+                if dialog.answered.is_none() && dialog.refused.is_none() {
+                    dialog.left.get_or_insert(now);
+                }
+            }
             _ => {}
         }
     }
@@ -185,7 +241,7 @@ impl Model {
     fn is_dismissed(&mut self, text: &Text<'_>, now: Instant) {
         let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
         let dialog = &self.dialogs[place];
-        if dialog.answers.len() > 1 && dialog.bridged {
+        if dialog.answers.len() > 1 && dialog.bridged.is_some() {
             return; // The BYE to another branch of a fork ends only that.
         }
         if !dialog.called && dialog.phone && !dialog.confirmed {
@@ -207,10 +263,14 @@ impl Model {
         let Some(dialog) = self.dialog(text).filter(|dialog| dialog.called) else { return };
         dialog.heard |= now < dialog.invited + GIVE_UP;
         dialog.declined |= status >= 300;
-        if (200..300).contains(&status) && dialog.heard {
+        let given_up = dialog.dismissed.is_some_and(|at| now >= at + GIVE_UP) && !dialog.told;
+        if (200..300).contains(&status) && dialog.heard && !given_up {
             let tag = text.to_tag().unwrap_or_default().to_owned();
+            let forked = !dialog.answers.is_empty() && !dialog.answers.contains_key(&tag);
             dialog.answers.entry(tag).or_default();
+            self.seen.fork_with_two_2xx += u64::from(forked);
         }
+        let Some(dialog) = self.dialog(text) else { return };
         if (200..300).contains(&status) && dialog.cancel_sent && !dialog.crossed {
             dialog.crossed = true;
             self.seen.cancel_crossed_200 += 1;
@@ -231,7 +291,7 @@ impl Model {
     pub(super) fn goes(&mut self, place: usize, why: &'static str, now: Instant) {
         let dialog = &mut self.dialogs[place];
         if dialog.gone.is_none() {
-            dialog.gone = Some(why);
+            dialog.gone = Some((why, now));
             if !dialog.called {
                 self.owed.insert((now + LAST_WORDS, place));
             }

@@ -1,11 +1,14 @@
 //! One call as a peer sees it.
 
-use super::habits::Words;
+use super::habits::{Acks, Words};
 use crate::sip_text::Text;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
+
+/// Well before an ACK is given up.
+const IN_TIME: Duration = Duration::from_secs(20);
 
 /// Who sent the INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,8 @@ pub struct Dialog {
     pub(super) heard_100: bool,
     pub(super) heard_200: bool,
     pub(super) cancel_wanted: bool,
+    /// Other branches that have answered.
+    pub(super) forks: u32,
 }
 
 impl Dialog {
@@ -113,6 +118,7 @@ impl Dialog {
             heard_100: false,
             heard_200: false,
             cancel_wanted: false,
+            forks: 0,
         }
     }
 
@@ -146,9 +152,14 @@ impl Dialog {
         }
     }
 
-    /// Confirms what it is told.
+    /// Confirms what it is told, in time for RFC 3261 §13.3.1.4.
     pub fn acks(&self) -> bool {
-        self.words.acks && !self.words.deaf
+        let acks = match self.words.acks {
+            Acks::AtOnce => true,
+            Acks::Late(after) => after < IN_TIME,
+            Acks::Never => false,
+        };
+        acks && !self.words.deaf
     }
 
     /// What is being repeated stops, but for a final answer that still waits for its ACK.

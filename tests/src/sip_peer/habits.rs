@@ -9,6 +9,8 @@ pub enum Act {
     Answer(Offer),
     /// Another branch of a fork downstream answers too (RFC 3261 §13.2.2.4).
     AnswerElsewhere,
+    /// The 200 once more, long after its ACK.
+    AnswerAgain,
     /// Any request in the dialog: OPTIONS, INFO, UPDATE.
     Ask(&'static str),
     /// Power cut at the whole peer.
@@ -24,6 +26,14 @@ pub enum Act {
     ReinviteWithoutOffer,
     RepeatInvite,
     Ring,
+    /// Another branch of a fork downstream rings too.
+    RingElsewhere,
+    /// The phone stops refreshing its registration, or takes it back.
+    SignOff {
+        forgets: bool,
+    },
+    /// A BYE older than what was said before it.
+    StaleBye,
     Unmute,
     /// This call is never heard of again.
     Vanish,
@@ -66,8 +76,7 @@ impl Offer {
 /// How well a peer keeps to the standard in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// Sends the ACK of a 200.
-    pub acks: bool,
+    pub acks: Acks,
     /// Answers nothing.
     pub deaf: bool,
     pub record_routes: bool,
@@ -75,8 +84,16 @@ pub struct Words {
 
 impl Default for Words {
     fn default() -> Self {
-        Self { acks: true, deaf: false, record_routes: false }
+        Self { acks: Acks::AtOnce, deaf: false, record_routes: false }
     }
+}
+
+/// When a peer sends the ACK of a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    AtOnce,
+    Late(Duration),
+    Never,
 }
 
 /// A call a peer places: what it will do in it, and when after dialling.
@@ -125,8 +142,10 @@ impl CallPlan {
     /// A call by somebody who does not.
     pub fn broken(number: &str, from_user: String, dice: &mut Dice) -> Self {
         let mut plan = Self::polite(number, from_user, dice);
-        match dice.number(0..10) {
-            0 | 1 => plan.words.acks = false,
+        match dice.number(0..12) {
+            0 | 1 => plan.words.acks = Acks::Never,
+            10 => plan.words.acks = Acks::Late(dice.millis(500..40_000)),
+            11 => plan.acts.push((dice.millis(300..9_000), Act::StaleBye)),
             2 => plan.offer = Offer::Broken,
             3 | 4 => plan.acts.push((dice.millis(50..5_000), Act::WrongBye)),
             5 | 6 => plan.acts.push((dice.millis(20..400), Act::LateCancel)),
@@ -190,6 +209,10 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
                 acts.push((soon + dice.millis(50..15_000), Act::HangUp));
             }
             if dice.percent(10) {
+                let again = dice.pick(&[Act::AnswerAgain, Act::AnswerElsewhere]);
+                acts.push((soon + dice.millis(1..6_000), again));
+            }
+            if dice.percent(10) {
                 acts.push((
                     soon + dice.millis(200..5_000),
                     Act::Reinvite { direction: "sendonly" },
@@ -209,12 +232,18 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
         69..79 => vec![rings],
         // No 18x: the INVITE is repeated until the answer.
         79..82 => vec![(soon, Act::Answer(Offer::MuLaw))],
-        82..85 => vec![rings, (soon, Act::Refuse(dice.pick(&[408, 480, 500, 503])))],
+        82..85 => vec![rings, (soon, Act::Refuse(dice.pick(&[404, 408, 480, 500, 503])))],
         85..88 => vec![
             rings,
             (soon, Act::Answer(dice.pick(&[Offer::Broken, Offer::OnlyG729, Offer::InTheAck]))),
         ],
-        88..90 => vec![],
+        88 => vec![],
+        // Leaves while it rings; the call may still be answered.
+        89 => vec![
+            rings,
+            (soon / 2, Act::SignOff { forgets: dice.percent(50) }),
+            (soon, dice.pick(&[Act::Answer(Offer::Both), Act::Refuse(480), Act::Mute])),
+        ],
         // Silence on the line once, then back.
         90..92 => vec![
             rings,
@@ -237,7 +266,10 @@ fn trunk(dice: &mut Dice) -> Vec<(Duration, Act)> {
         0..5 => vec![
             rings,
             (soon, Act::Answer(Offer::Both)),
+            (soon / 2, Act::RingElsewhere),
             (soon + dice.millis(0..3_000), Act::AnswerElsewhere),
+            (soon + dice.millis(0..8_000), Act::AnswerElsewhere),
+            (soon + dice.millis(0..5_000), Act::AnswerAgain),
             (soon + dice.millis(500..20_000), Act::HangUp),
         ],
         5 => vec![rings, (soon, Act::Answer(Offer::MuLaw)), (soon * 2, Act::Vanish)],

@@ -3,7 +3,7 @@
 use super::{
     Due, FORK, GIVE_UP, SipPeer, T1, T2,
     dialog::{Pending, Role, Stage},
-    habits::Offer,
+    habits::{Acks, Offer},
 };
 use crate::sip_text::{self, Request, Text};
 use std::time::{Duration, Instant};
@@ -19,6 +19,14 @@ impl SipPeer {
         self.dialogs[place].remote = format!("{right}x");
         let bytes = self.make(place, "BYE", "");
         self.dialogs[place].remote = right;
+        self.transmit(bytes, now);
+    }
+
+    /// Its number was used by the INVITE, or before it.
+    pub(super) fn stale_bye(&mut self, place: usize, now: Instant) {
+        let branch = format!("z9hG4bK{}s", self.count());
+        let to = self.dialogs[place].remote.clone();
+        let bytes = self.in_dialog("BYE", place, &branch, 0, &to, "");
         self.transmit(bytes, now);
     }
 
@@ -102,7 +110,10 @@ impl SipPeer {
         };
         let branch = format!("z9hG4bK{}a", self.count());
         let ack = self.in_dialog("ACK", place, &branch, cseq, &to, &body);
-        self.transmit(ack, now);
+        match self.dialogs[place].words.acks {
+            Acks::Late(after) => self.later(now + after, Due::Send(ack)),
+            Acks::AtOnce | Acks::Never => self.transmit(ack, now),
+        }
     }
 
     /// §17.1.1.3: it belongs to the transaction of its INVITE.
@@ -135,12 +146,14 @@ impl SipPeer {
     }
 
     /// Once, and with a tag of its own.
-    pub(super) fn fork(&mut self, place: usize, now: Instant) {
-        let dialog = &self.dialogs[place];
+    pub(super) fn fork(&mut self, place: usize, status: u16, now: Instant) {
+        let dialog = &mut self.dialogs[place];
+        dialog.forks += 1;
         let Some(invite) = Text::read(&dialog.invite) else { return };
         let more = format!("Contact: <sip:{}@{}>\r\n", self.name, self.address);
-        let tag = format!("{FORK}{}", dialog.tag);
-        let bytes = sip_text::response(&invite, 200, &tag, &more, &Offer::Both.sdp(dialog.rtp, 1));
+        let tag = format!("{FORK}{}{}", dialog.forks, dialog.tag);
+        let body = if status == 200 { Offer::Both.sdp(dialog.rtp, 1) } else { String::new() };
+        let bytes = sip_text::response(&invite, status, &tag, &more, &body);
         self.transmit(bytes, now);
     }
 

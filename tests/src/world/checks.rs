@@ -11,6 +11,10 @@ use control_plane::{
     fact::{AgentState, Fact, Step, What},
     ids::SeatId,
 };
+use std::time::Duration;
+
+/// What a living peer has to say within is repeated for 64*T1, after the media plane has missed it.
+const HEARD_WITHIN: Duration = Duration::from_secs(40);
 
 impl World {
     /// What must hold at every moment.
@@ -31,7 +35,11 @@ impl World {
         // A phone that answered an earlier offer into a dead network is not the one given up.
         let talks = |dialog: &&Dialog| {
             let of_call = dialog.call_name.as_deref() == Some(&name);
-            dialog.stage == Stage::Answered && of_call && self.model.was_bridged(&dialog.call_id)
+            let heard = !self.net.may_have_failed(dialog.rtp.ip(), self.now - HEARD_WITHIN);
+            heard
+                && dialog.stage == Stage::Answered
+                && of_call
+                && self.model.was_bridged(&dialog.call_id)
         };
         match phones.filter(|dialog| !dialog.is_over()).find(talks) {
             Some(dialog) => Err(format!("{call}: {} lives and was given up", dialog.call_id)),
@@ -43,7 +51,10 @@ impl World {
     pub(super) fn check_lost_caller(&self, cdr: &CallRecord) -> Result<(), String> {
         let mut dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
         let caller = dialogs.find(|dialog| dialog.call_id == cdr.sip_call_id);
-        let lives = caller.is_some_and(|caller| caller.stage == Stage::Answered && caller.acks());
+        let lives = caller.is_some_and(|caller| {
+            let heard = !self.net.may_have_failed(caller.rtp.ip(), self.now - HEARD_WITHIN);
+            heard && caller.stage == Stage::Answered && caller.acks()
+        });
         match cdr.end_reason.as_deref() == Some("caller_lost") && lives {
             true => Err(format!("{}: its caller lives and was given up", cdr.id)),
             false => Ok(()),
@@ -53,17 +64,22 @@ impl World {
     /// One agent, one call, however many phones they have.
     pub(super) fn check_agent(&self, seat: SeatId) -> Result<(), String> {
         let mut call: Option<&str> = None;
+        let mut since = None;
         for (place, phone) in self.phones.iter().enumerate() {
             if self.site.seat_of(place) != seat {
                 continue;
             }
             let alive = phone.peer.dialogs().iter().filter(|dialog| {
-                dialog.is_alive() && !self.model.was_never_heard(&dialog.call_id, self.now)
+                dialog.is_alive()
+                    && !self.model.was_never_heard(&dialog.call_id, self.now)
+                    && !self.model.was_never_told(&dialog.call_id, self.now)
             });
-            for (nth, dialog) in alive.enumerate() {
+            for dialog in alive {
                 let name = dialog.call_name.as_deref().unwrap_or(&dialog.call_id);
                 let other = *call.get_or_insert(name);
-                if nth > 0 || other != name {
+                // All their phones, and all places one of them is registered at, ring at once.
+                let invited = self.model.invited_at(&dialog.call_id);
+                if other != name || *since.get_or_insert(invited) != invited {
                     return Err(format!("agent {} has {other} and {name} at once", seat.0));
                 }
             }

@@ -2,8 +2,8 @@
 
 use super::{Party, World, site};
 use crate::{
-    dice::Dice,
-    net::{Datagram, Faults},
+    forger::Forgery,
+    net::{Datagram, Way},
     sip_peer::habits::{CallPlan, Offer, Words},
     sip_text::{Request, sdp},
 };
@@ -13,15 +13,22 @@ use control_plane::{
     ids::{CallId, SeatId},
 };
 use media_core::order::TalkName;
-use std::time::{Duration, Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 /// Something somebody does at a planned moment.
 #[derive(Debug)]
 pub(super) enum Deed {
     Ask(Wish),
-    /// Nothing gets through to the box or from it.
-    Blackout(Duration),
     Boot(usize),
+    /// The cable of a host, or the box's own, is pulled.
+    Cut {
+        host: Option<IpAddr>,
+        way: Way,
+        span: Duration,
+    },
     /// A caller calls by this trunk.
     Dial {
         carrier: usize,
@@ -33,6 +40,11 @@ pub(super) enum Deed {
         plan: CallPlan,
     },
     Die(usize),
+    /// Nonsense, or calls that lead nowhere, many at once.
+    Flood {
+        from: SocketAddr,
+    },
+    Forge(Forgery),
     /// Bytes that are no call.
     Garbage {
         carrier: usize,
@@ -61,19 +73,10 @@ pub(super) enum Wish {
 /// Until when new calls come.
 const LAST_CALL_MS: u64 = 110_000;
 
-/// How bad this day's network is. Either some of everything is lost or everything for some
-/// seconds: with both, what is promised to come through by repetition might not.
-pub(super) fn faults(dice: &mut Dice, blackout: bool) -> Faults {
-    let lost = dice.number(0..if blackout { 3 } else { 10 });
-    Faults { lost, duplicated: dice.number(0..8), late: dice.number(0..8) }
-}
-
 impl World {
-    pub(super) fn plan_the_day(&mut self, blackout: bool) {
-        if blackout {
-            let (at, span) = (self.some_moment(130_000), self.dice.millis(500..10_000));
-            self.plan(at, Deed::Blackout(span));
-        }
+    pub(super) fn plan_the_day(&mut self) {
+        self.plan_cuts();
+        self.plan_forgeries();
         for caller in 0..self.dice.number(20..40) {
             let at = self.some_moment(LAST_CALL_MS);
             let (carrier, plan) = self.caller(caller);
@@ -104,8 +107,10 @@ impl World {
         self.note(|| format!("deed      {deed:?}"));
         match deed {
             Deed::Ask(wish) => return self.ask_for(wish),
-            Deed::Blackout(span) => self.net.go_down(self.now + span),
             Deed::Boot(phone) => {
+                let address = self.phones[phone].peer.address;
+                let missed = self.model.is_in_a_call(address);
+                self.reached.phone_rebooted_in_a_call += u64::from(missed);
                 self.phones[phone].boot(self.now);
                 self.flush(Party::Phone(phone));
             }
@@ -125,6 +130,9 @@ impl World {
                     self.lose_power(phone);
                 }
             }
+            Deed::Cut { host, way, span } => self.cut(host, way, span),
+            Deed::Flood { from } => self.flood(from),
+            Deed::Forge(forgery) => self.forge(forgery),
             Deed::Garbage { carrier } => self.send_garbage(carrier),
             Deed::Leave { from_user } => self.leave(&from_user),
             Deed::Resume(call) => return self.resume(call),
@@ -143,7 +151,7 @@ impl World {
         self.ask(Ask::Available(seat))
     }
 
-    fn some_moment(&mut self, until_ms: u64) -> Instant {
+    pub(super) fn some_moment(&mut self, until_ms: u64) -> Instant {
         // Callers who come at once are the ones who meet.
         let at = match self.dice.percent(25) {
             true => Duration::from_secs(self.dice.number(1..until_ms / 1_000)),
@@ -200,7 +208,10 @@ impl World {
                 self.ask(Ask::Pause(seat, word))
             }
             Wish::HangUp => match self.some_call(|state| state != State::Over) {
-                Some(call) => self.ask(Ask::HangUp(call)),
+                Some(call) => {
+                    self.model.asked_to_hang_up(call);
+                    self.ask(Ask::HangUp(call))
+                }
                 None => Ok(()),
             },
             Wish::Hold => {
@@ -272,7 +283,7 @@ impl World {
         self.send(Datagram { from: site::STRANGER, to: self.site.address, bytes });
     }
 
-    fn strange_invite(&mut self, name: &str, from: std::net::SocketAddr) -> Vec<u8> {
+    pub(super) fn strange_invite(&mut self, name: &str, from: SocketAddr) -> Vec<u8> {
         let id = self.dice.number(0..u64::MAX);
         Request {
             method: "INVITE",

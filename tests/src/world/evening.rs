@@ -12,7 +12,8 @@ impl World {
     /// The faults stop and the agents work.
     pub(super) fn calm_down(&mut self) -> Result<(), String> {
         self.calm = true;
-        self.net.calm_down();
+        self.net.calm_down(self.now);
+        self.thief = None;
         self.deeds.clear();
         for place in 0..self.phones.len() {
             if self.phones[place].is_dead() {
@@ -72,6 +73,7 @@ impl World {
         }
         for call in dead {
             self.reached.ended_by_hand += 1;
+            self.model.asked_to_hang_up(call);
             self.ask(Request::HangUp(call))?;
         }
         self.pass_until(self.now + SETTLED)
@@ -93,6 +95,7 @@ impl World {
         let talking: Vec<_> = self.media.pairs().map(|pair| pair.caller.0).collect();
         let dialogs = self.carriers.iter().flat_map(SipPeer::dialogs);
         dialogs
+            .filter(|dialog| !self.model.was_never_told(&dialog.call_id, self.now))
             .filter(|dialog| self.callers.contains_key(&dialog.from_user) && !dialog.is_over())
             .filter(|dialog| dialog.hears.is_none_or(|port| !talking.contains(&port)))
             .filter(|dialog| dialog.role == Role::Calling)

@@ -56,6 +56,14 @@ reached! {
     ended_by_hand,
     caller_lost,
     no_codec,
+    /// A cable was cut while somebody talked over it.
+    partition_in_a_call,
+    /// Requests, answers and digests with the right ids from the wrong place.
+    forged,
+    flood,
+    fork_with_two_2xx,
+    /// It knew of its call no more and was back before the box had given it up.
+    phone_rebooted_in_a_call,
 }
 
 impl Reached {
@@ -71,6 +79,7 @@ impl Reached {
         self.cancel_crossed_200 += seen.cancel_crossed_200;
         self.callers_cancel_crossed_200 += seen.callers_cancel_crossed_200;
         self.duplicate_invite += seen.duplicate_invite;
+        self.fork_with_two_2xx += seen.fork_with_two_2xx;
     }
 
     fn count_step(&mut self, step: &Step) {

@@ -2,7 +2,7 @@
 
 use crate::{
     dice::Dice,
-    model::Number,
+    model::{MORNING, Number},
     sim_phone::SimPhone,
     sip_peer::{SipPeer, habits::Habits},
 };
@@ -11,7 +11,6 @@ use control_plane::{
     exchange::{Exchange, Start},
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
-    time::Stamp,
 };
 use media_core::order::{PortName, TuneId};
 use sip_stack::{event::Target, ids::TrunkId};
@@ -37,6 +36,10 @@ pub(super) const WORKING: [SeatId; 3] = [SeatId(0), SeatId(1), SeatId(4)];
 pub(super) const TEAM_SEATS: [SeatId; 4] = [SeatId(0), SeatId(1), SeatId(2), SeatId(3)];
 /// Somebody with neither account nor line.
 pub(super) const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(ip(66, 6)), 5060);
+/// Somebody who tries passwords.
+pub(super) const THIEF: SocketAddr = SocketAddr::new(IpAddr::V4(ip(66, 7)), 5060);
+/// A trunk that sends only what leads nowhere.
+pub(super) const ROGUE: SocketAddr = SocketAddr::new(IpAddr::V4(ip(2, 4)), 5060);
 
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(ip(9, 1)), 5060);
 const CARRIER: SocketAddr = SocketAddr::new(IpAddr::V4(ip(2, 1)), 5060);
@@ -115,6 +118,7 @@ impl Site {
                 trunk(CARRIERS[0], CARRIER, 200),
                 trunk(CARRIERS[1], FLAKY, 8),
                 trunk(CARRIERS[2], PBX, 200),
+                trunk("rogue", ROGUE, 3),
             ],
             users: AGENTS.iter().map(user).collect(),
             first_leg: 1,
@@ -127,7 +131,7 @@ impl Site {
             ports: (0..150).map(|pair| PortName(20_000 + 2 * pair)).collect(),
             media_address: ADDRESS.ip(),
             seed,
-            wall: Stamp(1_800_000_000_000_000),
+            wall: MORNING,
         };
         Exchange::new(start, now)
     }
@@ -158,6 +162,22 @@ impl Site {
                 SimPhone::new(peer, login, ADDRESS, Dice::new(seed, stream + 100), now)
             })
             .collect()
+    }
+}
+
+impl Site {
+    /// Knows ana's name, and not her password.
+    pub(super) fn thief(&self, seed: u64, now: Instant) -> SimPhone {
+        let peer = SipPeer::new(
+            "thief",
+            THIEF,
+            ADDRESS,
+            Duration::ZERO,
+            Habits::Eager,
+            Dice::new(seed, 40),
+        );
+        let login = (AGENTS[0].1.to_owned(), "guessed".to_owned());
+        SimPhone::new(peer, Some(login), ADDRESS, Dice::new(seed, 41), now)
     }
 }
 
@@ -192,6 +212,7 @@ fn plan(answer: AnswerMode) -> Plan {
             trunk(CARRIERS[0], CARRIER, true),
             trunk(CARRIERS[1], FLAKY, true),
             trunk(CARRIERS[2], PBX, false),
+            trunk("rogue", ROGUE, true),
         ],
         seats: AGENTS
             .iter()
