@@ -18,7 +18,7 @@ help:
 	@echo "make check       formatting, lints, documentation, tidiness"
 	@echo "make sim SEED=n  one simulated day and its ladder"
 	@echo "make box         only the tests of the real binary"
-	@echo "make bench       speed"
+	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
 	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans"
 
 # On a terminal the demonstration stays up until Ctrl-C.
@@ -56,8 +56,12 @@ sim:
 	@tools/install-prerequisites.sh build
 	cargo run --quiet $(FAST) --bin sim -- $(SEED)
 
+# About nine minutes after the build; BENCH_SECONDS=1 is a quick look. The last step is the one beside the peers.
 bench:
+	@tools/install-prerequisites.sh build bench
+	cargo build --release --package clavija --package clavija-benches --bins
 	cargo bench --package clavija-benches
+	$(TARGET)/release/load
 
 box: build
 	@tools/install-prerequisites.sh peers

@@ -29,6 +29,11 @@ for what in "$@"; do
         # Its tools judge the unit and its companions; nothing is booted.
         need systemd-analyze systemd
         ;;
+    bench)
+        need kamailio kamailio
+        need rtpengine rtpengine-daemon
+        need chrt util-linux
+        ;;
     package)
         need dpkg-deb dpkg
         need strip binutils
@@ -49,7 +54,7 @@ for what in "$@"; do
         }
         ;;
     *)
-        echo "usage: $0 build|lints|peers|package|boot|arm…" >&2
+        echo "usage: $0 build|lints|peers|bench|package|boot|arm…" >&2
         exit 2
         ;;
     esac

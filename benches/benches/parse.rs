@@ -60,8 +60,15 @@ struct Theirs {
     cseq: rsip::typed::CSeq,
 }
 
+/// As many callers as no cache holds, each with names of its own.
+const CALLERS: usize = 4_096;
+
 fn parse_ours() -> Request {
-    match wire::parse(INVITE.as_bytes()) {
+    parse_this(INVITE.as_bytes())
+}
+
+fn parse_this(bytes: &[u8]) -> Request {
+    match wire::parse(bytes) {
         Ok(Message::Request(request)) => request,
         other => panic!("{other:?}"),
     }
@@ -101,6 +108,15 @@ fn fields_theirs() -> (rsip::Request, Theirs) {
     (request, theirs)
 }
 
+/// The same INVITE from so many callers.
+fn callers() -> Vec<String> {
+    let told_apart = |caller| {
+        let number = format!("{caller:06}");
+        INVITE.replace("440001", &number).replace("7049c3", &number).replace("c1d77e", &number)
+    };
+    (0..CALLERS).map(told_apart).collect()
+}
+
 /// Two that read different things cannot be compared.
 fn check_that_both_read_the_same() {
     let ((own, ours), (other, theirs)) = (fields_ours(), fields_theirs());
@@ -126,9 +142,13 @@ fn print_allocations() {
 fn main() {
     let mut criterion = race::criterion();
     check_that_both_read_the_same();
+    let callers = callers();
+    let mut turns = callers.iter().cycle();
+    let mut next = || turns.next().expect("a cycle has no end");
     race::Race::new("parse an INVITE")
         .add("rsip 0.4.0, its lines told apart", parse_theirs)
         .add("ours, every field judged", parse_ours)
+        .add("ours, 4,096 callers in turn", || parse_this(next().as_bytes()))
         .run(&mut criterion);
     race::Race::new("parse an INVITE and take out what a call needs")
         .add("rsip 0.4.0, typed headers", fields_theirs)

@@ -130,7 +130,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // As criterion does: without the argument only try whether everything runs.
     let measured = env::args().any(|argument| argument == "--bench");
     let effort = if measured {
-        Effort { warm_up: Duration::from_secs(1), span: Duration::from_secs(10), rounds: 3 }
+        Effort { warm_up: Duration::from_secs(1), span: clavija_benches::window(), rounds: 3 }
     } else {
         let moment = Duration::from_millis(200);
         Effort { warm_up: moment, span: moment, rounds: 1 }

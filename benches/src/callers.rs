@@ -1,12 +1,7 @@
 //! Telephones without a call: each speaks on a socket of its own, every 20 ms at its own phase,
 //! and counts what it hears.
 
-use crate::cpu::Thread;
-use nix::{
-    errno::Errno,
-    sys::time::TimeSpec,
-    time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep},
-};
+use crate::{clock, cpu::Thread};
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -75,17 +70,17 @@ impl Callers {
     pub fn talk(&mut self, span: Duration, watched: &[Thread]) -> Measured {
         let read_cpu = || watched.iter().map(|thread| thread.cpu()).collect::<Vec<_>>();
         let (before, said, heard) = (read_cpu(), self.said, self.heard);
-        self.talk_until(clock() + span);
+        self.talk_until(clock::now() + span);
         let used = read_cpu().into_iter().zip(before).map(|(after, before)| after - before);
         Measured { cpu: used.collect(), said: self.said - said, heard: self.heard - heard }
     }
 
     fn talk_until(&mut self, end: Duration) {
         let gap = FRAME / u32::try_from(self.callers.len().max(1)).unwrap_or(u32::MAX);
-        let mut due = clock();
+        let mut due = clock::now();
         while due < end {
             for caller in &mut self.callers {
-                wait_until(due);
+                clock::wait_until(due);
                 self.said += u64::from(caller.speak());
                 // After its own packet and never woken by one: nobody who sends here pays for it.
                 self.heard += caller.listen();
@@ -122,16 +117,4 @@ impl Caller {
         }
         heard
     }
-}
-
-/// The monotonic clock.
-pub(crate) fn clock() -> Duration {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux always has a monotonic clock").into()
-}
-
-/// Sleeps until this moment of [`clock`]; not at all if it has passed.
-pub(crate) fn wait_until(moment: Duration) {
-    let moment = TimeSpec::from_duration(moment);
-    let absolute = ClockNanosleepFlags::TIMER_ABSTIME;
-    while clock_nanosleep(ClockId::CLOCK_MONOTONIC, absolute, &moment) == Err(Errno::EINTR) {}
 }

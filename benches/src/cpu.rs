@@ -26,6 +26,16 @@ fn now(clock: ClockId) -> Duration {
     clock_gettime(clock).expect("a live thread of this process has a CPU clock").into()
 }
 
+// include/linux/posix-timers_types.h: a CPU clock's number is the inverted id above three bits.
+const OF_A_THREAD: pid_t = 4;
+const AS_SCHEDULED: pid_t = 2;
+
+/// CPU time a process has used so far, its ended threads included; `None` when it is gone.
+pub fn of_process(id: u32) -> Option<Duration> {
+    let id = pid_t::try_from(id).ok()?;
+    Some(clock_gettime(ClockId::from_raw((!id << 3) | AS_SCHEDULED)).ok()?.into())
+}
+
 /// One thread of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Thread(Pid);
@@ -59,10 +69,7 @@ impl Thread {
 
     /// CPU time it has used so far.
     pub fn cpu(self) -> Duration {
-        // include/linux/posix-timers_types.h: the clock's number is the inverted thread id above
-        // three bits, which say "of a thread" (4) and "as the scheduler accounts it" (2).
-        const OF_A_THREAD: pid_t = 4 | 2;
-        now(ClockId::from_raw((!self.0.as_raw() << 3) | OF_A_THREAD))
+        now(ClockId::from_raw((!self.0.as_raw() << 3) | OF_A_THREAD | AS_SCHEDULED))
     }
 
     /// Keeps it on one core.

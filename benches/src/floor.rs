@@ -1,10 +1,7 @@
 //! Bare relays: what the kernel alone asks for moving packets between two sockets. No signalling,
 //! no RTP, no counters: the floor a media plane stands on.
 
-use crate::{
-    callers::{clock, wait_until},
-    cpu::Thread,
-};
+use crate::{clock, cpu::Thread};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::{
     io,
@@ -93,14 +90,14 @@ impl Relay {
 
     fn run(&self, wakes: Wakes, stop: &AtomicBool) {
         let mut ready = vec![EpollEvent::empty(); self.sockets.len()];
-        let mut deadline = clock();
+        let mut deadline = clock::now();
         while !stop.load(Ordering::Acquire) {
             let timeout = match wakes {
                 Wakes::PerPacket => EpollTimeout::from(100_u8),
                 Wakes::PerMillisecond => {
                     // After a stall the grid begins anew, so that it is not followed by a burst.
-                    deadline = (deadline + TICK).max(clock().saturating_sub(TICK));
-                    wait_until(deadline);
+                    deadline = (deadline + TICK).max(clock::now().saturating_sub(TICK));
+                    clock::wait_until(deadline);
                     EpollTimeout::ZERO
                 }
             };

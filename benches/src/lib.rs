@@ -5,6 +5,20 @@
 
 pub mod allocations;
 pub mod callers;
+pub mod clock;
 pub mod cpu;
 pub mod floor;
 pub mod race;
+
+use std::{env, time::Duration};
+
+/// How long one window of what is measured in real time lasts: `BENCH_SECONDS`, or 5.
+///
+/// # Panics
+/// If it is not a whole number of seconds.
+pub fn window() -> Duration {
+    let seconds = env::var("BENCH_SECONDS").map_or(5, |text| {
+        text.parse().unwrap_or_else(|_| panic!("BENCH_SECONDS is {text:?}; write a whole number"))
+    });
+    Duration::from_secs(seconds)
+}

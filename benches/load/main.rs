@@ -1,0 +1,61 @@
+//! Calls and their audio on the box and on its peers in one run: CPU per call beside Kamailio, per
+//! packet beside rtpengine and a bare relay, and what the box carries without a failure.
+#![expect(clippy::print_stdout, reason = "a bench says what it measured")]
+
+mod calls;
+mod delays;
+mod ng;
+mod programme;
+mod report;
+mod runs;
+mod sip;
+mod talk;
+mod target;
+
+use clavija_benches::floor::Wakes;
+use runs::Between;
+use std::{env, error::Error, time::Duration};
+use target::Kind;
+
+const USAGE: &str = "usage: load
+       load calls RATE SECONDS clavija|kamailio
+       load talk CALLS SECONDS clavija|recorded|rtpengine|relay|epoll
+The first measures everything in turns; BENCH_SECONDS is the length of one window (5).";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    runs::take_our_core()?;
+    match words[..] {
+        [] => programme::run(),
+        ["calls", rate, seconds, who] => {
+            let kind = match between(who).ok_or(USAGE)? {
+                Between::Box(Kind::TALKS) => Kind::CALLS,
+                Between::Box(kind) => kind,
+                Between::Bare(_) => return Err(USAGE.into()),
+            };
+            let run = runs::calls(kind, rate.parse()?, Duration::from_secs(seconds.parse()?))?;
+            println!("{}", programme::say_calls(who, rate.parse()?, &run));
+            Ok(())
+        }
+        ["talk", calls, seconds, who] => {
+            let between = between(who).ok_or(USAGE)?;
+            let run = runs::talk(between, calls.parse()?, Duration::from_secs(seconds.parse()?))?;
+            println!("{}", programme::say_talk(who, calls.parse()?, &run));
+            Ok(())
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn between(word: &str) -> Option<Between> {
+    Some(match word {
+        "clavija" => Between::Box(Kind::TALKS),
+        "recorded" => Between::Box(Kind::RECORDED),
+        "kamailio" => Between::Box(Kind::Kamailio),
+        "rtpengine" => Between::Box(Kind::Rtpengine),
+        "relay" => Between::Bare(Wakes::PerMillisecond),
+        "epoll" => Between::Bare(Wakes::PerPacket),
+        _ => return None,
+    })
+}

@@ -1,0 +1,247 @@
+//! One run: a target started, the generator on it for a steady window, what both used and saw.
+
+use crate::{
+    calls::{Calls, Tally},
+    sip,
+    talk::{Seen, Talk},
+    target::{self, BOX, CALLEE, CALLER, Counters, Kind, SIP_PORT, Target, Used},
+};
+use clavija_benches::{
+    cpu::Thread,
+    floor::{Floor, Wakes},
+};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    net::{SocketAddr, UdpSocket},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How long a call of a signalling run lasts.
+pub(crate) const HOLD: Duration = Duration::from_secs(1);
+/// Calls a second while those that talk are set up and torn down.
+const SET_UP_RATE: u32 = 200;
+/// Before a window: until as many calls end as begin, and until sources are known.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(1_500);
+/// Until it has forgotten that it was asked for its counters.
+const SETTLE: Duration = Duration::from_millis(300);
+/// The ends of talking calls have their ports from here on.
+const FIRST_PORT: u16 = 30_000;
+
+/// The generator itself was late: 99 of 100 of its calls, and of its packets, were on time by this.
+const CALL_LATE_MS: f64 = 2.0;
+const PACKET_LATE_MS: f64 = 1.0;
+/// And none was later than this.
+const STALL_MS: f64 = 20.0;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Calls placed at a steady rate.
+pub(crate) struct CallRun {
+    pub(crate) tally: Tally,
+    pub(crate) used: Used,
+    /// Memory before the first call and at the end of the window, in KiB.
+    pub(crate) resident_kib: [u64; 2],
+}
+
+/// Calls that talk.
+pub(crate) struct TalkRun {
+    pub(crate) seen: Seen,
+    pub(crate) used: Used,
+    pub(crate) window: Duration,
+    /// What the target's own counters grew by in the window.
+    pub(crate) counted: Counters,
+    /// Memory before the first call and with all of them, in KiB.
+    pub(crate) resident_kib: [u64; 2],
+    /// Calls that were never set up or not torn down, by kind.
+    pub(crate) failed: BTreeMap<String, u64>,
+}
+
+/// Who stands between the two ends of a talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Between {
+    Box(Kind),
+    /// A bare relay with a socket a leg.
+    Bare(Wakes),
+}
+
+/// This many calls a second on one target.
+pub(crate) fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<CallRun> {
+    let target = Target::start(kind)?;
+    let fresh_kib = target.resident_kib();
+    // Whoever speaks unasked fills these and then nothing: nobody reads them.
+    let sinks = [sink(CALLER)?, sink(CALLEE)?];
+    let audio = [sinks[0][0].local_addr()?, sinks[1][0].local_addr()?];
+    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), vec![audio])?;
+    calls.pace(per_second, Some(HOLD), usize::MAX);
+    calls.run_for(WARM_UP)?;
+    calls.measure();
+    let before = target.used();
+    calls.run_for(window)?;
+    let used = target.used().since(&before);
+    let resident_kib = [fresh_kib, target.resident_kib()];
+    calls.stop_placing();
+    calls.run_until_over()?;
+    Ok(CallRun { tally: calls.tally().clone(), used, resident_kib })
+}
+
+/// This many calls that talk through it.
+pub(crate) fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
+    match between {
+        Between::Bare(wakes) => bare(wakes, count, window),
+        Between::Box(Kind::Rtpengine) => by_offer_and_answer(count, window),
+        Between::Box(kind) => bridged(kind, count, window),
+    }
+}
+
+fn bare(wakes: Wakes, count: u16, window: Duration) -> Result<TalkRun> {
+    let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
+    let ends: Vec<SocketAddr> = talk.addresses()?.into_iter().flatten().collect();
+    let floor = Floor::start(BOX, &ends, wakes)?;
+    place(floor.thread(), target::TARGET_CORE, 5)?;
+    talk.aim(floor.targets().iter().copied());
+    talk.warm_up(WARM_UP)?;
+    let used = || Used { all: floor.thread().cpu(), ..Used::default() };
+    let ([before, after], seen) = talk.measure(window, used)?;
+    Ok(TalkRun {
+        seen,
+        used: after.since(&before),
+        window,
+        counted: Counters::new(),
+        resident_kib: [0, 0],
+        failed: BTreeMap::new(),
+    })
+}
+
+fn by_offer_and_answer(count: u16, window: Duration) -> Result<TalkRun> {
+    let target = Target::start(Kind::Rtpengine)?;
+    let fresh_kib = target.resident_kib();
+    let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
+    let mut ng = target::ng()?;
+    let mut targets = Vec::new();
+    for (number, [caller, callee]) in talk.addresses()?.into_iter().enumerate() {
+        let call = format!("call-{number}");
+        let to_callee = ng.offer(&call, &sip::description(caller))?;
+        let to_caller = ng.answer(&call, &sip::description(callee))?;
+        for description in [to_caller, to_callee] {
+            targets.push(sip::audio(&description).ok_or("a description without audio")?);
+        }
+    }
+    talk.aim(targets);
+    let run = watched(&mut talk, &target, fresh_kib, window)?;
+    for number in 0..count {
+        ng.delete(&format!("call-{number}"))?;
+    }
+    Ok(run)
+}
+
+fn bridged(kind: Kind, count: u16, window: Duration) -> Result<TalkRun> {
+    let target = Target::start(kind)?;
+    let fresh_kib = target.resident_kib();
+    let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
+    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), talk.addresses()?)?;
+    calls.pace(SET_UP_RATE, None, count.into());
+    calls.run_until_talking()?;
+    let told: Option<Vec<_>> = calls.told().into_iter().collect();
+    let told = told.filter(|told| told.len() == usize::from(count));
+    let told = told.ok_or_else(|| format!("not every call talks: {:?}", calls.tally().failed))?;
+    talk.aim(told.into_iter().flatten());
+    let mut run = watched(&mut talk, &target, fresh_kib, window)?;
+    calls.hang_up_all(SET_UP_RATE);
+    calls.run_until_over()?;
+    run.failed.clone_from(&calls.tally().failed);
+    Ok(run)
+}
+
+fn watched(talk: &mut Talk, target: &Target, fresh_kib: u64, window: Duration) -> Result<TalkRun> {
+    talk.warm_up(WARM_UP)?;
+    let counters = target.counters();
+    // Asked outside the window: to be asked costs the target time.
+    talk.warm_up(SETTLE)?;
+    let ([before, after], seen) = talk.measure(window, || target.used())?;
+    let resident_kib = [fresh_kib, target.resident_kib()];
+    let before_window = heard(counters)?;
+    let grown = heard(target.counters())?.into_iter().map(|(name, value)| {
+        let earlier = before_window.get(&name).copied().unwrap_or(0.0);
+        (name, value - earlier)
+    });
+    let (counted, failed) = (grown.collect(), BTreeMap::new());
+    Ok(TalkRun { seen, used: after.since(&before), window, counted, resident_kib, failed })
+}
+
+fn heard(counters: JoinHandle<io::Result<Counters>>) -> Result<Counters> {
+    Ok(counters.join().map_err(|_| "asking for counters panicked")??)
+}
+
+/// The generator has a core of its own and runs before everything usual there.
+pub(crate) fn take_our_core() -> Result<()> {
+    place(Thread::this(), target::GENERATOR_CORE, 10)
+}
+
+fn place(thread: Thread, core: usize, priority: u8) -> Result<()> {
+    thread.pin(core).map_err(|error| format!("core {core}: {error}; two are needed"))?;
+    if target::may_be_real_time() {
+        thread.be_real_time(priority)?;
+    }
+    Ok(())
+}
+
+fn ends() -> [SocketAddr; 2] {
+    [SocketAddr::new(CALLER, SIP_PORT), SocketAddr::new(CALLEE, SIP_PORT)]
+}
+
+/// A pair of ports.
+fn sink(address: std::net::IpAddr) -> io::Result<[UdpSocket; 2]> {
+    Ok([UdpSocket::bind((address, 29_000))?, UdpSocket::bind((address, 29_001))?])
+}
+
+impl CallRun {
+    pub(crate) fn cpu_ms_per_call(&self) -> f64 {
+        1_000.0 * self.used.all.as_secs_f64() / (self.tally.placed.max(1) as f64)
+    }
+
+    /// Of the target's threads, each one's share.
+    pub(crate) fn thread_ms_per_call(&self) -> Vec<(&str, f64)> {
+        let calls = self.tally.placed.max(1) as f64;
+        let ms = |time: &Duration| 1_000.0 * time.as_secs_f64() / calls;
+        self.used.threads.iter().map(|(name, time)| (name.as_str(), ms(time))).collect()
+    }
+
+    /// Nobody waited for the generator.
+    pub(crate) fn is_valid(&self) -> bool {
+        on_time(&self.tally.late, CALL_LATE_MS)
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.tally.failed.values().sum()
+    }
+}
+
+impl TalkRun {
+    pub(crate) fn cpu_ns_per_packet(&self) -> f64 {
+        1e9 * self.used.all.as_secs_f64() / (self.seen.heard.max(1) as f64)
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        on_time(&self.seen.late, PACKET_LATE_MS)
+    }
+
+    /// What the target itself says it lost: packets, ticks, frames of recordings.
+    pub(crate) fn confessed(&self) -> Vec<(&str, f64)> {
+        const LOSSES: [&str; 5] = [
+            "clavija_rtp_dropped_total",
+            "clavija_rtp_frames_inserted_total",
+            "clavija_media_socket_errors_total",
+            "clavija_recording_frames_dropped_total",
+            "clavija_recordings_failed_total",
+        ];
+        let grown = LOSSES.iter().filter_map(|&name| Some((name, *self.counted.get(name)?)));
+        grown.filter(|(_, count)| *count > 0.0).collect()
+    }
+}
+
+fn on_time(late: &crate::delays::Delays, ms: f64) -> bool {
+    late.ms([0.99, 1.0]).is_some_and(|[p99, longest]| p99 <= ms && longest <= STALL_MS)
+}
