@@ -100,6 +100,7 @@ fn plan(agents: u16) -> Arc<Plan> {
             team("sales", vec![SeatId(agents)]),
         ],
         numbers: vec![row(SUPPORT, 0), row(SALES, 1)],
+        gone: Default::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! A call's states and the offers made for it: what each holds, and until when.
 
 use crate::{
-    config::Destination,
+    config::{Destination, Terms},
     ids::{CallId, OfferId, TeamId},
     route::Route,
     seats::{self, PauseReason, SeatClaim},
@@ -26,6 +26,9 @@ pub struct Call {
     pub number: String,
     /// `None`: the number led nowhere.
     pub route: Option<Route>,
+    /// What its team promised when it came; `None`: it is for no team.
+    #[serde(default)]
+    pub terms: Option<Terms>,
     /// Its place in every queue, for the whole call.
     pub arrived: Stamp,
     /// How many more hops it may take (RFC 3261 §20.22).
@@ -77,8 +80,9 @@ pub enum State {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Offer {
     pub call: CallId,
-    /// Whose rules hold for it; the call may be forgotten before its last leg has ended.
-    pub team: Option<TeamId>,
+    /// The rules that hold for it; the call may be forgotten before its last leg has ended.
+    #[serde(default)]
+    pub terms: Option<Terms>,
     pub callee: Callee,
     /// `None` for a trunk: it takes any number of calls.
     #[serde(with = "seats::snapshot")]

@@ -150,7 +150,14 @@ impl Ledger {
 
     /// Takes one fact in; gives the record of a call that ended with it.
     pub fn apply(&mut self, fact: &Fact) -> Option<CallRecord> {
-        let What::Call(call, step) = &fact.what else { return None };
+        let (call, step) = match &fact.what {
+            What::Call(call, step) => (call, step),
+            What::Plan(plan) => {
+                self.plan = Arc::clone(plan);
+                return None;
+            }
+            What::Claim(_) | What::Seat(..) => return None,
+        };
         if let Step::Arrived { source, from, number, sip_call_id } = step {
             let record = self.arrived(*call, *source, from, number, sip_call_id);
             self.active.insert(*call, record);
@@ -418,6 +425,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::NobodySignedIn => "nobody_signed_in",
         Reason::Restart => "restart",
         Reason::Shutdown => "shutdown",
+        Reason::TeamRemoved => "team_removed",
         Reason::TooManyHops => "too_many_hops",
         Reason::TrunkRefused { status } => return format!("trunk_refused_{status}"),
         Reason::Unreachable => "unreachable",

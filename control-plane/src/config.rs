@@ -4,19 +4,32 @@ use crate::ids::{SeatId, TeamId};
 use media_core::order::TuneId;
 use serde::{Deserialize, Serialize};
 use sip_stack::ids::TrunkId;
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-/// How calls flow here. Ids are places in these lists.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// How calls flow here. Ids are places in these lists, for as long as the process lives: a plan
+/// that takes the place of another is made by [`Plan::succeeded_by`], which gives no id anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub trunks: Vec<Trunk>,
     /// One seat per agent, in the order of the SIP endpoint's users: seat n is user n.
     pub seats: Vec<SeatPlan>,
     pub teams: Vec<Team>,
     pub numbers: Vec<NumberRow>,
+    /// Who was configured once and is not any more.
+    #[serde(default)]
+    pub gone: Gone,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Ids that stand for nobody now. They keep their place and their name, because a call, a journal
+/// or a phone that rings may still speak of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    pub trunks: BTreeSet<TrunkId>,
+    pub seats: BTreeSet<SeatId>,
+    pub teams: BTreeSet<TeamId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trunk {
     pub name: String,
     /// Where calls to it are sent; `None`: it only calls us.
@@ -25,7 +38,7 @@ pub struct Trunk {
     pub pstn: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeatPlan {
     /// The agent's name.
     pub name: String,
@@ -34,7 +47,7 @@ pub struct SeatPlan {
     pub fixed: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Team {
     pub name: String,
     pub seats: Vec<SeatId>,
@@ -49,6 +62,29 @@ pub struct Team {
     pub answer: AnswerMode,
 }
 
+/// What a team promises to a call: taken when the call is routed, and kept to its end whatever is
+/// configured meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    pub music: Option<TuneId>,
+    pub ring: Duration,
+    pub wrap_up: Duration,
+    pub set_aside: Option<Duration>,
+    pub record: bool,
+}
+
+impl Team {
+    pub fn terms(&self) -> Terms {
+        Terms {
+            music: self.music,
+            ring: self.ring,
+            wrap_up: self.wrap_up,
+            set_aside: self.set_aside,
+            record: self.record,
+        }
+    }
+}
+
 /// When a caller who waits is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerMode {
@@ -59,7 +95,7 @@ pub enum AnswerMode {
 }
 
 /// One row of the numbers; see [`crate::route`] for which row wins.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberRow {
     /// Digits with an optional `+`; `?` is one digit, a final `*` any rest.
     pub pattern: String,

@@ -21,7 +21,7 @@ use media_core::order::{self, LegName, Order, PortName, TalkName};
 use sip_stack::{
     Endpoint,
     event::{Event, Transmit},
-    ids::LegId,
+    ids::{LegId, UserId},
 };
 use std::{
     collections::VecDeque,
@@ -93,7 +93,7 @@ impl Exchange {
         sip.first_leg = board.next_leg();
         let clock = Clock::new(now, wall.max(board.now()));
         let ledger = Ledger::new(Arc::clone(board.plan()));
-        let phones = board.plan().seats.len();
+        let phones = board.plan().seats.len() - board.plan().gone.seats.len();
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
@@ -158,6 +158,28 @@ impl Exchange {
         let stamp = self.clock.stamp(now);
         if self.board.poll_timeout().is_some_and(|(due, _)| due <= stamp) {
             self.inbox.push_back(Input::TimeCame);
+        }
+        self.work(now);
+    }
+
+    /// What is configured changes while calls go on: they keep what they started with. `plan` was
+    /// made by [`Plan::succeeded_by`] from the plan that holds now; `sip` has its trunks and users
+    /// at the ids of that plan.
+    pub fn reconfigure(&mut self, plan: Arc<Plan>, sip: sip_stack::Config, now: Instant) {
+        self.endpoint.reconfigure(sip);
+        // Phones that are gone sign their agents out before anybody is offered anything.
+        self.work(now);
+        let seats = (0..).map(SeatId).take(plan.seats.len());
+        let phones = plan.seats.len() - plan.gone.seats.len();
+        self.media.set_phones(phones);
+        self.inbox.push_back(Input::Replan(plan));
+        self.work(now);
+        for seat in seats {
+            let reachable = !self.endpoint.contacts(UserId(seat.0)).is_empty();
+            let gone = self.plan().gone.seats.contains(&seat);
+            if reachable && !gone && !self.board.seats().is_signed_in(seat) {
+                self.inbox.push_back(Input::SignedIn(seat));
+            }
         }
         self.work(now);
     }

@@ -2,7 +2,7 @@
 //! call. Facts follow from the inputs alone, so a journal gives the same ones again.
 
 use crate::{
-    config::Destination,
+    config::{Destination, Plan},
     ids::{CallId, OfferId, SeatId, TeamId},
     seats::PauseReason,
     time::Stamp,
@@ -10,6 +10,7 @@ use crate::{
 use media_core::order::{LegReport, Recorded};
 use serde::{Deserialize, Serialize};
 use sip_stack::event::Source;
+use std::sync::Arc;
 
 /// One thing that is so, from a moment on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub enum What {
     Call(CallId, Step),
     /// A try to claim a seat.
     Claim(ClaimResult),
+    /// What ids mean from here on; none that was given means anything else.
+    Plan(Arc<Plan>),
     Seat(SeatId, SeatView),
 }
 
@@ -224,6 +227,8 @@ pub enum Reason {
     /// The process ended under the call.
     Restart,
     Shutdown,
+    /// The team was taken out of the configuration, and nobody of it is left to answer.
+    TeamRemoved,
     /// It has been passed on too often: a loop.
     TooManyHops,
     TrunkRefused {

@@ -187,7 +187,13 @@ mod tests {
             from: vec![],
             record: None,
         };
-        Plan { trunks: vec![], seats: vec![seat], teams: vec![team], numbers: vec![row] }
+        Plan {
+            trunks: vec![],
+            seats: vec![seat],
+            teams: vec![team],
+            numbers: vec![row],
+            gone: Default::default(),
+        }
     }
 
     /// A call that is being talked when the segment begins and ends in it, and one that is left.

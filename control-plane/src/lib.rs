@@ -20,5 +20,6 @@ pub mod ports;
 pub mod queue;
 pub mod route;
 pub mod seats;
+pub mod succession;
 pub mod switchboard;
 pub mod time;

@@ -26,8 +26,15 @@ impl Ports {
     /// but never more than half of all, are kept from callers.
     pub fn new(names: impl IntoIterator<Item = PortName>, phones: usize) -> Self {
         let free: VecDeque<_> = names.into_iter().collect();
-        let reserve = phones.min(free.len() / 2);
-        Self { free, reserve, resting: VecDeque::new(), taken: 0 }
+        let mut ports = Self { free, reserve: 0, resting: VecDeque::new(), taken: 0 };
+        ports.set_phones(phones);
+        ports
+    }
+
+    /// There are more agents now, or fewer.
+    pub fn set_phones(&mut self, phones: usize) {
+        let all = self.left() + self.taken;
+        self.reserve = phones.min(all / 2);
     }
 
     /// For a caller; `None`: what is left is for the agents' phones.

@@ -25,6 +25,11 @@ impl Queue {
         self.waiting.first().copied()
     }
 
+    /// Everybody, in their order.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.waiting.iter().map(|(_, call)| *call).collect()
+    }
+
     pub fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -36,8 +36,9 @@ pub fn route(plan: &Plan, source: Source, number: &str) -> Option<Route> {
 /// An agent reaches another by extension; nobody from outside does.
 fn extension(plan: &Plan, source: Source, number: &str) -> Option<Route> {
     let Source::Phone(_) = source else { return None };
-    let place = plan.seats.iter().position(|seat| seat.extension == number)?;
-    let seat = SeatId(u16::try_from(place).ok()?);
+    let mut seats = plan.seats.iter().zip((0_u16..).map(SeatId));
+    let (_, seat) =
+        seats.find(|(seat, id)| seat.extension == number && !plan.gone.seats.contains(id))?;
     Some(Route { to: Destination::Seat(seat), record: None })
 }
 
@@ -117,6 +118,7 @@ mod tests {
             seats: vec![seat("ana", "1001"), seat("bruno", "1002")],
             teams: vec![],
             numbers: rows.iter().map(row).collect(),
+            gone: Default::default(),
         }
     }
 

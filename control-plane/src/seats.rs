@@ -136,6 +136,22 @@ impl SeatTable {
         Self { slots: vec![away; seats], grants: 0 }
     }
 
+    /// More agents: the new ones are away. There are never fewer.
+    pub fn grow(&mut self, seats: usize) {
+        let Self { slots: more, .. } = Self::new(seats.saturating_sub(self.slots.len()));
+        self.slots.extend(more);
+    }
+
+    /// The agent is not configured any more. A claim stays until its legs have ended.
+    pub fn retire(&mut self, seat: SeatId) {
+        let Some(slot) = self.slot(seat) else { return };
+        (slot.signed_in, slot.pause_next, slot.word) = (false, false, None);
+        slot.before = Seat::Away;
+        if !matches!(slot.seat, Seat::Claimed { .. }) {
+            slot.seat = Seat::Away;
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -357,6 +373,24 @@ mod tests {
         table.release(claim, After::AsBefore, Stamp(NOON.0 + 9));
 
         assert_eq!(table.seat(ANA), Some(Seat::Free { since: NOON }));
+    }
+
+    #[test]
+    fn who_is_taken_out_in_a_call_keeps_the_claim_and_comes_back_without_a_past() {
+        let mut table = table();
+        let claim = table.claim(ANA, CallId(1)).unwrap();
+        table.pause(ANA, Some("lunch"));
+
+        table.retire(ANA);
+        assert_eq!(table.claim(ANA, CallId(2)), Err(Refusal::OnAnotherCall(CallId(1))));
+        table.release(claim, After::Free, NOON);
+        assert_eq!(table.seat(ANA), Some(Seat::Away));
+
+        table.sign_in(ANA, NOON);
+        assert_eq!(
+            (table.seat(ANA), table.pause_word(ANA)),
+            (Some(Seat::Free { since: NOON }), None)
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod answer;
 mod arrive;
 mod end;
+mod replan;
 
 use crate::{
     call::{Call, Callee, Offer, Phase, State},
@@ -91,6 +92,8 @@ pub enum Input {
         call: CallId,
         what: String,
     },
+    /// From here on calls flow like this; made by [`Plan::succeeded_by`].
+    Replan(Arc<Plan>),
     Resume(CallId),
     SignedIn(SeatId),
     SignedOut(SeatId),
@@ -318,8 +321,11 @@ impl Switchboard {
             Input::RecordingFailed { call, what } => {
                 self.tell(*call, Step::RecordingFailed { what: what.clone() });
             }
+            Input::Replan(plan) => self.replan(plan),
             Input::Resume(call) => self.resume(*call),
             Input::SignedIn(seat) => self.seats.sign_in(*seat, self.now),
+            // Contract §2: who has a contact is always signed in, whatever else they registered.
+            Input::SignedOut(seat) if self.is_fixed(*seat) => {}
             Input::SignedOut(seat) => self.seats.sign_out(*seat),
             Input::Stop => self.stop(),
             Input::TimeCame => self.time_came(),
@@ -331,6 +337,7 @@ impl Switchboard {
         {
             self.touch(*seat);
         }
+        self.let_go_who_waits_for_nobody();
         self.match_callers_and_seats();
         self.show_seats();
     }
@@ -481,7 +488,7 @@ impl Switchboard {
         self.next_offer += 1;
         let offer = Offer {
             call,
-            team: self.calls.get(&call).and_then(Call::team),
+            terms: self.calls.get(&call).and_then(|call| call.terms),
             callee,
             claim,
             legs: BTreeMap::new(),
@@ -572,8 +579,8 @@ impl Switchboard {
 
     /// What this call's caller waits to.
     fn music(&self, call: CallId) -> Hears {
-        let team = self.calls.get(&call).and_then(Call::team);
-        self.team(team).and_then(|team| team.music).map_or(Hears::Silence, Hears::Music)
+        let terms = self.calls.get(&call).and_then(|call| call.terms);
+        terms.and_then(|terms| terms.music).map_or(Hears::Silence, Hears::Music)
     }
 
     fn party(&self, offer: &Offer) -> Party {

@@ -21,7 +21,7 @@ const BOX: &str = "198.51.100.1:5060";
 const CARRIER: &str = "192.0.2.1:5060";
 const PBX: &str = "192.0.2.2:5080";
 
-fn exchange(ports: u16, now: Instant) -> Exchange {
+fn sip() -> Config {
     let to: SocketAddr = "203.0.113.7:5070".parse().unwrap();
     let trunk = |name: &str, peer: &str, address| sip_stack::Trunk {
         name: name.into(),
@@ -30,7 +30,7 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
         calls_max: 100,
     };
     let pbx: SocketAddr = PBX.parse().unwrap();
-    let sip = Config {
+    Config {
         local: BOX.parse().unwrap(),
         advertise: BOX.parse().unwrap(),
         domain: "clavija.test".into(),
@@ -44,10 +44,14 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
         first_leg: 1,
         seed: [1; 32],
         limits: Limits::STANDARD,
-    };
+    }
+}
+
+fn plan() -> Plan {
+    let pbx = PBX.parse().unwrap();
     let row =
         |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
-    let plan = Plan {
+    Plan {
         trunks: vec![
             Trunk { name: "carrier".into(), address: None, pstn: true },
             Trunk { name: "pbx".into(), address: Some(pbx), pstn: false },
@@ -67,12 +71,16 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
             row("100", Destination::Team(TeamId(0))),
             row("9*", Destination::Trunk(TrunkId(1))),
         ],
-    };
-    let board = Switchboard::new(Arc::new(plan));
+        gone: Default::default(),
+    }
+}
+
+fn exchange(ports: u16, now: Instant) -> Exchange {
+    let board = Switchboard::new(Arc::new(plan()));
     let ports = (0..ports).map(|pair| PortName(20_000 + 2 * pair)).collect();
     Exchange::new(
         Start {
-            sip,
+            sip: sip(),
             board,
             ports,
             media_address: "198.51.100.1".parse().unwrap(),
@@ -129,4 +137,33 @@ fn a_call_passed_on_has_one_forward_less_and_one_without_any_goes_no_further() {
 
     exchange.handle_datagram(CARRIER.parse().unwrap(), invite("900001", 2, 0).as_bytes(), now);
     assert!(said(&mut exchange).iter().any(|text| text.starts_with("SIP/2.0 483 ")));
+}
+
+#[test]
+fn an_agent_who_is_taken_out_is_rung_no_more_and_the_call_that_rings_them_goes_on() {
+    let now = Instant::now();
+    let mut exchange = exchange(10, now);
+    exchange.handle_datagram(CARRIER.parse().unwrap(), invite("100", 1, 70).as_bytes(), now);
+    let rung = said(&mut exchange);
+    assert!(rung.iter().any(|text| text.starts_with("INVITE sip:1003@203.0.113.7:5070")));
+
+    // Another agent at another desk instead, with the same extension, in the same team.
+    let mut next = plan();
+    next.seats[0].name = "counter".into();
+    let to: SocketAddr = "203.0.113.8:5070".parse().unwrap();
+    let next = exchange.plan().succeeded_by(&next).unwrap();
+    let mut config = sip();
+    let gone = User { name: "1003".into(), password: None, contact: None };
+    config.users[0].contact = Some(Target { uri: format!("sip:1003@{to}"), to });
+    config.users.insert(0, gone);
+    exchange.reconfigure(Arc::new(next.plan), config, now);
+
+    assert_eq!(said(&mut exchange), Vec::<String>::new(), "the first desk goes on ringing");
+    assert_eq!(exchange.board().calls().count(), 1);
+    exchange.handle_datagram(CARRIER.parse().unwrap(), invite("100", 2, 70).as_bytes(), now);
+    let rung = said(&mut exchange);
+    let invites: Vec<_> = rung.iter().filter(|text| text.starts_with("INVITE ")).collect();
+    assert_eq!(invites.len(), 1);
+    assert!(invites[0].starts_with("INVITE sip:1003@203.0.113.8:5070"), "{invites:?}");
+    assert_eq!(exchange.double_claims(), 0);
 }

@@ -156,6 +156,14 @@ impl Endpoint {
         self.draining = draining;
     }
 
+    /// From now on these trunks, users and limits, each at the id it has; the rest of `config` is
+    /// taken at the start only. Calls go on, with the peers they began with.
+    pub fn reconfigure(&mut self, config: Config) {
+        self.trunks.reconfigure(config.trunks);
+        self.registrar.reconfigure(config.users, &mut self.events);
+        self.limits = config.limits;
+    }
+
     // ---- questions ----
 
     /// Where this user can be reached: every live binding, newest first, or the fixed contact.

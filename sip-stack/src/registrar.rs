@@ -90,6 +90,28 @@ impl Registrar {
         }
     }
 
+    /// The users as they are from now on, at the ids they have. Who has another name or password
+    /// has to register again; who is the same keeps their phones.
+    pub(crate) fn reconfigure(&mut self, users: Vec<User>, events: &mut VecDeque<Event>) {
+        let old = std::mem::replace(&mut self.users, users);
+        self.bindings.resize_with(self.users.len().max(old.len()), Vec::new);
+        for (id, before) in (0_u16..).zip(&old) {
+            let after = self.users.get(usize::from(id));
+            let same = after.is_some_and(|after| {
+                after.name == before.name && after.password == before.password
+            });
+            if !same {
+                self.replace(UserId(id), vec![], events);
+            }
+            if let Some(fixed) = &before.contact {
+                self.leave(UserId(id), fixed.to);
+            }
+        }
+        for id in (0_u16..).take(self.users.len()) {
+            self.readdress(UserId(id), &[]);
+        }
+    }
+
     pub(crate) fn handle_register(
         &mut self,
         request: &Request,
@@ -289,12 +311,7 @@ impl Registrar {
 
     fn readdress(&mut self, user: UserId, old: &[Binding]) {
         for address in old.iter().flat_map(|binding| [binding.to, binding.source]) {
-            if let Some(here) = self.addresses.get_mut(&address) {
-                here.remove(&user);
-                if here.is_empty() {
-                    self.addresses.remove(&address);
-                }
-            }
+            self.leave(user, address);
         }
         let at = usize::from(user.0);
         let live = self.bindings.get(at).into_iter().flatten();
@@ -302,6 +319,16 @@ impl Registrar {
         let fixed = self.users.get(at).and_then(|user| user.contact.as_ref()).map(|fixed| fixed.to);
         for address in live.chain(fixed) {
             self.addresses.entry(address).or_default().insert(user);
+        }
+    }
+
+    /// This user's phone is not there any more.
+    fn leave(&mut self, user: UserId, address: SocketAddr) {
+        if let Some(here) = self.addresses.get_mut(&address) {
+            here.remove(&user);
+            if here.is_empty() {
+                self.addresses.remove(&address);
+            }
         }
     }
 

@@ -26,6 +26,12 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// One address.
+    fn host(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(net), IpAddr::V4(host)) => {
@@ -73,11 +79,37 @@ impl FromStr for Cidr {
 pub(crate) struct Trunks {
     trunks: Vec<Trunk>,
     calls: Vec<u32>,
+    /// Where the peers of running calls were until the configuration changed: what belongs to such a
+    /// call may still come from there, a new call may not.
+    former: Vec<Vec<Cidr>>,
 }
 
 impl Trunks {
     pub(crate) fn new(trunks: Vec<Trunk>) -> Self {
-        Self { calls: vec![0; trunks.len()], trunks }
+        let (calls, former) = (vec![0; trunks.len()], vec![vec![]; trunks.len()]);
+        Self { trunks, calls, former }
+    }
+
+    /// The trunks as they are from now on, at the ids they have. Calls go on.
+    pub(crate) fn reconfigure(&mut self, trunks: Vec<Trunk>) {
+        let old = std::mem::replace(&mut self.trunks, trunks);
+        self.calls.resize(self.trunks.len().max(old.len()), 0);
+        self.former.resize(self.calls.len(), vec![]);
+        let used = old.into_iter().zip(&mut self.former).zip(&self.calls);
+        for ((trunk, former), _) in used.filter(|(_, calls)| **calls > 0) {
+            let own = trunk.address.map(|own| Cidr::host(own.ip()));
+            for peer in trunk.peers.into_iter().chain(own) {
+                if !former.contains(&peer) {
+                    former.push(peer);
+                }
+            }
+        }
+    }
+
+    /// Whether a trunk is there, or was when a call began that still goes on.
+    pub(crate) fn knows(&self, address: IpAddr) -> bool {
+        let former = || self.former.iter().flatten().any(|peer| peer.contains(address));
+        self.of(address).is_some() || former()
     }
 
     /// The trunk this address belongs to: the narrowest network wins, then the first trunk.
@@ -95,10 +127,13 @@ impl Trunks {
 
     /// Whether packets of this trunk's calls may come from here.
     pub(crate) fn owns(&self, trunk: TrunkId, address: IpAddr) -> bool {
-        self.trunks.get(usize::from(trunk.0)).is_some_and(|trunk| {
+        let at = usize::from(trunk.0);
+        let former = self.former.get(at).into_iter().flatten();
+        let now = self.trunks.get(at).is_some_and(|trunk| {
             trunk.peers.iter().any(|peer| peer.contains(address))
                 || trunk.address.is_some_and(|own| own.ip() == address)
-        })
+        });
+        now || former.into_iter().any(|peer| peer.contains(address))
     }
 
     /// Counts one more call, or says no.
@@ -113,8 +148,13 @@ impl Trunks {
     }
 
     pub(crate) fn give_call_back(&mut self, trunk: TrunkId) {
-        if let Some(calls) = self.calls.get_mut(usize::from(trunk.0)) {
-            *calls = calls.saturating_sub(1);
+        let at = usize::from(trunk.0);
+        let Some(calls) = self.calls.get_mut(at) else { return };
+        *calls = calls.saturating_sub(1);
+        if *calls == 0
+            && let Some(former) = self.former.get_mut(at)
+        {
+            former.clear();
         }
     }
 }
@@ -155,6 +195,21 @@ mod tests {
         assert_eq!(trunks.of("10.1.2.3".parse().unwrap()), Some(TrunkId(1)));
         assert_eq!(trunks.of("10.2.2.3".parse().unwrap()), Some(TrunkId(0)));
         assert_eq!(trunks.of("192.0.2.1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_call_that_goes_on_keeps_the_peers_it_began_with_and_a_new_one_does_not_get_them() {
+        let (old, new) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mut trunks = Trunks::new(vec![trunk(&["192.0.2.1"], 2)]);
+        assert!(trunks.take_call(TrunkId(0)));
+
+        trunks.reconfigure(vec![trunk(&["192.0.2.2"], 1)]);
+
+        assert!(trunks.owns(TrunkId(0), old) && trunks.knows(old), "the call goes on");
+        assert_eq!((trunks.of(old), trunks.of(new)), (None, Some(TrunkId(0))));
+        assert!(!trunks.take_call(TrunkId(0)), "the new bound counts the old call");
+        trunks.give_call_back(TrunkId(0));
+        assert!(!trunks.owns(TrunkId(0), old) && !trunks.knows(old), "nobody is left of it");
     }
 
     #[test]

@@ -441,6 +441,7 @@ impl World {
             self.note(|| match &fact.what {
                 What::Call(call, step) => format!("decided   {call} {step:?}"),
                 What::Claim(result) => format!("claim     {result:?}"),
+                What::Plan(plan) => format!("plan      {} agents", plan.seats.len()),
                 What::Seat(seat, view) => {
                     format!("seat      {} {:?} {:?}", seat.0, view.state, view.reason)
                 }

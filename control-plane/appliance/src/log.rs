@@ -50,7 +50,7 @@ impl Line {
                 let step = record.and_then(|record| record.events.last());
                 step.map(|step| (step.event.clone(), step.detail.clone()))
             }
-            What::Claim(_) | What::Seat(..) => None,
+            What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
         };
         Self { fact: fact.clone(), step }
     }
@@ -66,6 +66,17 @@ impl Line {
                 }
             }
             What::Claim(result) => tracing::debug!(seq, ?result, "claim"),
+            What::Plan(plan) => {
+                let agents = plan.seats.len() - plan.gone.seats.len();
+                let trunks = plan.trunks.len() - plan.gone.trunks.len();
+                tracing::info!(
+                    seq,
+                    agents,
+                    trunks,
+                    numbers = plan.numbers.len(),
+                    "calls flow as configured now; those that go on keep what they began with"
+                );
+            }
             What::Seat(seat, is) => {
                 let call = is.call.map(tracing::field::display);
                 tracing::debug!(seq, seat = seat.0, state = is.state.label(), call, "seat");

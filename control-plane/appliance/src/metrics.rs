@@ -36,9 +36,10 @@ pub struct Metrics {
     registry: Registry,
     calls_ended: IntCounterVec,
     call_duration: HistogramVec,
-    setup: Setup,
-    /// In the order of the plan's teams.
-    queue_waits: Vec<QueueWait>,
+    setup: HistogramVec,
+    queue_wait: HistogramVec,
+    /// Children of names that the plan of this moment has.
+    named: Mutex<Named>,
     claims_busy: IntCounter,
     claims_granted: IntCounter,
     mos: Histogram,
@@ -54,6 +55,14 @@ pub struct Shown<'a> {
     pub cdrs: &'a CdrCounts,
     pub state: BoxState,
     pub now: Stamp,
+}
+
+/// Children by the names of the plan, which may change; what was counted of a name stays.
+#[derive(Debug)]
+struct Named {
+    setup: Setup,
+    /// In the order of the plan's teams.
+    queue_waits: Vec<QueueWait>,
 }
 
 /// Children of `clavija_call_setup_seconds`.
@@ -138,9 +147,23 @@ impl Metrics {
             ("clavija_http_requests_total", "HTTP requests answered, by route template."),
             &["route", "method", "code"],
         )?;
+        let setup = histograms(
+            &registry,
+            ("clavija_call_setup_seconds", "From the caller's INVITE to its 200."),
+            &[0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0],
+            &["direction", "trunk"],
+        )?;
+        let queue_wait = histograms(
+            &registry,
+            ("clavija_queue_wait_seconds", "From the queue to a voice, or to leaving."),
+            // 3 s is one ring; 20 s is the usual service level; 300 s is a lost caller.
+            &[0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 60.0, 300.0],
+            &["queue", "outcome"],
+        )?;
         Ok(Self {
-            setup: Setup::register(&registry, plan)?,
-            queue_waits: QueueWait::register(&registry, plan)?,
+            named: Mutex::new(Named::new(plan, &setup, &queue_wait)),
+            setup,
+            queue_wait,
             calls_ended,
             call_duration,
             claims_busy: claims.with_label_values(&["busy"]),
@@ -158,6 +181,7 @@ impl Metrics {
             What::Call(call, step) => self.follow(*call, step, fact.at),
             What::Claim(ClaimResult::Busy) => self.claims_busy.inc(),
             What::Claim(ClaimResult::Granted) => self.claims_granted.inc(),
+            What::Plan(plan) => self.replan(plan),
             What::Seat(..) => {}
         }
         if let Some(record) = ended {
@@ -200,7 +224,7 @@ impl Metrics {
                 of.trunk = Some(usize::from(to.0));
             }
             Step::Answered => {
-                if let Some(setup) = self.setup.of(of.direction, of.trunk) {
+                if let Some(setup) = self.named().setup.of(of.direction, of.trunk) {
                     setup.observe(at.since(of.arrived).as_secs_f64());
                 }
             }
@@ -230,7 +254,7 @@ impl Metrics {
         outcome: impl FnOnce(&QueueWait) -> &Histogram,
     ) {
         let (Some(team), Some(since)) = (of.team, of.waits.take()) else { return };
-        if let Some(wait) = self.queue_waits.get(usize::from(team.0)) {
+        if let Some(wait) = self.named().queue_waits.get(usize::from(team.0)) {
             outcome(wait).observe(at.since(since).as_secs_f64());
         }
     }
@@ -246,53 +270,48 @@ impl Metrics {
         judged.for_each(|mos| self.mos.observe(mos));
     }
 
+    fn replan(&self, plan: &Plan) {
+        *self.named() = Named::new(plan, &self.setup, &self.queue_wait);
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Each fact is taken in whole, so a panic elsewhere leaves nothing half done.
     fn following(&self) -> MutexGuard<'_, BTreeMap<CallId, Following>> {
         self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Setup {
-    fn register(registry: &Registry, plan: &Plan) -> prometheus::Result<Self> {
-        let all = histograms(
-            registry,
-            ("clavija_call_setup_seconds", "From the caller's INVITE to its 200."),
-            &[0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0],
-            &["direction", "trunk"],
-        )?;
+impl Named {
+    fn new(plan: &Plan, setup: &HistogramVec, queue_wait: &HistogramVec) -> Self {
         let each = |direction: Direction| -> Vec<Histogram> {
             let names = plan.trunks.iter().map(|trunk| trunk.name.as_str());
-            names.map(|trunk| all.with_label_values(&[direction.label(), trunk])).collect()
+            names.map(|trunk| setup.with_label_values(&[direction.label(), trunk])).collect()
         };
-        Ok(Self {
-            inbound: each(Direction::Inbound),
-            outbound: each(Direction::Outbound),
-            internal: all.with_label_values(&[Direction::Internal.label(), "none"]),
-        })
+        let of = |outcome: &str, team: &str| queue_wait.with_label_values(&[team, outcome]);
+        let wait =
+            |team| QueueWait { answered: of("answered", team), abandoned: of("abandoned", team) };
+        let teams = plan.teams.iter().map(|team| team.name.as_str());
+        Self {
+            setup: Setup {
+                inbound: each(Direction::Inbound),
+                outbound: each(Direction::Outbound),
+                internal: setup.with_label_values(&[Direction::Internal.label(), "none"]),
+            },
+            queue_waits: teams.map(wait).collect(),
+        }
     }
+}
 
+impl Setup {
     fn of(&self, direction: Direction, trunk: Option<usize>) -> Option<&Histogram> {
         match direction {
             Direction::Inbound => self.inbound.get(trunk?),
             Direction::Internal => Some(&self.internal),
             Direction::Outbound => self.outbound.get(trunk?),
         }
-    }
-}
-
-impl QueueWait {
-    fn register(registry: &Registry, plan: &Plan) -> prometheus::Result<Vec<Self>> {
-        let all = histograms(
-            registry,
-            ("clavija_queue_wait_seconds", "From the queue to a voice, or to leaving."),
-            // 3 s is one ring; 20 s is the usual service level; 300 s is a lost caller.
-            &[0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 60.0, 300.0],
-            &["queue", "outcome"],
-        )?;
-        let of = |outcome: &str, team: &str| all.with_label_values(&[team, outcome]);
-        let teams = plan.teams.iter().map(|team| team.name.as_str());
-        let each = |team| Self { answered: of("answered", team), abandoned: of("abandoned", team) };
-        Ok(teams.map(each).collect())
     }
 }
 

@@ -1,6 +1,8 @@
 //! From what the operator wrote to what each core is told.
 
-use control_plane::config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk};
+use control_plane::config::{
+    AnswerMode, Destination, Gone, NumberRow, Plan, SeatPlan, Team, Trunk,
+};
 use control_plane::ids::{SeatId, TeamId};
 use firmware_config::Config;
 use media_core::order::TuneId;
@@ -13,6 +15,7 @@ pub fn plan(config: &Config) -> Plan {
         seats: config.agents.iter().map(seat).collect(),
         teams: config.teams.iter().map(team).collect(),
         numbers: config.numbers.iter().map(number).collect(),
+        gone: Gone::default(),
     }
 }
 

@@ -368,7 +368,13 @@ mod tests {
 
     #[test]
     fn a_call_cut_off_by_a_crash_lasted_as_long_as_its_recording() {
-        let plan = Plan { trunks: vec![], seats: vec![], teams: vec![], numbers: vec![] };
+        let plan = Plan {
+            trunks: vec![],
+            seats: vec![],
+            teams: vec![],
+            numbers: vec![],
+            gone: Default::default(),
+        };
         let mut ledger = Ledger::new(Arc::new(plan));
         let mut tell = |at, step| {
             ledger.apply(&Fact { seq: 1, at: Stamp(at), what: What::Call(CallId(7), step) })

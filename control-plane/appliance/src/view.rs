@@ -2,12 +2,13 @@
 
 use control_plane::{
     cdr::{CallRecord, CallState, Ledger, to_rfc3339},
-    config::Plan,
+    config::{self, Plan},
     fact::{AgentState, Fact, SeatView, Step, What},
     ids::{CallId, SeatId, TeamId},
     time::Stamp,
 };
 use serde::Serialize;
+use sip_stack::TrunkId;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -156,6 +157,10 @@ impl View {
         match &fact.what {
             What::Call(call, step) => self.follow_waiting(*call, step, fact.at),
             What::Claim(_) => {}
+            What::Plan(plan) => {
+                self.seats.resize(plan.seats.len(), OFFLINE);
+                self.plan = Arc::clone(plan);
+            }
             What::Seat(seat, is) => self.follow_seat(*seat, is.clone(), fact.at),
         }
         let record = self.ledger.apply(fact)?;
@@ -214,6 +219,12 @@ impl View {
         (0..self.seats.len()).filter_map(|place| self.agent_at(place)).collect()
     }
 
+    /// An agent who is not configured any more is shown until their last call has ended.
+    fn is_there(&self, place: usize, line: &SeatLine) -> bool {
+        let gone = self.plan.gone.seats.iter().any(|seat| usize::from(seat.0) == place);
+        !gone || line.is.state != AgentState::Offline
+    }
+
     pub fn agent(&self, name: &str) -> Option<Agent> {
         self.agent_at(usize::from(self.seat(name)?.0))
     }
@@ -221,11 +232,15 @@ impl View {
     /// The seat of an agent's name.
     pub fn seat(&self, name: &str) -> Option<SeatId> {
         let place = self.plan.seats.iter().position(|seat| seat.name == name)?;
-        u16::try_from(place).ok().map(SeatId)
+        let seat = u16::try_from(place).ok().map(SeatId)?;
+        self.is_there(place, self.seats.get(place)?).then_some(seat)
     }
 
     fn agent_at(&self, place: usize) -> Option<Agent> {
         let (plan, line) = (self.plan.seats.get(place)?, self.seats.get(place)?);
+        if !self.is_there(place, line) {
+            return None;
+        }
         let mine = |seat: &SeatId| usize::from(seat.0) == place;
         let teams = self.plan.teams.iter().filter(|team| team.seats.iter().any(mine));
         Some(Agent {
@@ -290,8 +305,12 @@ impl View {
     }
 
     pub fn queues(&self, now: Stamp) -> Vec<Queue> {
-        let teams = self.plan.teams.iter().zip(0..);
-        teams.map(|(team, place)| self.queue(&team.name, TeamId(place), now)).collect()
+        let teams = self.plan.teams.iter().zip((0..).map(TeamId));
+        let queues = teams.map(|(team, id)| (id, self.queue(&team.name, id, now)));
+        // A team that is not configured any more is shown until nobody waits for it.
+        let there =
+            |(id, queue): &(TeamId, Queue)| queue.waiting > 0 || !self.plan.gone.teams.contains(id);
+        queues.filter(there).map(|(_, queue)| queue).collect()
     }
 
     fn queue(&self, name: &str, team: TeamId, now: Stamp) -> Queue {
@@ -310,9 +329,13 @@ impl View {
         let calls = |name: &str| {
             self.active().filter(|record| record.trunk.as_deref() == Some(name)).count()
         };
-        let trunks = self.plan.trunks.iter();
+        let trunks = self.plan.trunks.iter().zip((0..).map(TrunkId));
+        let there = |(trunk, id): &(&config::Trunk, TrunkId)| {
+            !self.plan.gone.trunks.contains(id) || calls(&trunk.name) > 0
+        };
         trunks
-            .map(|trunk| Trunk {
+            .filter(there)
+            .map(|(trunk, _)| Trunk {
                 name: trunk.name.clone(),
                 address: trunk.address.map(|address| address.to_string()),
                 pstn: trunk.pstn,

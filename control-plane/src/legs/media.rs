@@ -178,6 +178,11 @@ impl MediaLegs {
         self.open.is_empty() && self.closing.is_empty() && nothing_owed && self.ports.taken() == 0
     }
 
+    /// So many agents may have to be reached while callers wait.
+    pub(crate) fn set_phones(&mut self, phones: usize) {
+        self.ports.set_phones(phones);
+    }
+
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
     }

@@ -18,13 +18,11 @@ impl Switchboard {
         }
         let Some(offer) = self.offers.get_mut(&offer_id) else { return };
         offer.legs.extend(legs.iter().map(|&leg| (leg, None)));
-        let (callee, team) = (offer.callee, offer.team);
-        let ring = match callee {
+        let ring = match offer.callee {
             Callee::Trunk(_) => TRUNK_ANSWER,
-            Callee::Caller | Callee::Seat => self.team(team).map_or(RING, |team| team.ring),
+            Callee::Caller | Callee::Seat => offer.terms.map_or(RING, |terms| terms.ring),
         };
         let until = self.now + ring;
-        let Some(offer) = self.offers.get_mut(&offer_id) else { return };
         match offer.phase {
             Phase::Dialling => {
                 offer.phase = Phase::Ringing { until };
@@ -91,7 +89,7 @@ impl Switchboard {
 
     fn bridge(&mut self, call_id: CallId, other: LegId) {
         let Some(call) = self.calls.get(&call_id) else { return };
-        let by_team = self.team(call.team()).is_some_and(|team| team.record);
+        let by_team = call.terms.is_some_and(|terms| terms.record);
         let record = call.route.and_then(|route| route.record).unwrap_or(by_team);
         let caller = call.caller;
         self.outputs.push_back(Output::Bridge { call: call_id, caller, other, record });

@@ -3,7 +3,7 @@
 use super::{Input, Media, Output, Owner, Switchboard};
 use crate::{
     call::{Call, Callee, Phase, State},
-    config::{AnswerMode, Destination},
+    config::{AnswerMode, Destination, Team, Terms},
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
     route::{self, Route},
@@ -70,6 +70,7 @@ impl Switchboard {
                 from_display: from_display.clone(),
                 number,
                 route: found,
+                terms: self.terms(found),
                 arrived: self.now,
                 max_forwards: *max_forwards,
                 answered: false,
@@ -93,6 +94,11 @@ impl Switchboard {
             Source::Trunk(_) => None,
         };
         seat.map_or(from, |seat| &seat.extension).to_owned()
+    }
+
+    fn terms(&self, found: Option<Route>) -> Option<Terms> {
+        let Destination::Team(team) = found?.to else { return None };
+        self.team(Some(team)).map(Team::terms)
     }
 
     fn take(

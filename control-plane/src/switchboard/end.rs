@@ -3,8 +3,9 @@
 use super::{Due, Hears, Output, Owner, SET_ASIDE, Switchboard};
 use crate::{
     call::{Callee, Phase, State, Then},
+    config::Terms,
     fact::{End, OfferEnd, Quality, Reason, Step},
-    ids::{CallId, OfferId, TeamId},
+    ids::{CallId, OfferId},
     seats::{After, PauseReason},
     time::Stamp,
 };
@@ -184,7 +185,7 @@ impl Switchboard {
         if !offer.live_legs().is_empty() {
             return;
         }
-        let after = self.after(then, offer.team);
+        let after = self.after(then, offer.terms);
         let Some(offer) = self.offers.remove(&offer_id) else { return };
         if let Some(claim) = offer.claim {
             let seat = claim.seat();
@@ -194,15 +195,14 @@ impl Switchboard {
         }
     }
 
-    fn after(&self, then: Then, team: Option<TeamId>) -> After {
-        let team = self.team(team);
+    fn after(&self, then: Then, terms: Option<Terms>) -> After {
         match then {
             Then::AsBefore => After::AsBefore,
             Then::SetAside(reason) => {
-                let set_aside = team.map_or(Some(SET_ASIDE), |team| team.set_aside);
+                let set_aside = terms.map_or(Some(SET_ASIDE), |terms| terms.set_aside);
                 After::Paused { reason, until: set_aside.map(|span| self.now + span) }
             }
-            Then::WrapUp => match team.map(|team| team.wrap_up) {
+            Then::WrapUp => match terms.map(|terms| terms.wrap_up) {
                 Some(span) if !span.is_zero() => After::WrapUp { until: self.now + span },
                 Some(_) | None => After::Free,
             },

@@ -113,7 +113,7 @@ impl Bench {
     fn steps(&self) -> Vec<&Step> {
         let steps = self.facts.iter().map(|fact| match &fact.what {
             What::Call(_, step) => Some(step),
-            What::Claim(_) | What::Seat(..) => None,
+            What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
         });
         steps.flatten().collect()
     }
@@ -150,6 +150,7 @@ fn plan() -> Plan {
             row(DIRECT, Destination::Seat(ANA)),
             row(PBX, Destination::Trunk(TrunkId(1))),
         ],
+        gone: Default::default(),
     }
 }
 

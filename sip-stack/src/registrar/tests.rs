@@ -380,3 +380,53 @@ fn of_two_users_at_one_address_the_name_decides() {
     assert_eq!(bench.registrar.user_at(here, "1001"), Some(UserId(0)));
     assert_eq!(bench.registrar.user_at(here, "1002"), Some(UserId(1)));
 }
+
+fn user(name: &str, password: Option<&str>, contact: Option<&str>) -> User {
+    let contact =
+        contact.map(|at| Target { uri: format!("sip:{name}@{at}"), to: at.parse().unwrap() });
+    User { name: name.into(), password: password.map(Secret::new), contact }
+}
+
+#[test]
+fn whose_password_changed_or_who_is_gone_has_no_phone_until_they_register_again() {
+    for now in [user("1001", Some("new"), None), user("1001", None, None)] {
+        let mut bench = Bench::new();
+        bench.register(&ASK);
+        bench.events.clear();
+
+        let others = [user("1002", Some("other"), None), user("1003", None, None)];
+        let users = [now].into_iter().chain(others).collect();
+        bench.registrar.reconfigure(users, &mut bench.events);
+
+        assert_eq!(bench.events, [Event::Unregistered { user: UserId(0) }]);
+        assert!(bench.contacts(0).is_empty() && !bench.registrar.knows(PHONE.parse().unwrap()));
+        assert_eq!(bench.registrar.poll_timeout(), None);
+        assert_eq!(bench.statuses(&ASK), 401, "the old password is good for nothing");
+    }
+}
+
+#[test]
+fn who_stays_the_same_keeps_their_phones_and_who_is_new_may_register() {
+    let mut bench = Bench::new();
+    bench.register(&ASK);
+    bench.events.clear();
+
+    let desk = "192.0.2.13:5070";
+    bench.registrar.reconfigure(
+        vec![
+            user("1001", Some("secret"), None),
+            user("1002", Some("other"), None),
+            user("1003", None, Some(desk)),
+            user("1004", Some("fresh"), None),
+        ],
+        &mut bench.events,
+    );
+
+    assert_eq!(bench.events, []);
+    assert_eq!(bench.contacts(0), ["sip:1001@192.0.2.7:5070 at 192.0.2.7:5070"]);
+    assert_eq!(bench.contacts(2), ["sip:1003@192.0.2.13:5070 at 192.0.2.13:5070"]);
+    assert!(bench.registrar.knows(desk.parse().unwrap()));
+    assert!(!bench.registrar.knows("192.0.2.12:5070".parse().unwrap()), "the desk has moved");
+    let fresh = Ask { user: "1004", to: "sip:1004@clavija.test", password: "fresh", ..ASK };
+    assert_eq!(bench.statuses(&fresh), 200);
+}

@@ -71,7 +71,7 @@ impl Reached {
         match &fact.what {
             What::Call(_, step) => self.count_step(step),
             What::Seat(_, view) if view.reason == Some(PauseReason::Requested) => self.paused += 1,
-            What::Claim(_) | What::Seat(..) => {}
+            What::Claim(_) | What::Plan(_) | What::Seat(..) => {}
         }
     }
 

@@ -239,5 +239,6 @@ fn plan(answer: AnswerMode) -> Plan {
             row("9?????", TO_PBX, None),
             row("0*", TO_CARRIER, None),
         ],
+        gone: Default::default(),
     }
 }

@@ -52,7 +52,11 @@ fn calls(text: &mut Text, shown: &Shown<'_>) {
 fn agents(text: &mut Text, shown: &Shown<'_>) {
     let help = "Agents of a team, by state; who is in two teams counts in both.";
     text.family("clavija_agents", help, Kind::Gauge);
-    for (team, place) in shown.view.plan().teams.iter().zip(0..) {
+    let plan = shown.view.plan();
+    for (team, place) in plan.teams.iter().zip(0..) {
+        if plan.gone.teams.contains(&TeamId(place)) {
+            continue;
+        }
         for state in AgentState::ALL {
             let agents = shown.view.agents_in(TeamId(place), state);
             let labels = [("team", team.name.as_str()), ("state", state.label())];

@@ -37,7 +37,13 @@ impl Bench {
         let address = IpAddr::from([127, 77, 9, last]);
         let dir = std::env::temp_dir().join(format!("clavija-pump-{}-{last}", process::id()));
         drop(fs::remove_dir_all(&dir));
-        let plan = Plan { trunks: vec![], seats: vec![], teams: vec![], numbers: vec![] };
+        let plan = Plan {
+            trunks: vec![],
+            seats: vec![],
+            teams: vec![],
+            numbers: vec![],
+            gone: Default::default(),
+        };
         let plan = Arc::new(plan);
         let ledger = Ledger::new(Arc::clone(&plan));
         let board = Switchboard::new(plan);

@@ -38,7 +38,13 @@ impl Bench {
             from: vec![],
             record: None,
         };
-        let plan = Plan { trunks: vec![], seats: vec![seat], teams: vec![], numbers: vec![row] };
+        let plan = Plan {
+            trunks: vec![],
+            seats: vec![seat],
+            teams: vec![],
+            numbers: vec![row],
+            gone: Default::default(),
+        };
         let plan = Arc::new(plan);
         let board = Switchboard::new(Arc::clone(&plan));
         let ledger = Ledger::new(plan);

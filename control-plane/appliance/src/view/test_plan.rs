@@ -36,6 +36,7 @@ pub(crate) fn plan() -> Plan {
             record: true,
         }],
         numbers: Vec::<NumberRow>::new(),
+        gone: Default::default(),
     }
 }
 

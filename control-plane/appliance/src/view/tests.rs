@@ -112,3 +112,25 @@ fn only_so_many_ended_calls_are_kept_and_the_oldest_goes_first() {
     assert_eq!(view.call(CallId(100)).unwrap().seq, 1_000);
     assert_eq!(view.call(CallId(10_099)).unwrap().seq, 10_999);
 }
+
+#[test]
+fn who_is_taken_out_is_shown_until_their_call_has_ended_and_who_is_new_at_once() {
+    let mut view = view();
+    let mut next = test_plan::plan();
+    next.seats[0].name = "anabel".to_owned();
+    next.trunks.pop();
+    let next = Arc::new(view.plan().succeeded_by(&next).unwrap().plan);
+    view.apply(&fact(1, seat(AgentState::Busy, None, Some(CallId(7)))));
+
+    view.apply(&fact(2, What::Plan(next)));
+
+    let names = |view: &View| -> Vec<String> {
+        view.agents().into_iter().map(|agent| agent.name).collect()
+    };
+    assert_eq!(names(&view), ["ana", "bruno", "anabel"]);
+    assert_eq!(view.seat("anabel"), Some(SeatId(2)));
+    assert_eq!(view.trunks().len(), 1);
+    view.apply(&fact(3, seat(AgentState::Offline, None, None)));
+    assert_eq!(names(&view), ["bruno", "anabel"]);
+    assert_eq!((view.agent("ana"), view.seat("ana")), (None, None));
+}
