@@ -7,10 +7,13 @@ FAST = --workspace --profile fast
 BOX = --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones
 SEED ?= 1
 SEEDS_LONG ?= 10000
+# Each fuzz target's time; a release takes 3600.
+FUZZ_SECONDS ?= 60
+FUZZ ?=
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run build test check fmt clippy docs tidy sim bench box test-long deny
+.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz test-long deny
 
 help:
 	@echo "make run         build, place a real call through the box, say what happened"
@@ -19,7 +22,8 @@ help:
 	@echo "make sim SEED=n  one simulated day and its ladder"
 	@echo "make box         only the tests of the real binary"
 	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
-	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans"
+	@echo "make fuzz        every fuzz target for $(FUZZ_SECONDS) s; FUZZ=target for one of them"
+	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans, fuzzing"
 
 # On a terminal the demonstration stays up until Ctrl-C.
 run:
@@ -67,7 +71,12 @@ box: build
 	@tools/install-prerequisites.sh peers
 	cargo test $(FAST) $(BOX) -- --test-threads=1
 
-test-long: test deny
+# Looks for bytes that break a promise; what it finds lies in tests/fuzz/artifacts.
+fuzz:
+	@tools/install-prerequisites.sh build fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh $(FUZZ)
+
+test-long: test deny fuzz
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 
 deny:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing to build (`build`), to test (`peers`), to pack, boot and cross-build (`package`, `boot`, `arm`) on Debian 12 or 13. Rust and make are given.
+# Installs what is missing to build (`build`), to test (`peers`), to fuzz (`fuzz`), to pack, boot and cross-build (`package`, `boot`, `arm`) on Debian 12 or 13. Rust and make are given.
 set -eu
 
 # Packages to install, each with the command that shows it is there.
@@ -34,6 +34,10 @@ for what in "$@"; do
         need rtpengine rtpengine-daemon
         need chrt util-linux
         ;;
+    fuzz)
+        # libFuzzer is C++.
+        need c++ g++
+        ;;
     package)
         need dpkg-deb dpkg
         need strip binutils
@@ -54,7 +58,7 @@ for what in "$@"; do
         }
         ;;
     *)
-        echo "usage: $0 build|lints|peers|bench|package|boot|arm…" >&2
+        echo "usage: $0 build|fuzz|lints|peers|bench|package|boot|arm…" >&2
         exit 2
         ;;
     esac

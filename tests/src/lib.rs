@@ -20,6 +20,7 @@ pub mod sip_peer;
 pub mod sip_text;
 pub mod sipp;
 pub mod tone;
+pub mod torture;
 pub mod trace;
 pub mod wait;
 pub mod world;

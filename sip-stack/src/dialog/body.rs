@@ -11,6 +11,8 @@ pub(crate) const SDP: &str = "application/sdp";
 pub(crate) enum Unusable {
     /// RFC 3261 §21.4.13.
     Type,
+    /// The sender takes no body that we have to give (RFC 3261 §21.4.7).
+    NotAccepted,
     /// It says it is a session description and is none, or more than we take.
     Malformed(sdp::Malformed),
 }
@@ -19,6 +21,7 @@ impl Unusable {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Type => 415,
+            Self::NotAccepted => 406,
             Self::Malformed(why) => why.status(),
         }
     }
@@ -27,6 +30,7 @@ impl Unusable {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Type => "body_type",
+            Self::NotAccepted => "accept",
             Self::Malformed(why) => why.reason(),
         }
     }
@@ -36,6 +40,7 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type => f.write_str("no session description"),
+            Self::NotAccepted => f.write_str("no session description accepted"),
             Self::Malformed(why) => why.fmt(f),
         }
     }
@@ -53,18 +58,55 @@ pub(crate) fn session(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Sess
     sdp::parse(body).map(Some).map_err(Unusable::Malformed)
 }
 
-/// Media types compare without case; parameters do not matter to us.
+/// The same of an INVITE: its sender must take our answer (§13.3.1, §20.1).
+pub(crate) fn offer(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Session>, Unusable> {
+    let accept = headers.list("Accept");
+    let silent = headers.get("Accept").is_none();
+    let takes = |range: &[u8]| {
+        let range = media_type(&String::from_utf8_lossy(range));
+        [SDP, "application/*", "*/*"].contains(&range.as_str())
+    };
+    if !silent && !accept.into_iter().any(takes) {
+        return Err(Unusable::NotAccepted);
+    }
+    session(headers, body)
+}
+
 fn is_sdp(headers: &Headers) -> bool {
-    let value = headers.text("Content-Type").unwrap_or_default();
+    media_type(headers.text("Content-Type").unwrap_or_default()) == SDP
+}
+
+/// Media types compare without case; parameters do not matter to us.
+fn media_type(value: &str) -> String {
     let media_type = value.split(';').next().unwrap_or_default();
     // `application / sdp` is legal (§25.1, SLASH).
-    let parts = media_type.split('/').map(str::trim);
-    parts.map(str::to_ascii_lowercase).eq(["application", "sdp"])
+    let parts: Vec<_> = media_type.split('/').map(str::trim).collect();
+    parts.join("/").to_ascii_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_takes_no_session_description_is_not_called_into_one() {
+        let asked = |accept: &[&str]| {
+            let mut headers = Headers::new();
+            accept.iter().for_each(|value| headers.push("Accept", *value));
+            offer(&headers, b"")
+        };
+
+        for accept in [&[][..], &["text/html, application / SDP;level=1"], &["x/y", "*/*;q=0.1"]] {
+            assert_eq!(asked(accept), Ok(None), "{accept:?}");
+        }
+        for accept in [&["text/nobodyKnowsThis"][..], &[""], &["application/sdpx"]] {
+            assert_eq!(asked(accept), Err(Unusable::NotAccepted), "{accept:?}");
+        }
+        assert_eq!(
+            (Unusable::NotAccepted.status(), Unusable::NotAccepted.reason()),
+            (406, "accept")
+        );
+    }
 
     fn headers(content_type: &str) -> Headers {
         let mut headers = Headers::new();

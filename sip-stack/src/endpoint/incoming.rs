@@ -231,6 +231,11 @@ impl Endpoint {
         from: SocketAddr,
         now: Instant,
     ) {
+        // §8.2.2.1, before what the request requires (§8.2.2.3).
+        let opens = matches!(request.method, Method::Invite | Method::Options);
+        if opens && !is_ours_to_call(&request.uri) {
+            return self.reply(&request, from, 416, now);
+        }
         if self.refuse_extension(&request, from, now) {
             return;
         }
@@ -260,9 +265,7 @@ impl Endpoint {
             Source::Trunk(trunk) => Some(trunk),
             Source::Phone(_) => None,
         };
-        let Some(uri) = Uri::parse(&invite.uri).ok().filter(is_ours_to_call) else {
-            return self.reply(invite, from, 416, now);
-        };
+        let uri = Uri::parse(&invite.uri).ok();
         // §8.2.2.2, also when the transaction has forgotten it: it must not become a second call.
         if self.legs.began_with(invite) {
             self.counters.reject("merged");
@@ -272,7 +275,7 @@ impl Endpoint {
             self.counters.reject(why);
             return self.reply_later(invite, from, seconds, now);
         }
-        let offer = match body::session(&invite.headers, &invite.body) {
+        let offer = match body::offer(&invite.headers, &invite.body) {
             Ok(offer) => offer,
             Err(why) => {
                 self.counters.parse_error(why.reason());
@@ -311,7 +314,7 @@ impl Endpoint {
             from,
             from_user,
             from_display: caller.and_then(|caller| caller.display),
-            to_user: uri.user().unwrap_or_default().to_owned(),
+            to_user: uri.as_ref().and_then(Uri::user).unwrap_or_default().to_owned(),
             sip_call_id: invite.headers.call_id().unwrap_or_default().to_owned(),
             max_forwards: invite.headers.max_forwards().ok().flatten().unwrap_or(70),
             offer,
@@ -435,8 +438,8 @@ impl Endpoint {
 }
 
 /// §8.2.2.1: a scheme we can call a number of. A sips URI asks for TLS on every hop.
-fn is_ours_to_call(uri: &Uri) -> bool {
-    matches!(uri.scheme, Scheme::Sip | Scheme::Tel)
+fn is_ours_to_call(uri: &str) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Tel))
 }
 
 /// Option tags of Require that we do not know; 199 asks for nothing.

@@ -158,6 +158,9 @@ impl Reader {
         }
         let Some(media) = self.session.media.last_mut() else { return Some(()) };
         match name {
+            // We never take such a stream, and peers write maps without a clock there (RFC 4475
+            // itself does): not ours to judge.
+            _ if media.kind != "audio" => {}
             b"rtpmap" if media.is_rtp() => {
                 let (payload_type, codec) = read_rtpmap(value)?;
                 media.codecs.entry(payload_type).or_insert(codec);

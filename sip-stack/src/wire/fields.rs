@@ -106,7 +106,8 @@ impl Via {
     pub(super) fn parse_sent_by(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (name, rest) = lex::split_once(bytes, b'/')?;
         let (version, rest) = lex::split_once(rest, b'/')?;
-        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::trim(version) == b"2.0";
+        // §25.1: the version is any token here; that of the request line says what we speak.
+        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::is_token(lex::trim(version));
         let rest = lex::trim(rest);
         let blank = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
         let (transport, rest) = rest.split_at_checked(blank)?;
@@ -272,7 +273,8 @@ mod tests {
             "SIP/2.0/UDP",
             "SIP/2.0/UDP ",
             "SIP/2.0 UDP x",
-            "SIP/1.0/UDP x",
+            "SIP/2 0/UDP x",
+            "SIP//UDP x",
             "SIP/2.0/U,P x",
             "SIP/2.0/UDP x:0",
             "SIP/2.0/UDP x:70000",

@@ -253,7 +253,11 @@ fn host_port(text: &str) -> Option<(String, Option<u16>)> {
 pub(super) fn host(text: &str) -> Option<String> {
     if let Some(inside) = text.strip_prefix('[') {
         let inside = inside.strip_suffix(']')?;
-        return inside.parse::<std::net::Ipv6Addr>().is_ok().then(|| inside.to_owned());
+        let address = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok();
+        // RFC 5118 §4.10: the grammar of RFC 3261 has a colon too many before an IPv4 tail, and
+        // both forms must be tolerated.
+        let tolerated = || address(&inside.replacen(":::", "::", 1)) && inside.contains('.');
+        return (address(inside) || tolerated()).then(|| inside.replacen(":::", "::", 1));
     }
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let digits = |byte: u8| byte.is_ascii_digit() || byte == b'.';

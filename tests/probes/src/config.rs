@@ -1,0 +1,34 @@
+//! Two configuration files: accepted whole, or refused with places that exist.
+
+use firmware_config::{Host, from_strings};
+use std::path::Path;
+
+/// The first text is `node.toml`, what follows a line of dashes `site.toml`; one alone is both.
+///
+/// # Panics
+/// Where texts are refused without a reason, or with one at a line that is not there.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // A file the configuration may name must not be a device that never ends.
+    if text.contains("/dev") || text.contains("/proc") || text.contains("/sys") {
+        return;
+    }
+    let (node, site) = match text.split_once("\n----\n") {
+        Some((node, site)) => (node, Some(site)),
+        None => (text, None),
+    };
+    let host = Host { addresses: vec![[127, 0, 0, 1].into()], credentials: None };
+    let most = node.lines().count().max(site.map_or(0, |site| site.lines().count())) + 1;
+    match from_strings(node, site, Path::new("/nonexistent"), &host) {
+        Ok(loaded) => {
+            assert!(!loaded.config.node.name.is_empty() || loaded.config.numbers.is_empty());
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty(), "refused without a reason");
+            for fault in faults {
+                assert!(!fault.message.is_empty());
+                assert!(fault.line.is_none_or(|line| (1..=most).contains(&line)), "{fault:?}");
+            }
+        }
+    }
+}

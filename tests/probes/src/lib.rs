@@ -1,0 +1,36 @@
+//! What must hold for any bytes at all: one function for each reader of foreign bytes.
+//!
+//! `tests/fuzz` looks for bytes that break them, `tests/corpora.rs` replays what it found. A new
+//! reader gets a row in [`PROBES`], a target of the same name and a folder in `tests/corpus/fuzz`.
+
+mod config;
+mod digest;
+mod endpoint;
+mod journal;
+mod media;
+mod message;
+mod sdp;
+
+pub use config::config;
+pub use digest::digest;
+pub use endpoint::endpoint;
+pub use journal::journal;
+pub use media::{rtcp, rtp, tune};
+pub use message::message;
+pub use sdp::sdp;
+
+/// A probe: panics where a promise is broken.
+pub type Probe = fn(&[u8]);
+
+/// Every probe by the name of its target and of its corpus.
+pub const PROBES: [(&str, Probe); 9] = [
+    ("config", config),
+    ("digest", digest),
+    ("endpoint", endpoint),
+    ("journal", journal),
+    ("message", message),
+    ("rtcp", rtcp),
+    ("rtp", rtp),
+    ("sdp", sdp),
+    ("tune", tune),
+];

@@ -1,0 +1,34 @@
+//! One session description: as many streams in the answer as in the offer, whatever they are.
+
+use sip_stack::sdp::{
+    MEDIA_MAX,
+    answer::{Allowed, Law, Local, accept, answer},
+    parse,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// # Panics
+/// Where a description is over a limit, or our answer to it cannot be read, has another number of
+/// streams or is not an answer to it.
+pub fn sdp(bytes: &[u8]) {
+    let offer = match parse(bytes) {
+        Ok(offer) => offer,
+        Err(why) => {
+            assert!((400..500).contains(&why.status()) && !why.reason().is_empty());
+            return;
+        }
+    };
+    assert!(offer.media.len() <= MEDIA_MAX);
+    let allowed = Allowed { laws: vec![Law::A, Law::Mu], telephone_event: true };
+    for addr in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let local = Local { addr, rtp_port: 20_000, session_id: 1, version: 1 };
+        let Ok((written, agreed)) = answer(&offer, &allowed, local) else { continue };
+        let read = parse(&written).expect("our answer can be read");
+        assert_eq!(read.media.len(), offer.media.len(), "RFC 3264 §6");
+        assert_eq!(read.media.iter().filter(|media| media.port > 0).count(), 1);
+        assert!(agreed.payload_type < 128 && agreed.remote_rtp.port() > 0);
+        assert!(written.len() <= 2 * bytes.len() + 1024, "an answer does not multiply");
+        let seen = accept(&read, &allowed).expect("our answer has the audio it takes");
+        assert_eq!((seen.law, seen.payload_type), (agreed.law, agreed.payload_type));
+    }
+}
