@@ -26,6 +26,8 @@ for what in "$@"; do
         need baresip baresip-core
         need linphonec linphone-cli
         need kamailio kamailio
+        # Judges the schema of the configuration; nobody here wrote it.
+        python3 -c "import jsonschema, tomllib" >/dev/null 2>&1 || missing="$missing python3 python3-jsonschema"
         # Its tools judge the unit and its companions; nothing is booted.
         need systemd-analyze systemd
         ;;

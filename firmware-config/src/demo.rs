@@ -1,5 +1,6 @@
 //! The embedded configuration of `clavija demo`: one file with both halves, ports and folder filled in.
 
+use crate::render::quoted;
 use std::path::Path;
 
 /// What the demo picked for itself; everything is on 127.0.0.1.
@@ -33,9 +34,4 @@ pub fn demo_text(demo: &Demo<'_>) -> String {
     ];
     let template = include_str!("../profiles/demo.toml").to_owned();
     texts.into_iter().fold(template, |text, (mark, value)| text.replace(mark, &value))
-}
-
-/// As TOML writes it, whatever quotes and backslashes are inside.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }

@@ -17,18 +17,67 @@ use toml::de::DeTable;
 /// The only `schema` this version reads.
 const SCHEMA: &str = "clavija/v1";
 
+/// A file's text and where its relative paths are read from: enough to read it again when the file
+/// has changed, or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As the operator named it, for messages.
+    pub name: String,
+    /// Absolute.
+    pub folder: PathBuf,
+    pub text: String,
+}
+
+/// One file with both halves, or two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub node: Source,
+    pub site: Option<Source>,
+}
+
 /// Reads `path`, and the file its `node.site` names if it names one.
 ///
 /// # Errors
 /// Every fault of both files, in their order.
 pub fn load(path: &Path, host: &Host) -> Result<Loaded, Vec<Fault>> {
+    from_sources(&sources(path)?, host)
+}
+
+/// The texts alone. A second file that is not there is left out: reading the first one says so.
+///
+/// # Errors
+/// A file that cannot be read, or is no text.
+pub fn sources(path: &Path) -> Result<Sources, Vec<Fault>> {
     let mut report = Report::default();
-    let Ok(first) = open(path, &mut report) else { return Err(report.faults) };
-    assemble(&first, host, report, |site, line, report| {
-        let beside = path.parent().unwrap_or_else(|| Path::new("")).join(site);
-        if beside.is_file() {
-            return open(&beside, report);
+    let Ok(node) = read_text(path, &mut report) else { return Err(report.faults) };
+    let first = SourceFile::new(node.name.clone(), node.text.clone(), &node.folder);
+    let mut unsaid = Report::default();
+    let named = first.parse(&mut unsaid).ok();
+    let named = named.and_then(|table| site_named_in(&table, &first, &mut unsaid).ok().flatten());
+    let beside = named.map(|(name, _)| path.parent().unwrap_or_else(|| Path::new("")).join(name));
+    let site = match beside.filter(|path| path.is_file()) {
+        None => None,
+        Some(path) => {
+            let Ok(site) = read_text(&path, &mut report) else { return Err(report.faults) };
+            Some(site)
         }
+    };
+    Ok(Sources { node, site })
+}
+
+/// The configuration these texts are.
+///
+/// # Errors
+/// Every fault of both texts, in their order.
+pub fn from_sources(sources: &Sources, host: &Host) -> Result<Loaded, Vec<Fault>> {
+    let file =
+        |source: &Source| SourceFile::new(source.name.clone(), source.text.clone(), &source.folder);
+    let first = file(&sources.node);
+    assemble(&first, host, Report::default(), |site, line, report| {
+        if let Some(source) = &sources.site {
+            return Ok(file(source));
+        }
+        let beside = Path::new(&first.name).parent().unwrap_or_else(|| Path::new("")).join(site);
         let what = format!(
             "node.site: {site:?} is not there (looked for {}); write the path of the file that says \
              how calls flow, or leave the key out and write both halves here",
@@ -36,6 +85,19 @@ pub fn load(path: &Path, host: &Host) -> Result<Loaded, Vec<Fault>> {
         );
         Err(report.fault(&first.name, Some(line), &what))
     })
+}
+
+/// Whatever these bytes are, they are read or refused: what stands before a first zero byte as
+/// `node.toml`, what stands behind it as `site.toml`. No file is looked at but those they name.
+///
+/// # Errors
+/// Every fault.
+pub fn check_bytes(bytes: &[u8], folder: &Path, host: &Host) -> Result<Loaded, Vec<Fault>> {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    let node = parts.next().map(text).unwrap_or_default();
+    let site = parts.next().map(text);
+    from_strings(&node, site.as_deref(), folder, host)
 }
 
 /// Reads the texts as if they were `node.toml` and `site.toml` in `folder`; without a second text
@@ -168,7 +230,7 @@ fn refuse_networks(root: &mut Section<'_>) -> Result<(), Reported> {
     Err(root.refuse(line, "network", what))
 }
 
-fn open(path: &Path, report: &mut Report) -> Result<SourceFile, Reported> {
+fn read_text(path: &Path, report: &mut Report) -> Result<Source, Reported> {
     let name = path.display().to_string();
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     // An absolute folder names the same files whatever the process's own folder becomes.
@@ -176,7 +238,7 @@ fn open(path: &Path, report: &mut Report) -> Result<SourceFile, Reported> {
     let bytes = fs::read(path)
         .map_err(|error| report.fault(&name, None, &format!("cannot be read: {error}")))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile::new(name, text, &folder)),
+        Ok(text) => Ok(Source { name, folder, text }),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let before = error.as_bytes().iter().take(valid);

@@ -13,12 +13,34 @@ use toml::de::DeValue;
 
 /// A password or key. Never shown by `Debug`, never part of a fault.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    place: Place,
+}
+
+/// Where a secret was found.
+#[derive(Clone, PartialEq, Eq)]
+enum Place {
+    /// In the configuration itself.
+    Here,
+    File(PathBuf),
+    /// By this name, wherever systemd put it.
+    Credential(String),
+}
 
 impl Secret {
+    /// The key and the value by which the configuration points at it; none if it stands there itself.
+    pub(crate) fn place(&self) -> Option<(&'static str, String)> {
+        match &self.place {
+            Place::Here => None,
+            Place::File(file) => Some(("file", file.to_string_lossy().into_owned())),
+            Place::Credential(name) => Some(("credential", name.clone())),
+        }
+    }
+
     /// The one way to the text, so that every use can be found.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -45,13 +67,13 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
             Err(section.refuse(line, key, &format!("is empty; {LIKE}")))
         }
         DeValue::String(text) => {
-            let secret = Secret(text.clone().into_owned());
+            let secret = Secret { text: text.clone().into_owned(), place: Place::Here };
             Ok(Some(Read { secret, plain_at: Some(line) }))
         }
         DeValue::Table(table) => {
-            let path = section.inline(key, table, line, |inner| place(inner, host))?;
+            let (path, place) = section.inline(key, table, line, |inner| place(inner, host))?;
             match from_file(&path) {
-                Ok(secret) => Ok(Some(Read { secret, plain_at: None })),
+                Ok(text) => Ok(Some(Read { secret: Secret { text, place }, plain_at: None })),
                 Err(why) => Err(section.refuse(line, key, &format!("{} {why}", path.display()))),
             }
         }
@@ -66,13 +88,15 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
     }
 }
 
-fn place(inner: &mut Section<'_>, host: &Host) -> Result<PathBuf, Reported> {
+fn place(inner: &mut Section<'_>, host: &Host) -> Result<(PathBuf, Place), Reported> {
     let file = inner.path("file", "secrets/ana");
     let credential = inner.parsed("credential", "ana", credential_name);
     match (file?, credential?) {
-        (Some(file), None) => Ok(file.value),
+        (Some(file), None) => Ok((file.value.clone(), Place::File(file.value))),
         (None, Some(credential)) => match &host.credentials {
-            Some(folder) => Ok(folder.join(credential.value)),
+            Some(folder) => {
+                Ok((folder.join(&credential.value), Place::Credential(credential.value)))
+            }
             None => {
                 let what = "needs the service to be started by systemd with LoadCredential=, which \
                             sets CREDENTIALS_DIRECTORY; write { file = \"…\" } without it";
@@ -98,7 +122,7 @@ fn credential_name(text: &str) -> Result<String, String> {
 }
 
 /// The content of the file without the line ends editors leave behind it.
-fn from_file(path: &Path) -> Result<Secret, String> {
+fn from_file(path: &Path) -> Result<String, String> {
     const LIKE: &str = "write the path of a file that holds the secret and nothing else";
     if !path.is_file() {
         return Err(format!("is not there; {LIKE}"));
@@ -110,6 +134,6 @@ fn from_file(path: &Path) -> Result<Secret, String> {
         secret if secret.contains(['\r', '\n', '\0']) => {
             Err(format!("has more than one line; {LIKE}"))
         }
-        secret => Ok(Secret(secret.to_owned())),
+        secret => Ok(secret.to_owned()),
     }
 }

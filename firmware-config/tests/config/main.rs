@@ -4,3 +4,5 @@
 mod accepted;
 mod folder;
 mod refused;
+mod rendered;
+mod schema;

@@ -1,0 +1,408 @@
+//! Every key there is: what it takes, what it is if left out, whether it changes under running
+//! calls. The schema, the tags of a difference and the manual are made from this; a test holds it
+//! against what the reader asks for.
+
+/// One table of the files.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// May come many times: `[[trunk]]`.
+    pub(crate) many: bool,
+    pub(crate) about: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) takes: Takes,
+    pub(crate) left_out: LeftOut,
+    pub(crate) change: Change,
+    pub(crate) about: &'static str,
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub(crate) enum Takes {
+    /// Text like this.
+    Text(&'static str),
+    /// Texts like this one.
+    Texts(&'static str),
+    /// Words of a fixed set.
+    Word(&'static [&'static str]),
+    Words(&'static [&'static str]),
+    Whole {
+        from: u32,
+        to: u32,
+        unit: &'static str,
+    },
+    Flag,
+    Secret,
+    /// Known, and refused with a reason.
+    Nothing,
+}
+
+/// What an absent key means.
+#[derive(Debug)]
+pub(crate) enum LeftOut {
+    Refused,
+    /// A value as JSON writes it.
+    Is(&'static str),
+    /// Off, nobody, or what another key says.
+    Means(&'static str),
+}
+
+/// How a new value takes hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// At once; calls that go on keep what they began with.
+    Live,
+    /// With the next start.
+    Restart,
+}
+
+impl Change {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+const fn key(
+    name: &'static str,
+    takes: Takes,
+    left_out: LeftOut,
+    change: Change,
+    about: &'static str,
+) -> Key {
+    Key { name, takes, left_out, change, about }
+}
+
+use Change::{Live, Restart};
+use LeftOut::{Is, Means, Refused};
+use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Word, Words};
+
+const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and underscore";
+
+/// The one value of `schema`.
+pub(crate) const SCHEMA_VALUE: &str = "clavija/v1";
+
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        name: "node",
+        many: false,
+        about: "The box itself.",
+        keys: &[
+            key("name", Text("edge-1"), Refused, Restart, "The box's name, as CDRs have it."),
+            key(
+                "data_dir",
+                Text("data"),
+                Refused,
+                Restart,
+                "Journal, CDRs, generations of the configuration, token; made at the first start.",
+            ),
+            key(
+                "site",
+                Text("site.toml"),
+                Means("both halves stand in one file"),
+                Restart,
+                "The file that says how calls flow.",
+            ),
+            key(
+                "drain_seconds",
+                Whole { from: 0, to: 3600, unit: "seconds" },
+                Is("30"),
+                Restart,
+                "How long calls may go on after SIGTERM.",
+            ),
+        ],
+    },
+    Table {
+        name: "sip",
+        many: false,
+        about: "Where trunks and phones are heard.",
+        keys: &[
+            key(
+                "udp",
+                Text("0.0.0.0:5060"),
+                Is("\"0.0.0.0:5060\""),
+                Restart,
+                "Address and port of SIP over UDP.",
+            ),
+            key(
+                "advertise",
+                Text("203.0.113.10:5060"),
+                Means("the bound address"),
+                Restart,
+                "What Via and Contact name; required where udp is a wildcard and the host has several \
+                 addresses.",
+            ),
+            key(
+                "domain",
+                Text("pbx.example.com"),
+                Refused,
+                Restart,
+                "Phones register as sip:EXTENSION@DOMAIN; also the realm of the challenge.",
+            ),
+            key("tcp", Text("0.0.0.0:5060"), Means("off"), Restart, "SIP over TCP."),
+            key("tls", Text("0.0.0.0:5061"), Means("off"), Restart, "SIP over TLS."),
+            key("certificate", Text("sip.pem"), Means("none"), Restart, "For sip.tls."),
+            key("key", Text("sip.key"), Means("none"), Restart, "For sip.tls."),
+        ],
+    },
+    Table {
+        name: "media",
+        many: false,
+        about: "Where audio comes and goes.",
+        keys: &[
+            key(
+                "address",
+                Text("192.0.2.10"),
+                Means("the address of sip.udp"),
+                Restart,
+                "Where RTP and RTCP are heard.",
+            ),
+            key(
+                "advertise",
+                Text("203.0.113.10"),
+                Means("the bound address"),
+                Restart,
+                "What session descriptions name.",
+            ),
+            key(
+                "ports",
+                Text("20000-29999"),
+                Is("\"20000-29999\""),
+                Restart,
+                "From an even port to an odd one; every party of a call takes two.",
+            ),
+            key(
+                "threads",
+                Whole { from: 1, to: 1, unit: "threads" },
+                Is("1"),
+                Restart,
+                "Media threads.",
+            ),
+        ],
+    },
+    Table {
+        name: "http",
+        many: false,
+        about: "Where the API and the metrics are served.",
+        keys: &[
+            key(
+                "admin",
+                Text("127.0.0.1:8080"),
+                Is("\"127.0.0.1:8080\""),
+                Restart,
+                "API, metrics, health.",
+            ),
+            key(
+                "admin_token_file",
+                Text("data/admin.token"),
+                Means("admin.token in node.data_dir"),
+                Restart,
+                "The administrator's token; made at the first start, mode 0600.",
+            ),
+            key("agents", Text("0.0.0.0:8443"), Means("off"), Restart, "HTTPS for agents."),
+            key("public", Text("127.0.0.1:8081"), Means("off"), Restart, "HTTP for webhooks."),
+            key("certificate", Text("http.pem"), Means("none"), Restart, "For http.agents."),
+            key("key", Text("http.key"), Means("none"), Restart, "For http.agents."),
+        ],
+    },
+    Table {
+        name: "recording",
+        many: false,
+        about: "Where recordings lie.",
+        keys: &[key(
+            "dir",
+            Text("data/recordings"),
+            Means("recordings in node.data_dir"),
+            Restart,
+            "One WAV a call, named by its id.",
+        )],
+    },
+    Table {
+        name: "trunk",
+        many: true,
+        about: "A carrier or another exchange, known by its addresses: peers, address or both.",
+        keys: &[
+            key("name", Text("carrier"), Refused, Live, NAME),
+            key(
+                "peers",
+                Texts("203.0.113.0/24"),
+                Is("[]"),
+                Live,
+                "Who may call without a challenge: addresses or networks, from any port.",
+            ),
+            key(
+                "address",
+                Text("203.0.113.7:5060"),
+                Means("it only calls us"),
+                Live,
+                "Where calls to it are sent.",
+            ),
+            key(
+                "calls_max",
+                Whole { from: 1, to: 1_000_000, unit: "calls" },
+                Refused,
+                Live,
+                "Calls at once in both directions; more get 503 with Retry-After.",
+            ),
+            key(
+                "pstn",
+                Flag,
+                Is("true"),
+                Live,
+                "It breaks out to the telephone network: rows that lead to it are open to agents only, \
+                 unless from names trunks.",
+            ),
+            key(
+                "network",
+                Nothing,
+                Means("the one network"),
+                Restart,
+                "Not served by this version.",
+            ),
+        ],
+    },
+    Table {
+        name: "agent",
+        many: true,
+        about: "One seat and its phones: a password, a contact or both.",
+        keys: &[
+            key("name", Text("ana"), Refused, Live, NAME),
+            key(
+                "extension",
+                Text("1001"),
+                Refused,
+                Live,
+                "1 to 15 digits: what the phone registers as and is dialled by.",
+            ),
+            key(
+                "password",
+                Secret,
+                Means("the phone may not register"),
+                Live,
+                "With one the phone may register.",
+            ),
+            key(
+                "contact",
+                Text("sip:1001@192.0.2.10:5060"),
+                Means("the phone registers"),
+                Live,
+                "With one the phone is reached there and always signed in.",
+            ),
+        ],
+    },
+    Table {
+        name: "music",
+        many: true,
+        about: "A tune by its name.",
+        keys: &[
+            key("name", Text("waltz"), Refused, Restart, NAME),
+            key(
+                "file",
+                Text("music/waltz.wav"),
+                Refused,
+                Restart,
+                "A WAV of any rate, channels and depth.",
+            ),
+        ],
+    },
+    Table {
+        name: "team",
+        many: true,
+        about: "Agents who answer one queue.",
+        keys: &[
+            key("name", Text("support"), Refused, Live, NAME),
+            key("agents", Texts("ana"), Refused, Live, "Who answers; at least one, none twice."),
+            key(
+                "channels",
+                Words(&["sip", "whatsapp"]),
+                Is("[\"sip\"]"),
+                Live,
+                "Whose callers it takes.",
+            ),
+            key(
+                "strategy",
+                Word(&["longest-idle"]),
+                Is("\"longest-idle\""),
+                Live,
+                "Who is rung first.",
+            ),
+            key("music", Text("waltz"), Means("silence"), Live, "What its callers wait to."),
+            key(
+                "ring_seconds",
+                Whole { from: 1, to: 600, unit: "seconds" },
+                Is("20"),
+                Live,
+                "How long one agent is rung.",
+            ),
+            key(
+                "wrap_up_seconds",
+                Whole { from: 0, to: 86_400, unit: "seconds" },
+                Is("0"),
+                Live,
+                "How long an agent is left alone after a call.",
+            ),
+            key(
+                "set_aside_seconds",
+                Whole { from: 0, to: 86_400, unit: "seconds" },
+                Is("30"),
+                Live,
+                "How long who did not take an offer is left alone; 0 is until told.",
+            ),
+            key(
+                "record",
+                Flag,
+                Is("false"),
+                Live,
+                "Whether talks are recorded, from the first bridge to the end of the call.",
+            ),
+            key(
+                "answer",
+                Word(&["at_once", "with_agent"]),
+                Is("\"at_once\""),
+                Live,
+                "200 with music, or music before the answer: waiting is not billed.",
+            ),
+        ],
+    },
+    Table {
+        name: "number",
+        many: true,
+        about: "What can be dialled: leads to exactly one of team, agent and trunk.",
+        keys: &[
+            key(
+                "number",
+                Text("+541155550100"),
+                Refused,
+                Live,
+                "Digits, perhaps after a +; ? is one digit, a final * any rest. Exact numbers come first, \
+                 then the pattern with most literal digits.",
+            ),
+            key("from", Texts("carrier"), Means("everybody"), Live, "Trunks that may dial it."),
+            key(
+                "record",
+                Flag,
+                Means("as the team says"),
+                Live,
+                "Whether talks of this number are recorded.",
+            ),
+            key("team", Text("support"), Means("another way"), Live, "Leads to its queue."),
+            key("agent", Text("ana"), Means("another way"), Live, "Leads to one agent."),
+            key("trunk", Text("pbx"), Means("another way"), Live, "Is passed on to a trunk."),
+            key("flow", Nothing, Means("another way"), Restart, "Not served by this version."),
+        ],
+    },
+];
+
+/// How a new value of this key takes hold. What nobody knows needs a restart.
+pub(crate) fn change(table: &str, key: &str) -> Change {
+    let table = TABLES.iter().find(|known| known.name == table);
+    let key = table.and_then(|table| table.keys.iter().find(|known| known.name == key));
+    key.map_or(Restart, |key| key.change)
+}

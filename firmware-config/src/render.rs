@@ -1,0 +1,259 @@
+//! A configuration written out whole: every key with the value that holds, every secret by its place
+//! or not at all. What is rendered can be read again; what two renderings differ in is a difference.
+
+use crate::{
+    Config,
+    agent::Agent,
+    keys::{Change, change},
+    number::{Destination, Number},
+    secret::Secret,
+    team::{Answer, Channel, Strategy, Team},
+    trunk::Trunk,
+};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+/// One table as it stands in the rendered file.
+struct Block {
+    table: &'static str,
+    many: bool,
+    /// What tells it from others of its kind.
+    id: String,
+    lines: Vec<(&'static str, Line)>,
+}
+
+/// A value as TOML writes it.
+struct Line {
+    shown: String,
+    /// What a shown value hides, for comparing.
+    hidden: Option<Secret>,
+}
+
+/// Both halves in one file, with absolute paths and every default. A secret that was given as text
+/// is `"***"`.
+pub fn render(config: &Config) -> String {
+    let mut text = "schema = \"clavija/v1\"\n".to_owned();
+    for block in blocks(config) {
+        let brackets = if block.many { ("[[", "]]") } else { ("[", "]") };
+        text.push_str(&format!("\n{}{}{}\n", brackets.0, block.table, brackets.1));
+        for (key, line) in block.lines {
+            text.push_str(&format!("{key} = {}\n", line.shown));
+        }
+    }
+    text
+}
+
+/// One thing that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// `trunk.carrier.calls_max`.
+    pub key: String,
+    /// As TOML writes it; none where there was nothing. Secrets are `"***"`.
+    pub was: Option<String>,
+    pub is: Option<String>,
+    pub change: Change,
+}
+
+/// What changes from one configuration to another: in meaning, not in words, order or comments.
+pub fn diff(was: &Config, is: &Config) -> Vec<Difference> {
+    let (mut before, after) = (flat(was), flat(is));
+    let mut all = Vec::new();
+    for (key, (line, how)) in after {
+        match before.remove(&key) {
+            Some((old, _)) if old.shown == line.shown && same_secret(&old, &line) => {}
+            old => all.push(Difference {
+                key: key.2,
+                was: old.map(|(old, _)| old.shown),
+                is: Some(line.shown),
+                change: how,
+            }),
+        }
+    }
+    all.extend(before.into_iter().map(|(key, (old, how))| Difference {
+        key: key.2,
+        was: Some(old.shown),
+        is: None,
+        change: how,
+    }));
+    all.sort_by(|a, b| a.key.cmp(&b.key));
+    all
+}
+
+fn same_secret(a: &Line, b: &Line) -> bool {
+    a.hidden.as_ref().map(Secret::reveal) == b.hidden.as_ref().map(Secret::reveal)
+}
+
+/// Table, place of the key, and its whole name.
+type Place = (&'static str, &'static str, String);
+
+fn flat(config: &Config) -> BTreeMap<Place, (Line, Change)> {
+    let mut all = BTreeMap::new();
+    for block in blocks(config) {
+        for (key, line) in block.lines {
+            let name = match block.many {
+                true => format!("{}.{}.{key}", block.table, block.id),
+                false => format!("{}.{key}", block.table),
+            };
+            all.insert((block.table, key, name), (line, change(block.table, key)));
+        }
+    }
+    all
+}
+
+fn blocks(config: &Config) -> Vec<Block> {
+    let one = |table, lines| Block { table, many: false, id: String::new(), lines };
+    let many = |table, id: &str, lines| Block { table, many: true, id: id.to_owned(), lines };
+    let (node, sip, media, http) = (&config.node, &config.sip, &config.media, &config.http);
+    let ports = format!("{}-{}", media.ports.start(), media.ports.end());
+    let mut all = vec![
+        one(
+            "node",
+            vec![
+                ("name", text(&node.name)),
+                ("data_dir", path(&node.data_dir)),
+                ("drain_seconds", seconds(node.drain)),
+            ],
+        ),
+        one(
+            "sip",
+            vec![
+                ("udp", text(&sip.udp.to_string())),
+                ("advertise", text(&sip.advertise.to_string())),
+                ("domain", text(&sip.domain)),
+            ],
+        ),
+        one(
+            "media",
+            vec![
+                ("address", text(&media.address.to_string())),
+                ("advertise", text(&media.advertise.to_string())),
+                ("ports", text(&ports)),
+                ("threads", plain(&media.threads.to_string())),
+            ],
+        ),
+        one(
+            "http",
+            vec![
+                ("admin", text(&http.admin.to_string())),
+                ("admin_token_file", path(&http.admin_token_file)),
+            ],
+        ),
+        one("recording", vec![("dir", path(&config.recording.dir))]),
+    ];
+    all.extend(config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk))));
+    all.extend(config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent))));
+    for music in &config.music {
+        let lines = vec![("name", text(&music.name)), ("file", path(&music.file))];
+        all.push(many("music", &music.name, lines));
+    }
+    all.extend(config.teams.iter().map(|team| many("team", &team.name, of_team(team, config))));
+    for number in &config.numbers {
+        let from = number.from.iter().flatten();
+        let from: Vec<&str> = from.map(|&at| name(&config.trunks, at, |t| &t.name)).collect();
+        // Rows for one number differ in who dials them.
+        let id = match from.is_empty() {
+            true => number.number.clone(),
+            false => format!("{} from {}", number.number, from.join(" ")),
+        };
+        all.push(many("number", &id, of_number(number, &from, config)));
+    }
+    all
+}
+
+fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
+    let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
+    let mut lines = vec![("name", text(&trunk.name)), ("peers", list(&peers))];
+    lines.extend(trunk.address.map(|address| ("address", text(&address.to_string()))));
+    lines.push(("calls_max", plain(&trunk.calls_max.to_string())));
+    lines.push(("pstn", plain(&trunk.pstn.to_string())));
+    lines
+}
+
+fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
+    let mut lines = vec![("name", text(&agent.name)), ("extension", text(&agent.extension))];
+    lines.extend(agent.password.as_ref().map(|password| ("password", secret(password))));
+    lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
+    lines
+}
+
+fn of_team(team: &Team, config: &Config) -> Vec<(&'static str, Line)> {
+    let agents = team.agents.iter().map(|&at| name(&config.agents, at, |agent| &agent.name));
+    let channels = team.channels.iter().map(|channel| match channel {
+        Channel::Sip => "sip",
+        Channel::Whatsapp => "whatsapp",
+    });
+    let strategy = match team.strategy {
+        Strategy::LongestIdle => "longest-idle",
+    };
+    let answer = match team.answer {
+        Answer::AtOnce => "at_once",
+        Answer::WithAgent => "with_agent",
+    };
+    let mut lines = vec![
+        ("name", text(&team.name)),
+        ("agents", list(&agents.collect::<Vec<_>>())),
+        ("channels", list(&channels.collect::<Vec<_>>())),
+        ("strategy", text(strategy)),
+    ];
+    let music = team.music.map(|at| name(&config.music, at, |music| &music.name));
+    lines.extend(music.map(|music| ("music", text(music))));
+    lines.extend([
+        ("ring_seconds", seconds(team.ring)),
+        ("wrap_up_seconds", seconds(team.wrap_up)),
+        ("set_aside_seconds", seconds(team.set_aside.unwrap_or_default())),
+        ("record", plain(&team.record.to_string())),
+        ("answer", text(answer)),
+    ]);
+    lines
+}
+
+fn of_number(number: &Number, from: &[&str], config: &Config) -> Vec<(&'static str, Line)> {
+    let mut lines = vec![("number", text(&number.number))];
+    if number.from.is_some() {
+        lines.push(("from", list(from)));
+    }
+    lines.push(match number.leads_to {
+        Destination::Agent(at) => ("agent", text(name(&config.agents, at, |agent| &agent.name))),
+        Destination::Team(at) => ("team", text(name(&config.teams, at, |team| &team.name))),
+        Destination::Trunk(at) => ("trunk", text(name(&config.trunks, at, |trunk| &trunk.name))),
+    });
+    lines.extend(number.record.map(|record| ("record", plain(&record.to_string()))));
+    lines
+}
+
+fn name<T>(all: &[T], at: usize, name: fn(&T) -> &String) -> &str {
+    all.get(at).map_or("", |one| name(one).as_str())
+}
+
+fn plain(shown: &str) -> Line {
+    Line { shown: shown.to_owned(), hidden: None }
+}
+
+fn text(text: &str) -> Line {
+    plain(&quoted(text))
+}
+
+fn path(path: &Path) -> Line {
+    text(&path.to_string_lossy())
+}
+
+fn seconds(span: Duration) -> Line {
+    plain(&span.as_secs().to_string())
+}
+
+fn list<T: AsRef<str>>(items: &[T]) -> Line {
+    let items: Vec<String> = items.iter().map(|item| quoted(item.as_ref())).collect();
+    plain(&format!("[{}]", items.join(", ")))
+}
+
+fn secret(secret: &Secret) -> Line {
+    let shown = match secret.place() {
+        Some((key, place)) => format!("{{ {key} = {} }}", quoted(&place)),
+        None => quoted("***"),
+    };
+    Line { shown, hidden: Some(secret.clone()) }
+}
+
+/// As TOML writes it, whatever quotes and backslashes are inside.
+pub(crate) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
