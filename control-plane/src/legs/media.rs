@@ -21,6 +21,8 @@ pub(crate) struct MediaLegs {
     random: ChaCha20Rng,
     open: BTreeMap<LegName, Open>,
     closing: BTreeMap<LegName, Open>,
+    /// The legs of both, by call: a call that ends must not look at all the others'.
+    by_call: BTreeSet<(CallId, LegName)>,
     endings: BTreeMap<CallId, Ending>,
     /// What legs said that closed before their call ended.
     earlier: BTreeMap<CallId, Vec<Quality>>,
@@ -51,6 +53,7 @@ impl MediaLegs {
             random: ChaCha20Rng::from_seed(seed),
             open: BTreeMap::new(),
             closing: BTreeMap::new(),
+            by_call: BTreeSet::new(),
             endings: BTreeMap::new(),
             earlier: BTreeMap::new(),
             orders: VecDeque::new(),
@@ -86,6 +89,7 @@ impl MediaLegs {
         };
         self.had_media.insert(call);
         self.open.insert(leg, Open { port, call, side });
+        self.by_call.insert((call, leg));
         self.orders.push_back(Order::Open { leg, port, stream });
     }
 
@@ -117,14 +121,11 @@ impl MediaLegs {
             return Some(Input::MediaEnded { call, at: now, recorded: None, quality: Vec::new() });
         }
         self.orders.push_back(Order::EndTalk { talk: TalkName(call.0) });
-        let of_call = |open: &Open| open.call == call;
-        let legs: Vec<_> =
-            self.open.iter().filter(|(_, open)| of_call(open)).map(|(&leg, _)| leg).collect();
-        for leg in legs {
+        let of_call = (call, LegName(0))..=(call, LegName(u64::MAX));
+        let due: BTreeSet<_> = self.by_call.range(of_call).map(|&(_, leg)| leg).collect();
+        for &leg in &due {
             self.close(leg);
         }
-        let closing = self.closing.iter().filter(|(_, open)| of_call(open));
-        let due = closing.map(|(&leg, _)| leg).collect();
         let quality = self.earlier.remove(&call).unwrap_or_default();
         self.endings.insert(call, Ending { due, talk: None, quality });
         None
@@ -148,6 +149,7 @@ impl MediaLegs {
         now: Instant,
     ) -> Option<Input> {
         let open = self.closing.remove(&leg)?;
+        self.by_call.remove(&(open.call, leg));
         self.ports.give_back(open.port, now);
         let call = open.call;
         let quality = Quality { side: open.side, report };

@@ -6,10 +6,13 @@ use super::{
     fields::{NameAddr, Via},
     lex,
 };
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// RFC 3261 §8.1.1.5: a sequence number is below 2^31.
 const CSEQ_MAX: u32 = (1 << 31) - 1;
+
+/// Lines of an INVITE with a few headers of its carrier's own.
+const USUAL_LINES: usize = 16;
 
 /// Header lines in their order. Names compare without case, a compact name equals its long form;
 /// both leave as they were written.
@@ -20,13 +23,13 @@ pub struct Headers {
 
 #[derive(Clone, PartialEq, Eq)]
 struct Line {
-    name: String,
+    name: Cow<'static, str>,
     value: Vec<u8>,
 }
 
 impl Line {
     fn new(name: &str, value: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.to_owned(), value: value.into() }
+        Self { name: spelling(name), value: value.into() }
     }
 
     fn is(&self, name: &str) -> bool {
@@ -43,6 +46,11 @@ impl fmt::Debug for Line {
 impl Headers {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With room for as many lines as most messages have.
+    pub(super) fn roomy() -> Self {
+        Self { lines: Vec::with_capacity(USUAL_LINES) }
     }
 
     /// Adds a line at the end.
@@ -91,13 +99,13 @@ impl Headers {
 
     /// Every line: name as written, value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines.iter().map(|line| (line.name.as_str(), line.value.as_slice()))
+        self.lines.iter().map(|line| (&*line.name, line.value.as_slice()))
     }
 
     /// Every line but those of that name.
     pub(super) fn iter_except(&self, name: &str) -> impl Iterator<Item = (&str, &[u8])> {
         let others = self.lines.iter().filter(move |line| !line.is(name));
-        others.map(|line| (line.name.as_str(), line.value.as_slice()))
+        others.map(|line| (&*line.name, line.value.as_slice()))
     }
 
     /// Value of the first line of that name.
@@ -196,6 +204,42 @@ impl Headers {
 pub(super) fn delta_seconds(digits: &[u8]) -> Option<u32> {
     let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     all.then(|| lex::number(digits).unwrap_or(u32::MAX))
+}
+
+/// As written. Nearly every line has one of these names, and so needs no memory for it.
+fn spelling(name: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 26] = [
+        "Via",
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Contact",
+        "Max-Forwards",
+        "Content-Length",
+        "Content-Type",
+        "Route",
+        "Record-Route",
+        "Allow",
+        "Supported",
+        "User-Agent",
+        "Server",
+        "Require",
+        "Expires",
+        "Authorization",
+        "WWW-Authenticate",
+        "Accept",
+        "Retry-After",
+        "Warning",
+        "Reason",
+        "Date",
+        "Session-Expires",
+        "P-Asserted-Identity",
+    ];
+    match USUAL.iter().find(|usual| **usual == name) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(name.to_owned()),
+    }
 }
 
 /// The long form of a compact name (RFC 3261 §7.3.3, and the RFCs that added to it).

@@ -35,7 +35,7 @@ pub fn parse(datagram: &[u8]) -> Result<Message, Malformed> {
     }
     let (line, rest) = split_line(text);
     let start = StartLine::read(line)?;
-    let mut head = Head::default();
+    let mut head = Head { headers: Headers::roomy(), ..Head::default() };
     let rest = head.read(rest);
     if datagram.len() > MESSAGE_BYTES_MAX {
         head.blame(Fault::MessageSize);

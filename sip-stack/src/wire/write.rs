@@ -24,27 +24,31 @@ impl Response {
 }
 
 fn message_bytes(start: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512 + body.len());
-    push_line(&mut bytes, start.as_bytes());
+    let lines = headers.iter().map(|(name, value)| name.len() + value.len() + 4);
+    let most = start.len() + lines.sum::<usize>() + LENGTH_BYTES_MAX + body.len();
+    let mut bytes = Vec::with_capacity(most);
+    push_line(&mut bytes, &[start.as_bytes()]);
     for (name, value) in headers.iter_except("Content-Length") {
-        push_line(&mut bytes, &[name.as_bytes(), b": ", value].concat());
+        push_line(&mut bytes, &[name.as_bytes(), b": ", value]);
     }
-    push_line(&mut bytes, format!("Content-Length: {}", body.len()).as_bytes());
+    push_line(&mut bytes, &[format!("Content-Length: {}", body.len()).as_bytes()]);
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// A line of ours ends where we end it: what would end it sooner becomes a blank.
-fn push_line(bytes: &mut Vec<u8>, line: &[u8]) {
+/// The line with the length, its end, and the empty line and the start line's end.
+const LENGTH_BYTES_MAX: usize = 48;
+
+/// A line of ours, in parts, ends where we end it: what would end it sooner becomes a blank.
+fn push_line(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
+    let from = bytes.len();
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    let line = &mut bytes[from..];
     if lex::has_bare_control(line) {
-        bytes.extend(line.iter().map(|byte| match byte {
-            b'\t' => &b'\t',
-            control if control.is_ascii_control() => &b' ',
-            other => other,
-        }));
-    } else {
-        bytes.extend_from_slice(line);
+        for byte in line.iter_mut().filter(|byte| byte.is_ascii_control() && **byte != b'\t') {
+            *byte = b' ';
+        }
     }
     bytes.extend_from_slice(b"\r\n");
 }
