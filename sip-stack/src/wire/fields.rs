@@ -1,7 +1,8 @@
 //! The header fields we look into: Via and everything shaped like From (RFC 3261 §20, §25.1).
 
-use super::{Uri, headers::delta_seconds, lex};
+use super::{headers::delta_seconds, lex, uri::Parts};
 use std::{
+    borrow::Cow,
     fmt::{self, Write},
     net::IpAddr,
 };
@@ -9,13 +10,23 @@ use std::{
 /// Parameters in their order: name in lower case, value without quotes.
 pub type Params = Vec<(String, Option<String>)>;
 
+/// One of them, not copied.
+type Param<'a> = (&'a str, Option<Cow<'a, str>>);
+
 /// What follows a value: nothing, or `;name=value` any number of times.
-fn read_params(bytes: &[u8]) -> Option<Params> {
+fn split_params(bytes: &[u8]) -> Option<impl Iterator<Item = Option<Param<'_>>>> {
     let bytes = lex::trim(bytes);
-    if bytes.is_empty() {
-        return Some(vec![]);
-    }
-    lex::split_list(bytes.strip_prefix(b";")?, b';').map(param).collect()
+    let some = if bytes.is_empty() { None } else { Some(bytes.strip_prefix(b";")?) };
+    Some(some.into_iter().flat_map(|params| lex::split_list(params, b';')).map(param))
+}
+
+fn read_params(bytes: &[u8]) -> Option<Params> {
+    let owned = |(name, value): Param<'_>| (name.to_ascii_lowercase(), value.map(Cow::into_owned));
+    split_params(bytes)?.map(|param| param.map(owned)).collect()
+}
+
+fn params_are_whole(bytes: &[u8]) -> bool {
+    split_params(bytes).is_some_and(|mut params| params.all(|param| param.is_some()))
 }
 
 /// `None`: no such parameter. `Some(None)`: it has no value.
@@ -24,21 +35,22 @@ fn find<'a>(params: &'a Params, name: &str) -> Option<Option<&'a str>> {
     Some(found.1.as_deref())
 }
 
-fn param(bytes: &[u8]) -> Option<(String, Option<String>)> {
+fn param(bytes: &[u8]) -> Option<Param<'_>> {
     let (name, value) = match lex::split_once(bytes, b'=') {
         Some((name, value)) => (lex::trim(name), Some(param_value(lex::trim(value))?)),
         None => (bytes, None),
     };
-    let name = lex::is_token(name).then(|| String::from_utf8_lossy(name).to_ascii_lowercase())?;
+    let name = std::str::from_utf8(name).ok().filter(|name| lex::is_token(name.as_bytes()))?;
     Some((name, value))
 }
 
 /// `gen-value`: a token, a host (IPv6 brackets included) or a quoted string.
-fn param_value(bytes: &[u8]) -> Option<String> {
+fn param_value(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if bytes.starts_with(b"\"") {
-        return lex::quoted(bytes).filter(|(_, rest)| rest.is_empty()).map(|(text, _)| text);
+        let whole = lex::quoted(bytes).filter(|(_, rest)| rest.is_empty());
+        return whole.map(|(text, _)| text.into());
     }
-    std::str::from_utf8(bytes).ok().filter(|text| is_plain(text)).map(str::to_owned)
+    std::str::from_utf8(bytes).ok().filter(|text| is_plain(text)).map(Cow::Borrowed)
 }
 
 /// Can stand without quotes. The grammar has tokens and hosts here; peers write addresses into tags
@@ -76,8 +88,7 @@ impl Via {
         via.branch = find(&via.params, "branch").flatten().map(str::to_owned);
         via.maddr = find(&via.params, "maddr").flatten().map(str::to_owned);
         via.received = match find(&via.params, "received").flatten() {
-            // RFC 5118 §4.5: with brackets and without.
-            Some(text) => Some(text.trim_matches(['[', ']']).parse().ok()?),
+            Some(text) => Some(received(text)?),
             None => None,
         };
         via.rport = match find(&via.params, "rport") {
@@ -85,6 +96,25 @@ impl Via {
             asked => asked.map(|_| None),
         };
         Some(via)
+    }
+
+    /// Whether [`parse`](Self::parse) would read it: the same questions, nothing kept.
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        let params = SentBy::read(bytes).and_then(|(_, params)| split_params(params));
+        let (mut first_received, mut first_rport) = (true, true);
+        params.is_some_and(|mut params| {
+            params.all(|param| {
+                let Some((name, value)) = param else { return false };
+                let is_first = |known, first: &mut bool| {
+                    name.eq_ignore_ascii_case(known) && std::mem::take(first)
+                };
+                let good_received = !is_first("received", &mut first_received)
+                    || value.as_deref().is_none_or(|text| received(text).is_some());
+                let good_rport = !is_first("rport", &mut first_rport)
+                    || value.is_none_or(|port| lex::number::<u16>(port.as_bytes()).is_some());
+                good_received && good_rport
+            })
+        })
     }
 
     /// The value, or what can be read of its first parameters; `None` if no address can.
@@ -104,19 +134,10 @@ impl Via {
 
     /// Protocol and sent-by, and the parameters unread: enough to send something back.
     pub(super) fn parse_sent_by(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (name, rest) = lex::split_once(bytes, b'/')?;
-        let (version, rest) = lex::split_once(rest, b'/')?;
-        // §25.1: the version is any token here; that of the request line says what we speak.
-        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::is_token(lex::trim(version));
-        let rest = lex::trim(rest);
-        let blank = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
-        let (transport, rest) = rest.split_at_checked(blank)?;
-        let end = rest.iter().position(|&byte| byte == b';').unwrap_or(rest.len());
-        let (sent_by, params) = rest.split_at_checked(end)?;
-        let (host, port) = sent_by_parts(std::str::from_utf8(sent_by).ok()?)?;
+        let (SentBy { transport, host, port }, params) = SentBy::read(bytes)?;
         let via = Self {
-            transport: String::from_utf8_lossy(transport).to_ascii_uppercase(),
-            host,
+            transport: transport.to_ascii_uppercase(),
+            host: host.into_owned(),
             port,
             branch: None,
             rport: None,
@@ -124,12 +145,42 @@ impl Via {
             maddr: None,
             params: vec![],
         };
-        (sip && lex::is_token(transport)).then_some((via, params))
+        Some((via, params))
     }
 }
 
+/// The beginning of a Via, not copied.
+struct SentBy<'a> {
+    transport: &'a str,
+    host: Cow<'a, str>,
+    port: Option<u16>,
+}
+
+impl<'a> SentBy<'a> {
+    /// And the parameters unread.
+    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (name, rest) = lex::split_once(bytes, b'/')?;
+        let (version, rest) = lex::split_once(rest, b'/')?;
+        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::trim(version) == b"2.0";
+        let rest = lex::trim(rest);
+        let blank = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
+        let (transport, rest) = rest.split_at_checked(blank)?;
+        let end = rest.iter().position(|&byte| byte == b';').unwrap_or(rest.len());
+        let (sent_by, params) = rest.split_at_checked(end)?;
+        let (host, port) = sent_by_parts(std::str::from_utf8(sent_by).ok()?)?;
+        let transport = std::str::from_utf8(transport).ok()?;
+        let good = sip && lex::is_token(transport.as_bytes());
+        good.then_some((Self { transport, host, port }, params))
+    }
+}
+
+/// RFC 5118 §4.5: with brackets and without.
+fn received(text: &str) -> Option<IpAddr> {
+    text.trim_matches(['[', ']']).parse().ok()
+}
+
 /// `host [":" port]`; the colon may have blanks around it here, unlike in a URI.
-fn sent_by_parts(text: &str) -> Option<(String, Option<u16>)> {
+fn sent_by_parts(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     let after_bracket = text.find(']').unwrap_or(0);
     match text.get(after_bracket..)?.find(':') {
         Some(colon) => {
@@ -154,6 +205,17 @@ pub struct NameAddr {
 impl NameAddr {
     /// `name-addr` or `addr-spec` (RFC 3261 §20.10), one value.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (display, uri, params) = Self::parts(bytes)?;
+        Some(Self { display, uri: uri.to_owned(), params: read_params(params)? })
+    }
+
+    /// Whether [`parse`](Self::parse) would read it: the same questions, nothing kept.
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        Self::parts(bytes).is_some_and(|(_, _, params)| params_are_whole(params))
+    }
+
+    /// Name, URI, and the parameters unread.
+    fn parts(bytes: &[u8]) -> Option<(Option<String>, &str, &[u8])> {
         let bytes = lex::trim(bytes);
         if bytes.starts_with(b"\"") {
             let (mut display, rest) = lex::quoted(bytes)?;
@@ -171,19 +233,19 @@ impl NameAddr {
         }
     }
 
-    fn bracketed(display: Option<String>, bytes: &[u8]) -> Option<Self> {
+    fn bracketed(display: Option<String>, bytes: &[u8]) -> Option<(Option<String>, &str, &[u8])> {
         let (uri, rest) = lex::split_once(bytes.strip_prefix(b"<")?, b'>')?;
-        Some(Self { display, uri: uri_text(uri)?, params: read_params(rest)? })
+        Some((display, uri_text(uri)?, rest))
     }
 
     /// Without brackets everything from the first semicolon on belongs to the header, and there
     /// can be no comma and no question mark (§20.10).
-    fn bare(bytes: &[u8]) -> Option<Self> {
+    fn bare(bytes: &[u8]) -> Option<(Option<String>, &str, &[u8])> {
         let end = bytes.iter().position(|&byte| byte == b';').unwrap_or(bytes.len());
         let (uri, rest) = bytes.split_at_checked(end)?;
         let plain = !uri.iter().any(|byte| b"?,".contains(byte));
         let uri = plain.then(|| uri_text(lex::trim(uri)))??;
-        Some(Self { display: None, uri, params: read_params(rest)? })
+        Some((None, uri, rest))
     }
 
     /// A parameter; `Some(None)` if it has no value.
@@ -234,9 +296,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-fn uri_text(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    Uri::parse(text).is_ok().then(|| text.to_owned())
+fn uri_text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| Parts::read(text).is_some())
 }
 
 /// Tokens and blanks by the grammar; we also take what cannot be misread (`Sales (North)`).
@@ -285,6 +346,43 @@ mod tests {
             "SIP/2.0/UDP [::1;branch=1",
         ] {
             assert_eq!(Via::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    /// Every text, cut off anywhere, and with any one byte become another.
+    fn variants<'a>(texts: &'a [&str]) -> impl Iterator<Item = Vec<u8>> + 'a {
+        texts.iter().flat_map(|text| {
+            let cut = (0..=text.len()).map(|end| text.as_bytes()[..end].to_vec());
+            let changed = (0..text.len()).flat_map(move |at| {
+                b";=\"<>@:?,%[] .a0\xff".iter().map(move |&byte| {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes[at] = byte;
+                    bytes
+                })
+            });
+            cut.chain(changed)
+        })
+    }
+
+    #[test]
+    fn what_is_judged_whole_is_what_can_be_read() {
+        let vias = [
+            "SIP/2.0/UDP [2001:db8::9]:6050;rport=5099;received=192.0.2.1;branch=z9hG4bK1",
+            "SIP / 2.0 / tcp host.example : 5060 ;rport;received=[::1];x=\"a;b\";received=no",
+        ];
+        let addresses = [
+            r#""A \"B\" \\" <sip:a%20b@b:5061;lr=1?x=y>;tag=1;x="a;b";lr"#,
+            "Sales <tel:+54-11;phone-context=x>;expires=7",
+            "sips:a@[::1]:5061;tag=x",
+        ];
+
+        for bytes in variants(&vias) {
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(Via::is_whole(&bytes), Via::parse(&bytes).is_some(), "{text}");
+        }
+        for bytes in variants(&addresses) {
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(NameAddr::is_whole(&bytes), NameAddr::parse(&bytes).is_some(), "{text}");
         }
     }
 

@@ -4,8 +4,8 @@
 //! is an index, and reading goes on behind a fault only to learn where the answer goes.
 
 use super::{
-    Headers, Malformed, Message, Method, NameAddr, Request, Response, Uri, Via, fault::Fault, lex,
-    write,
+    Headers, Malformed, Message, Method, NameAddr, Request, Response, Via, fault::Fault, lex,
+    uri::Parts, write,
 };
 use std::borrow::Cow;
 
@@ -123,8 +123,7 @@ fn uri_fault(uri: &[u8]) -> Option<Fault> {
     if uri.len() > URI_BYTES_MAX {
         return Some(Fault::RequestUriSize);
     }
-    let parsed = std::str::from_utf8(uri).ok().and_then(|text| Uri::parse(text).ok());
-    match parsed {
+    match std::str::from_utf8(uri).ok().and_then(Parts::read) {
         Some(uri) if !uri.has_headers() => None,
         Some(_) | None => Some(Fault::RequestUri),
     }
@@ -214,10 +213,11 @@ impl Head {
             return Err(Fault::Repeated);
         }
         let every = |name: &str, good: fn(&[u8]) -> bool| headers.elements(name).all(good);
-        let vias = headers.get("Via").is_some() && every("Via", |via| Via::parse(via).is_some());
+        let vias = headers.get("Via").is_some() && every("Via", Via::is_whole);
         vias.then_some(()).ok_or(Fault::Via)?;
-        headers.from().map_err(|_| Fault::From)?;
-        headers.to().map_err(|_| Fault::To)?;
+        let whole = |name| headers.get(name).is_some_and(NameAddr::is_whole);
+        whole("From").then_some(()).ok_or(Fault::From)?;
+        whole("To").then_some(()).ok_or(Fault::To)?;
         headers.call_id().map_err(|_| Fault::CallId)?;
         let (_, named) = headers.cseq().map_err(|_| Fault::CSeq)?;
         // A response that is odd elsewhere still ends a transaction.
@@ -225,7 +225,8 @@ impl Head {
         if *method != named {
             return Err(Fault::CSeqMethod);
         }
-        headers.contacts().map_err(|_| Fault::Contact)?;
+        let contacts = headers.is_star_contact() || every("Contact", NameAddr::is_whole);
+        contacts.then_some(()).ok_or(Fault::Contact)?;
         let routes = every("Route", is_route) && every("Record-Route", is_route);
         routes.then_some(()).ok_or(Fault::Route)?;
         headers.max_forwards().map_err(|_| Fault::MaxForwards)?;
@@ -260,7 +261,7 @@ fn is_echoed(name: &str) -> bool {
 
 /// §20.30, §20.34: routes are always in brackets.
 fn is_route(bytes: &[u8]) -> bool {
-    bytes.contains(&b'<') && NameAddr::parse(bytes).is_some()
+    bytes.contains(&b'<') && NameAddr::is_whole(bytes)
 }
 
 /// §20.17: SIP knows no zone but GMT.

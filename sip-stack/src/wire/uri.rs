@@ -39,76 +39,30 @@ impl Uri {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let bad = |byte: u8| byte.is_ascii_control() || b" <>\"\\^`{|}".contains(&byte);
-        let (scheme, rest) = text.split_once(':')?;
-        if text.bytes().any(bad) || rest.is_empty() {
-            return None;
-        }
-        match scheme_of(scheme)? {
-            Scheme::Tel => Self::tel(rest),
-            Scheme::Other(name) => Some(Self {
-                written: Some(rest.to_owned()),
-                ..Self::bare(Scheme::Other(name), String::new())
-            }),
-            scheme @ (Scheme::Sip | Scheme::Sips) => Self::sip(scheme, rest),
-        }
+        Some(match Parts::read(text)? {
+            Parts::Sip { scheme, userinfo, host, port, params, headers } => Self {
+                user: userinfo.map(user_of).map(unescape),
+                port,
+                params: owned_params(params),
+                written: userinfo.map(str::to_owned),
+                headers: headers.map(str::to_owned),
+                ..Self::bare(scheme, host.into_owned())
+            },
+            Parts::Tel { number, params } => Self {
+                user: Some(number.to_owned()),
+                params: owned_params(params),
+                written: Some(number.to_owned()),
+                ..Self::bare(Scheme::Tel, String::new())
+            },
+            Parts::Other { scheme, rest } => {
+                Self { written: Some(rest.to_owned()), ..Self::bare(scheme, String::new()) }
+            }
+        })
     }
 
     fn bare(scheme: Scheme, host: String) -> Self {
         let (user, port, params, written, headers) = (None, None, vec![], None, None);
         Self { scheme, user, host, port, params, written, headers }
-    }
-
-    /// `[userinfo "@"] hostport params [headers]`. The user part may hold `;`, `?` and `/`, but
-    /// nothing after it may hold an `@`, so there is one at most.
-    fn sip(scheme: Scheme, rest: &str) -> Option<Self> {
-        let (userinfo, rest) = match rest.split_once('@') {
-            Some((userinfo, rest)) => (Some(userinfo), rest),
-            None => (None, rest),
-        };
-        let (rest, headers) = match rest.split_once('?') {
-            Some((rest, headers)) => (rest, Some(headers)),
-            None => (rest, None),
-        };
-        let (hostport, params) = match rest.split_once(';') {
-            Some((hostport, params)) => (hostport, Some(params)),
-            None => (rest, None),
-        };
-        let (host, port) = host_port(hostport)?;
-        let user = userinfo.map(user_of);
-        let escaped = [userinfo, params, headers].into_iter().flatten().all(escapes_are_whole);
-        let plain = [rest, headers.unwrap_or("")].iter().all(|part| part.is_ascii());
-        if !escaped || !plain || user.is_some_and(str::is_empty) {
-            return None;
-        }
-        Some(Self {
-            user: user.map(unescape),
-            port,
-            params: params.map_or(Some(vec![]), read_params)?,
-            written: userinfo.map(str::to_owned),
-            headers: headers.map(str::to_owned),
-            ..Self::bare(scheme, host)
-        })
-    }
-
-    /// RFC 3966 §3: digits and visual separators, a plus sign in front if global.
-    fn tel(rest: &str) -> Option<Self> {
-        let (number, params) = match rest.split_once(';') {
-            Some((number, params)) => (number, Some(params)),
-            None => (rest, None),
-        };
-        let digits = number.strip_prefix('+').unwrap_or(number);
-        let legal = |byte: u8| byte.is_ascii_hexdigit() || b"*#-.()".contains(&byte);
-        let some = digits.bytes().any(|byte| byte.is_ascii_hexdigit() || b"*#".contains(&byte));
-        if !some || !digits.bytes().all(legal) {
-            return None;
-        }
-        Some(Self {
-            user: Some(number.to_owned()),
-            params: params.map_or(Some(vec![]), read_params)?,
-            written: Some(number.to_owned()),
-            ..Self::bare(Scheme::Tel, String::new())
-        })
     }
 
     /// A sip URI of ours.
@@ -188,6 +142,88 @@ impl Uri {
     }
 }
 
+/// A URI told apart and found whole, not copied: most are only judged.
+pub(super) enum Parts<'a> {
+    Sip {
+        scheme: Scheme,
+        userinfo: Option<&'a str>,
+        host: Cow<'a, str>,
+        port: Option<u16>,
+        params: Option<&'a str>,
+        headers: Option<&'a str>,
+    },
+    Tel {
+        number: &'a str,
+        params: Option<&'a str>,
+    },
+    Other {
+        scheme: Scheme,
+        rest: &'a str,
+    },
+}
+
+impl<'a> Parts<'a> {
+    /// `None`: no URI.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let bad = |byte: u8| byte.is_ascii_control() || b" <>\"\\^`{|}".contains(&byte);
+        let (scheme, rest) = text.split_once(':')?;
+        if text.bytes().any(bad) || rest.is_empty() {
+            return None;
+        }
+        match scheme_of(scheme)? {
+            Scheme::Tel => Self::tel(rest),
+            scheme @ Scheme::Other(_) => Some(Self::Other { scheme, rest }),
+            scheme @ (Scheme::Sip | Scheme::Sips) => Self::sip(scheme, rest),
+        }
+    }
+
+    /// `[userinfo "@"] hostport params [headers]`. The user part may hold `;`, `?` and `/`, but
+    /// nothing after it may hold an `@`, so there is one at most.
+    fn sip(scheme: Scheme, rest: &'a str) -> Option<Self> {
+        let (userinfo, rest) = match rest.split_once('@') {
+            Some((userinfo, rest)) => (Some(userinfo), rest),
+            None => (None, rest),
+        };
+        let (rest, headers) = match rest.split_once('?') {
+            Some((rest, headers)) => (rest, Some(headers)),
+            None => (rest, None),
+        };
+        let (hostport, params) = match rest.split_once(';') {
+            Some((hostport, params)) => (hostport, Some(params)),
+            None => (rest, None),
+        };
+        let (host, port) = host_port(hostport)?;
+        let user = userinfo.map(user_of);
+        let escaped = [userinfo, params, headers].into_iter().flatten().all(escapes_are_whole);
+        let plain = [rest, headers.unwrap_or("")].iter().all(|part| part.is_ascii());
+        if !escaped || !plain || user.is_some_and(str::is_empty) {
+            return None;
+        }
+        params.is_none_or(params_are_whole).then_some(())?;
+        Some(Self::Sip { scheme, userinfo, host, port, params, headers })
+    }
+
+    /// RFC 3966 §3: digits and visual separators, a plus sign in front if global.
+    fn tel(rest: &'a str) -> Option<Self> {
+        let (number, params) = match rest.split_once(';') {
+            Some((number, params)) => (number, Some(params)),
+            None => (rest, None),
+        };
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        let legal = |byte: u8| byte.is_ascii_hexdigit() || b"*#-.()".contains(&byte);
+        let some = digits.bytes().any(|byte| byte.is_ascii_hexdigit() || b"*#".contains(&byte));
+        if !some || !digits.bytes().all(legal) {
+            return None;
+        }
+        params.is_none_or(params_are_whole).then_some(Self::Tel { number, params })
+    }
+
+    /// As [`Uri::has_headers`].
+    pub(super) fn has_headers(&self) -> bool {
+        matches!(self, Self::Sip { headers: Some(_), .. })
+    }
+}
+
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.scheme {
@@ -224,13 +260,10 @@ impl fmt::Display for Uri {
 fn scheme_of(name: &str) -> Option<Scheme> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     let alphabetic = name.bytes().next()?.is_ascii_alphabetic();
-    let name = (alphabetic && name.bytes().all(legal)).then(|| name.to_ascii_lowercase())?;
-    Some(match name.as_str() {
-        "sip" => Scheme::Sip,
-        "sips" => Scheme::Sips,
-        "tel" => Scheme::Tel,
-        _ => Scheme::Other(name),
-    })
+    (alphabetic && name.bytes().all(legal)).then_some(())?;
+    let known = [("sip", Scheme::Sip), ("sips", Scheme::Sips), ("tel", Scheme::Tel)];
+    let known = known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+    Some(known.map_or_else(|| Scheme::Other(name.to_ascii_lowercase()), |(_, scheme)| scheme))
 }
 
 /// Without the password.
@@ -239,7 +272,7 @@ fn user_of(userinfo: &str) -> &str {
 }
 
 /// `host [":" port]` without blanks.
-fn host_port(text: &str) -> Option<(String, Option<u16>)> {
+fn host_port(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
     let after_bracket = text.find(']').unwrap_or(0);
     let Some(colon) = text.get(after_bracket..)?.find(':') else {
         return Some((host(text)?, None));
@@ -250,14 +283,17 @@ fn host_port(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets, which are left out.
-pub(super) fn host(text: &str) -> Option<String> {
+pub(super) fn host(text: &str) -> Option<Cow<'_, str>> {
     if let Some(inside) = text.strip_prefix('[') {
         let inside = inside.strip_suffix(']')?;
         let address = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok();
         // RFC 5118 §4.10: the grammar of RFC 3261 has a colon too many before an IPv4 tail, and
         // both forms must be tolerated.
-        let tolerated = || address(&inside.replacen(":::", "::", 1)) && inside.contains('.');
-        return (address(inside) || tolerated()).then(|| inside.replacen(":::", "::", 1));
+        if address(inside) {
+            return Some(inside.into());
+        }
+        let mended = inside.replacen(":::", "::", 1);
+        return (inside.contains('.') && address(&mended)).then(|| mended.into());
     }
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let digits = |byte: u8| byte.is_ascii_digit() || byte == b'.';
@@ -265,21 +301,26 @@ pub(super) fn host(text: &str) -> Option<String> {
     let usable = named && !text.contains("..");
     // A top label starts with a letter, so figures alone must be an address.
     let address = || !text.bytes().all(digits) || text.parse::<std::net::Ipv4Addr>().is_ok();
-    (usable && address()).then(|| text.to_owned())
+    (usable && address()).then(|| text.into())
 }
 
 /// `name[=value]` between semicolons, none of them empty.
-fn read_params(text: &str) -> Option<Vec<Param>> {
+fn params_are_whole(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$%".contains(&byte);
     let whole = |part: &str| !part.is_empty() && part.bytes().all(legal);
-    text.split(';')
-        .map(|param| match param.split_once('=') {
-            Some((name, value)) => {
-                (whole(name) && whole(value)).then(|| (name.to_owned(), Some(value.to_owned())))
-            }
-            None => whole(param).then(|| (param.to_owned(), None)),
-        })
-        .collect()
+    split_params(text).all(|(name, value)| whole(name) && value.is_none_or(whole))
+}
+
+fn split_params(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    text.split(';').map(|param| match param.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (param, None),
+    })
+}
+
+fn owned_params(text: Option<&str>) -> Vec<Param> {
+    let params = text.into_iter().flat_map(split_params);
+    params.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))).collect()
 }
 
 fn folded(text: &str) -> String {
