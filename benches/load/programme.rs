@@ -29,6 +29,19 @@ const TALKS: [u16; 2] = [100, 200];
 /// The longest anybody waits for the 180 at a rate that counts as clean.
 const CLEAN_RING_MS: f64 = 50.0;
 
+/// What the pages of the project show of it all.
+const SHOWN: [&str; 9] = [
+    "ratio",
+    "CPU per",
+    "INVITE to 180, p99",
+    "clean rate",
+    "for ever",
+    "failed",
+    "lost",
+    "latency p99",
+    "memory",
+];
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 pub(crate) fn run() -> Outcome<()> {
@@ -47,7 +60,9 @@ pub(crate) fn run() -> Outcome<()> {
     println!("\n{}", report.table());
     let file = target_folder().join("load.json");
     fs::write(&file, format!("{:#}\n", report.json()))?;
-    println!("written to {}", file.display());
+    let page = file.with_extension("md");
+    fs::write(&page, report.rows(&SHOWN))?;
+    println!("written to {} and {}", file.display(), page.display());
     Ok(())
 }
 

@@ -71,6 +71,20 @@ impl Report {
         table
     }
 
+    /// Rows for a page: the figures whose names have one of these words.
+    pub(crate) fn rows(&self, words: &[&str]) -> String {
+        let mut rows =
+            String::from("| figure | median | least - most | unit |\n| --- | --- | --- | --- |\n");
+        let wanted = |figure: &&Figure| words.iter().any(|word| figure.name.contains(word));
+        for figure in self.figures.iter().filter(wanted) {
+            let Some(Spread { least, median, most }) = spread(&figure.values) else { continue };
+            let (least, median, most) = (short(least), short(median), short(most));
+            rows +=
+                &format!("| {} | {median} | {least} - {most} | {} |\n", figure.name, figure.unit);
+        }
+        rows
+    }
+
     pub(crate) fn json(&self) -> Value {
         let figure = |figure: &Figure| {
             let Spread { least, median, most } = spread(&figure.values)?;
@@ -120,6 +134,18 @@ mod tests {
         let ratio = spread(report.values("ours to theirs"));
         assert_eq!(ratio, Some(Spread { least: 0.5, median: 1.0, most: 2.0 }));
         assert_eq!(report.json()["figures"][2]["median"], 1.0);
+    }
+
+    #[test]
+    fn a_page_gets_the_figures_it_asks_for() {
+        let mut report = Report::default();
+        report.add("ratio: a to b", "", 0.5);
+        report.add("calls", "", 7.0);
+
+        let rows = report.rows(&["ratio"]);
+
+        assert!(rows.ends_with("| ratio: a to b | 0.50 | 0.50 - 0.50 |  |\n"), "{rows}");
+        assert_eq!(rows.lines().count(), 3);
     }
 
     #[test]
