@@ -77,6 +77,10 @@ pub(crate) fn quoted(bytes: &[u8]) -> Option<(String, &[u8])> {
 /// A control character that is not half of a quoted pair: `"\\NUL"` is legal (RFC 4475 §3.1.1.2). CR
 /// and LF never are; a tab is a blank (RFC 3261 §25.1).
 pub(super) fn has_bare_control(bytes: &[u8]) -> bool {
+    // Nearly no value has any, and this question is asked of sixteen bytes at once.
+    if !bytes.iter().fold(false, |any, byte| any | byte.is_ascii_control()) {
+        return false;
+    }
     let mut escaped = false;
     bytes.iter().any(|&byte| {
         let never = matches!(byte, b'\r' | b'\n');

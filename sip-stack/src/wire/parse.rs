@@ -278,7 +278,13 @@ fn trim_end(name: &[u8]) -> &[u8] {
 
 /// Up to the next CRLF, and what follows it; all of it if there is none.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n");
-    let parts = end.and_then(|end| Some((bytes.get(..end)?, bytes.get(end + 2..)?)));
-    parts.unwrap_or((bytes, &[]))
+    let mut from = 0;
+    while let Some(at) = bytes.get(from..).and_then(|rest| rest.iter().position(|&b| b == b'\r')) {
+        let end = from + at;
+        if let (Some(line), Some([b'\n', rest @ ..])) = (bytes.get(..end), bytes.get(end + 1..)) {
+            return (line, rest);
+        }
+        from = end + 1;
+    }
+    (bytes, &[])
 }
