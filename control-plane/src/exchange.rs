@@ -1,20 +1,22 @@
 //! The whole box without IO: SIP endpoint, legs and switchboard behind the methods of every core.
 //!
-//! After every `handle_*`, drain `poll_record` first (the journal), then `poll_order`,
+//! After every `handle_*`, drain `poll_record` and `poll_note` first (the journal), then `poll_order`,
 //! `poll_transmit`, `poll_fact` and `poll_cdr`; then sleep until `poll_timeout`.
+
+mod restart;
 
 use crate::{
     cdr::{CallRecord, Ledger},
     config::Plan,
     fact::Fact,
     ids::{CallId, OfferId, SeatId},
-    journal::Record,
+    journal::{Memory, Note, Record},
     legs::{
         media::MediaLegs,
         sip::{Dial, SipLegs},
     },
     ports::Ports,
-    switchboard::{Input, Output, Switchboard},
+    switchboard::{Input, Output, Restarted, Switchboard},
     time::{Clock, Stamp},
 };
 use media_core::order::{self, LegName, Order, PortName, TalkName};
@@ -43,6 +45,16 @@ pub struct Start {
     pub seed: [u8; 32],
     /// What the wall clock says now.
     pub wall: Stamp,
+    /// `None`: nothing has ever happened on this box.
+    pub restart: Option<Restart>,
+}
+
+/// What is left of the process before, besides its board: see [`crate::journal::Past::restart`].
+#[derive(Debug)]
+pub struct Restart {
+    pub(crate) ledger: Ledger,
+    pub(crate) memory: Memory,
+    pub(crate) restarted: Restarted,
 }
 
 /// What somebody outside asks of a running box.
@@ -81,6 +93,7 @@ pub struct Exchange {
     clock: Clock,
     inbox: VecDeque<Input>,
     records: VecDeque<Record>,
+    notes: VecDeque<Note>,
     facts: VecDeque<Fact>,
     ledger: Ledger,
     cdrs: VecDeque<CallRecord>,
@@ -89,11 +102,13 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(start: Start, now: Instant) -> Self {
-        let Start { mut sip, board, ports, media_address, seed, wall } = start;
+        let Start { mut sip, board, ports, media_address, seed, wall, restart } = start;
         sip.first_leg = board.next_leg();
-        let clock = Clock::new(now, wall.max(board.now()));
+        let last = restart.as_ref().map_or_else(|| board.now(), |restart| restart.restarted.last);
+        let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
-        let phones = board.plan().seats.len() - board.plan().gone.seats.len();
+        let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
+        let phones = plan.seats.len() - plan.gone.seats.len();
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
@@ -102,11 +117,15 @@ impl Exchange {
             clock,
             inbox: VecDeque::new(),
             records: VecDeque::new(),
+            notes: VecDeque::new(),
             facts: VecDeque::new(),
             ledger,
             cdrs: VecDeque::new(),
             media_refusals: 0,
         };
+        if let Some(restart) = restart {
+            exchange.go_on_after(restart, now);
+        }
         let fixed = exchange.plan().seats.iter().zip(0..).filter(|(seat, _)| seat.fixed);
         let fixed: Vec<_> = fixed.map(|(_, place)| Input::SignedIn(SeatId(place))).collect();
         exchange.inbox.extend(fixed);
@@ -198,6 +217,11 @@ impl Exchange {
     /// What must be in the journal before anything else leaves.
     pub fn poll_record(&mut self) -> Option<Record> {
         self.records.pop_front()
+    }
+
+    /// What else must be, for the process that comes after this one.
+    pub fn poll_note(&mut self) -> Option<Note> {
+        self.notes.pop_front().or_else(|| self.endpoint.poll_note().map(|note| self.noted(note)))
     }
 
     pub fn poll_order(&mut self) -> Option<Order> {

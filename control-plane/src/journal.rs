@@ -1,17 +1,27 @@
-//! The one log: every input of the switchboard, in order, each line chained to the one before.
+//! The one log: every input of the switchboard, in order, each line chained to the one before, and
+//! between them what the next process must know of dialogs and registrations.
 //!
 //! A segment begins with a snapshot of the board (and the plan its numbers mean), so it can be
 //! read alone. Text, one line a record, so that an operator can read it too:
 //! `checksum {"Record":{"seq":…,"at":…,"input":…}}`. No datagrams, no keys, no digests.
 
+mod memory;
+
+pub use memory::{Binding, Memory, Note, Registered};
+
 use crate::{
     cdr::{CallRecord, Ledger},
+    config::Plan,
+    exchange::{Exchange, Restart},
     ids::CallId,
-    switchboard::{Input, Switchboard},
+    switchboard::{Cut, Input, Restarted, Switchboard},
     time::Stamp,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
+
+/// Of what a snapshot holds. 1: board and stories; 2: also dialogs and registrations.
+const VERSION: u32 = 2;
 
 /// One input and when it was decided on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,16 +31,45 @@ pub struct Record {
     pub input: Input,
 }
 
+/// What a snapshot is made of.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    pub board: &'a Switchboard,
+    pub ledger: &'a Ledger,
+    pub memory: &'a Memory,
+}
+
 #[derive(Serialize)]
 enum LineOut<'a> {
-    Snapshot { board: &'a Switchboard, active: &'a BTreeMap<CallId, CallRecord> },
+    Snapshot {
+        version: u32,
+        board: &'a Switchboard,
+        active: &'a BTreeMap<CallId, CallRecord>,
+        memory: &'a Memory,
+    },
     Record(&'a Record),
+    Note(&'a Note),
 }
 
 #[derive(Deserialize)]
 enum LineIn {
-    Snapshot { board: Box<Switchboard>, active: BTreeMap<CallId, CallRecord> },
-    Record(Record),
+    Snapshot {
+        board: Box<Switchboard>,
+        active: BTreeMap<CallId, CallRecord>,
+        #[serde(default)]
+        memory: Memory,
+    },
+    Record(Box<Record>),
+    Note(Note),
+}
+
+/// The first line of a segment of any version.
+#[derive(Deserialize)]
+enum FirstLine {
+    Snapshot {
+        #[serde(default)]
+        version: u32,
+    },
 }
 
 /// Writes lines; each checksum covers the one before it, so a line cannot vanish unseen.
@@ -41,18 +80,61 @@ pub struct Chain {
 
 impl Chain {
     /// The first line of a segment.
-    pub fn snapshot(&mut self, board: &Switchboard, ledger: &Ledger, into: &mut Vec<u8>) {
-        self.line(&LineOut::Snapshot { board, active: ledger.records() }, into);
+    pub fn snapshot(&mut self, moment: Moment<'_>, into: &mut Vec<u8>) {
+        let Moment { board, ledger, memory } = moment;
+        let active = ledger.records();
+        self.line(&LineOut::Snapshot { version: VERSION, board, active, memory }, into);
     }
 
     pub fn record(&mut self, record: &Record, into: &mut Vec<u8>) {
         self.line(&LineOut::Record(record), into);
     }
 
+    pub fn note(&mut self, note: &Note, into: &mut Vec<u8>) {
+        self.line(&LineOut::Note(note), into);
+    }
+
     fn line(&mut self, line: &LineOut<'_>, into: &mut Vec<u8>) {
-        let json = serde_json::to_string(line).expect("plain data with string keys always encodes");
-        self.last = checksum(self.last, json.as_bytes());
-        into.extend_from_slice(format!("{:08x} {json}\n", self.last).as_bytes());
+        const SUM_AND_BLANK: usize = 9;
+        let start = into.len();
+        into.extend_from_slice(&[b' '; SUM_AND_BLANK]);
+        serde_json::to_writer(&mut *into, line)
+            .expect("plain data with string keys always encodes");
+        let json = start + SUM_AND_BLANK;
+        self.last = checksum(self.last, &into[json..]);
+        into[start..json - 1].copy_from_slice(format!("{:08x}", self.last).as_bytes());
+        into.push(b'\n');
+    }
+}
+
+/// A journal in memory, as a disk would hold it: for simulated days, in which a process ends at any
+/// moment and the next one begins with these bytes.
+#[derive(Debug)]
+pub struct Log {
+    chain: Chain,
+    bytes: Vec<u8>,
+}
+
+impl Log {
+    /// Begins with what the process that writes it begins with.
+    pub fn begin(moment: Moment<'_>) -> Self {
+        let mut log = Self { chain: Chain::default(), bytes: Vec::new() };
+        log.chain.snapshot(moment, &mut log.bytes);
+        log
+    }
+
+    /// Takes what must be written before anything else is polled.
+    pub fn take_turn(&mut self, exchange: &mut Exchange) {
+        while let Some(record) = exchange.poll_record() {
+            self.chain.record(&record, &mut self.bytes);
+        }
+        while let Some(note) = exchange.poll_note() {
+            self.chain.note(&note, &mut self.bytes);
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -64,6 +146,10 @@ pub struct Segment {
     /// The stories that were being told then.
     pub active: BTreeMap<CallId, CallRecord>,
     pub records: Vec<Record>,
+    /// Dialogs and registrations as they were at the end.
+    pub memory: Memory,
+    /// The last moment at which the process that wrote it is known to have lived.
+    pub last: Stamp,
     /// Bytes that are whole; what follows was cut by a crash, or never written.
     pub whole_bytes: usize,
     /// The bytes after the last whole line are something else than unwritten space.
@@ -73,31 +159,45 @@ pub struct Segment {
 /// Why a segment cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
+    #[error("a newer version has written it ({0}; this one reads up to {VERSION})")]
+    Newer(u32),
     #[error("it does not begin with a whole snapshot")]
     NoSnapshot,
 }
 
 /// Reads as far as the lines are whole: a crash may cut the last one.
 pub fn read(bytes: &[u8]) -> Result<Segment, Unusable> {
-    let mut chain = 0;
-    let mut at = 0;
-    let mut start = None;
-    let mut records = Vec::new();
-    while let Some((line, after)) = next_line(bytes, at, chain) {
-        match (line, &start) {
-            (LineIn::Snapshot { board, active }, None) => start = Some((*board, active)),
-            (LineIn::Record(record), Some(_)) => records.push(record),
-            (LineIn::Snapshot { .. }, Some(_)) | (LineIn::Record(_), None) => break,
+    let (json, mut after) = next_line(bytes, 0, 0).ok_or(Unusable::NoSnapshot)?;
+    let Ok(LineIn::Snapshot { board, active, memory }) = serde_json::from_slice(json) else {
+        return Err(match serde_json::from_slice(json) {
+            Ok(FirstLine::Snapshot { version }) if version > VERSION => Unusable::Newer(version),
+            Ok(FirstLine::Snapshot { .. }) | Err(_) => Unusable::NoSnapshot,
+        });
+    };
+    let last = board.now();
+    let board = *board;
+    let (whole_bytes, torn) = (after.0, false);
+    let records = Vec::new();
+    let mut segment = Segment { board, active, records, memory, last, whole_bytes, torn };
+    while let Some((json, next)) = next_line(bytes, after.0, after.1) {
+        match serde_json::from_slice(json) {
+            Ok(LineIn::Record(record)) => {
+                segment.last = segment.last.max(record.at);
+                segment.records.push(*record);
+            }
+            Ok(LineIn::Note(Note::Alive(at))) => segment.last = segment.last.max(at),
+            Ok(LineIn::Note(note)) => segment.memory.take(note),
+            Ok(LineIn::Snapshot { .. }) | Err(_) => break,
         }
-        (at, chain) = after;
+        after = next;
     }
-    let torn = bytes[at..].iter().any(|&byte| byte != 0);
-    let (board, active) = start.ok_or(Unusable::NoSnapshot)?;
-    Ok(Segment { board, active, records, whole_bytes: at, torn })
+    segment.whole_bytes = after.0;
+    segment.torn = bytes[after.0..].iter().any(|&byte| byte != 0);
+    Ok(segment)
 }
 
-/// The line at `at`, and where and with which checksum the next one begins.
-fn next_line(bytes: &[u8], at: usize, chain: u32) -> Option<(LineIn, (usize, u32))> {
+/// The line at `at` without its checksum, and where and with which checksum the next one begins.
+fn next_line(bytes: &[u8], at: usize, chain: u32) -> Option<(&[u8], (usize, u32))> {
     let rest = bytes.get(at..)?;
     let length = rest.iter().position(|&byte| byte == b'\n' || byte == 0)?;
     let (written, json) = rest.get(..length)?.split_at_checked(8)?;
@@ -106,8 +206,7 @@ fn next_line(bytes: &[u8], at: usize, chain: u32) -> Option<(LineIn, (usize, u32
     if written != format!("{sum:08x}").as_bytes() || rest.get(length) != Some(&b'\n') {
         return None;
     }
-    let line = serde_json::from_slice(json).ok()?;
-    Some((line, (at + length + 1, sum)))
+    Some((json, (at + length + 1, sum)))
 }
 
 fn checksum(before: u32, line: &[u8]) -> u32 {
@@ -122,6 +221,10 @@ fn checksum(before: u32, line: &[u8]) -> u32 {
 pub struct Past {
     pub board: Switchboard,
     pub ledger: Ledger,
+    /// Dialogs and registrations as they were at the end.
+    pub memory: Memory,
+    /// The last moment at which the process that wrote it is known to have lived.
+    pub last: Stamp,
     /// The calls that ended on the way.
     pub ended: Vec<CallRecord>,
 }
@@ -129,25 +232,38 @@ pub struct Past {
 /// Lives a segment again: the board as it was at the end, and every story on the way. Outputs are
 /// dropped, they were carried out then.
 pub fn replay(segment: Segment) -> Past {
-    let Segment { board, active, records, .. } = segment;
+    let Segment { board, active, records, memory, last, .. } = segment;
     let ledger = Ledger::restore(Arc::clone(board.plan()), active);
-    let mut past = Past { board, ledger, ended: Vec::new() };
+    let mut past = Past { board, ledger, memory, last, ended: Vec::new() };
     for record in &records {
-        past.live(&record.input, record.seq, record.at);
+        past.live(record);
     }
     past
 }
 
 impl Past {
-    /// The process that wrote this journal is gone: every story gets its end, dated at the last
-    /// moment it is known to have lived.
-    pub fn bury(&mut self) {
-        let (seq, at) = (self.board.seq() + 1, self.board.now());
-        self.live(&Input::Lost, seq, at);
+    /// Of a box on which nothing has ever happened.
+    pub fn none(plan: &Arc<Plan>) -> Self {
+        let (board, ledger) = (Switchboard::new(Arc::clone(plan)), Ledger::new(Arc::clone(plan)));
+        let (memory, last) = (Memory::default(), Stamp::default());
+        Self { board, ledger, memory, last, ended: Vec::new() }
     }
 
-    fn live(&mut self, input: &Input, seq: u64, at: Stamp) {
-        self.board.handle(input, seq, at);
+    /// What a snapshot of it holds.
+    pub fn moment(&self) -> Moment<'_> {
+        Moment { board: &self.board, ledger: &self.ledger, memory: &self.memory }
+    }
+
+    /// What the next process starts from: [`crate::exchange::Start::board`] and `restart`. `cut`: what was
+    /// found of the media of calls that were cut off. `plan`: from now on; agents, teams and trunks are
+    /// who their names say.
+    pub fn restart(self, plan: Arc<Plan>, cut: BTreeMap<CallId, Cut>) -> (Switchboard, Restart) {
+        let Self { board, ledger, memory, last, .. } = self;
+        (board, Restart { ledger, memory, restarted: Restarted { last, cut, plan } })
+    }
+
+    fn live(&mut self, record: &Record) {
+        self.board.handle(&record.input, record.seq, record.at);
         while self.board.poll_output().is_some() {}
         while let Some(fact) = self.board.poll_fact() {
             self.ended.extend(self.ledger.apply(&fact));
@@ -202,6 +318,8 @@ mod tests {
         let mut past = Past {
             board: Switchboard::new(Arc::clone(&plan)),
             ledger: Ledger::new(plan),
+            memory: Memory::default(),
+            last: Stamp::default(),
             ended: vec![],
         };
         let mut offers = Vec::new();
@@ -237,7 +355,7 @@ mod tests {
         let dialled = Input::Dialled { offer: crate::ids::OfferId(1), legs: vec![LegId(2)] };
         feed(&mut past, dialled);
         let (mut chain, mut bytes) = (Chain::default(), Vec::new());
-        chain.snapshot(&past.board, &past.ledger, &mut bytes);
+        chain.snapshot(past.moment(), &mut bytes);
         let call = CallId(1);
         let inputs = [
             Input::LegAnswered(LegId(2)),
@@ -271,14 +389,21 @@ mod tests {
     fn who_was_waiting_when_the_process_died_gets_a_record_that_says_so() {
         let mut past = replay(read(&a_day()).unwrap());
 
-        past.bury();
+        let seq = past.board.seq() + 1;
+        let input = Input::Restarted(Restarted {
+            last: past.last,
+            cut: BTreeMap::new(),
+            plan: Arc::clone(past.board.plan()),
+        });
+        past.live(&Record { seq, at: Stamp(90_000_000), input });
 
         let lost = past.ended.last().unwrap();
         assert_eq!(
             (lost.id.as_str(), lost.end_reason.as_deref()),
             ("call-00000002", Some("restart"))
         );
-        assert!(past.board.is_idle());
+        assert_eq!(lost.ended_at, Some(past.last), "nobody knows of anything later");
+        assert_eq!(past.board.calls().count(), 0);
     }
 
     #[test]
@@ -292,7 +417,7 @@ mod tests {
                     assert!(cut >= snapshot && segment.whole_bytes <= cut);
                     assert_eq!(segment.torn, segment.whole_bytes < cut);
                 }
-                Err(Unusable::NoSnapshot) => assert!(cut < snapshot, "{cut}"),
+                Err(unusable) => assert!(cut < snapshot, "{cut}: {unusable}"),
             }
         }
     }

@@ -152,6 +152,26 @@ impl SeatTable {
         }
     }
 
+    /// The same people in another order: `places` says where each seat of old stands now. A seat
+    /// that is gone takes its claim with it, see [`Self::moved_claim`].
+    pub(crate) fn moved(self, places: &[Option<SeatId>], seats: usize) -> Self {
+        let mut next = Self { grants: self.grants, ..Self::new(seats) };
+        for (slot, place) in self.slots.into_iter().zip(places) {
+            if let Some(new) = place.and_then(|place| next.slot(place)) {
+                *new = slot;
+            }
+        }
+        next
+    }
+
+    /// The claim of a seat that [`Self::moved`] has moved; `None`: the seat is gone, and nothing is
+    /// left to be claimed.
+    pub(crate) fn moved_claim(claim: SeatClaim, places: &[Option<SeatId>]) -> Option<SeatClaim> {
+        let SeatClaim { seat, grant } = claim;
+        let seat = places.get(usize::from(seat.0)).copied().flatten()?;
+        Some(SeatClaim { seat, grant })
+    }
+
     pub fn len(&self) -> usize {
         self.slots.len()
     }

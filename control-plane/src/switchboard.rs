@@ -7,6 +7,7 @@ mod answer;
 mod arrive;
 mod end;
 mod replan;
+mod restart;
 
 use crate::{
     call::{Call, Callee, Offer, Phase, State},
@@ -74,8 +75,9 @@ pub enum Input {
     LegHeard(LegId),
     /// No media has come from it for a while.
     LegSilent(LegId),
-    /// The process that had these calls is gone, and with it their legs and media.
-    Lost,
+    /// The process that had these calls is gone, and with it all media; the SIP endpoint has taken
+    /// its dialogs up again.
+    Restarted(Restarted),
     /// The media plane's last word about a call.
     MediaEnded {
         call: CallId,
@@ -108,6 +110,25 @@ impl Input {
     pub(crate) fn caller(&self) -> Option<LegId> {
         if let Self::Arrived { leg, .. } = self { Some(*leg) } else { None }
     }
+}
+
+/// What the next process knows of the one before, and what it is told for itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// The last moment at which the process before is known to have lived.
+    pub last: Stamp,
+    /// What was found of the media of the calls that were cut off.
+    pub cut: BTreeMap<CallId, Cut>,
+    /// From here on.
+    pub plan: Arc<Plan>,
+}
+
+/// What was found of a call that the media plane could not say its last word about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Media went on at least until then.
+    pub heard_until: Stamp,
+    pub recorded: Option<Recorded>,
 }
 
 /// What the legs could make of a caller's offer.
@@ -274,27 +295,6 @@ impl Switchboard {
         }
     }
 
-    /// A fresh board for another plan that goes on where this one was: counters, and pauses of
-    /// agents who are still there by name. Call it on a board without calls (after `Lost`).
-    pub fn carry_over(&self, plan: Arc<Plan>) -> Self {
-        let mut next = Self::new(plan);
-        next.next_call = self.next_call;
-        next.next_offer = self.next_offer;
-        next.next_leg = self.next_leg;
-        next.seq = self.seq;
-        next.now = self.now;
-        for (place, seat) in self.plan.seats.iter().enumerate() {
-            let Some(now_at) = next.plan.seats.iter().position(|other| other.name == seat.name)
-            else {
-                continue;
-            };
-            if self.seats.pauses_next(seat_id(place)) {
-                next.seats.pause(seat_id(now_at), self.seats.pause_word(seat_id(place)));
-            }
-        }
-        next
-    }
-
     /// Something happened; decides everything it implies, at once. `seq` is its place in the
     /// journal.
     pub fn handle(&mut self, input: &Input, seq: u64, now: Stamp) {
@@ -313,7 +313,7 @@ impl Switchboard {
             Input::LegHeard(leg) => _ = self.silent.remove(leg),
             Input::LegLeft { leg, cause } => self.leg_left(*leg, *cause),
             Input::LegSilent(leg) => self.leg_silent(*leg),
-            Input::Lost => self.lost(),
+            Input::Restarted(restarted) => self.restarted(restarted),
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);
             }

@@ -86,6 +86,7 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
             media_address: "198.51.100.1".parse().unwrap(),
             seed: [2; 32],
             wall: Stamp(1),
+            restart: None,
         },
         now,
     )

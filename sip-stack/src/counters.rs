@@ -28,6 +28,23 @@ pub struct Counters {
     pub keep_alives: u64,
 }
 
+/// Legs that another process left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Orphans {
+    pub found: u64,
+    /// Ended, and the far side had said so.
+    pub answered: u64,
+    /// Ended because the far side was silent until the transaction's timer.
+    pub given_up: u64,
+}
+
+impl Orphans {
+    /// Legs that are still being ended.
+    pub fn left(self) -> u64 {
+        self.found - self.answered - self.given_up
+    }
+}
+
 impl Counters {
     pub(crate) fn request_in(&mut self, method: &Method) {
         bump(&mut self.requests_in, method.label());

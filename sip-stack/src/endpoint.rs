@@ -6,6 +6,7 @@
 
 mod incoming;
 mod legs;
+mod memory;
 
 use crate::{
     config::{Config, Limits},

@@ -13,6 +13,7 @@ mod endpoint;
 pub mod event;
 mod guard;
 pub mod ids;
+pub mod note;
 mod registrar;
 pub mod sdp;
 mod trunk;
@@ -20,7 +21,7 @@ pub mod txn;
 pub mod wire;
 
 pub use config::{Config, Limits, Secret, User};
-pub use counters::Counters;
+pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit};
 pub use ids::{LegId, TrunkId, UserId};

@@ -11,6 +11,7 @@ use crate::{
     digest::{Algorithm, Challenge, Credentials, verify},
     event::{Event, Target},
     ids::UserId,
+    note::BindingNote,
     wire::{NameAddr, Request, Uri},
 };
 use binding::{BINDINGS_MAX, Binding, EXPIRES_DEFAULT, EXPIRES_MAX, EXPIRES_MIN, is_usable};
@@ -36,6 +37,8 @@ pub(crate) struct Registrar {
     deadlines: BTreeSet<(Instant, UserId)>,
     nonces: Nonces,
     guesses: Guesses,
+    /// Whose bindings are not what was last noted of them.
+    changed: BTreeSet<UserId>,
     /// Wrong answers to a challenge of ours, for the endpoint to take into its counters.
     pub(crate) wrong_passwords: u64,
 }
@@ -86,6 +89,7 @@ impl Registrar {
             deadlines: BTreeSet::new(),
             nonces: Nonces::new(key),
             guesses: Guesses::default(),
+            changed: BTreeSet::new(),
             wrong_passwords: 0,
         }
     }
@@ -179,6 +183,36 @@ impl Registrar {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    // ---- over a restart ----
+
+    /// A user whose bindings have changed.
+    pub(crate) fn take_changed(&mut self) -> Option<UserId> {
+        self.changed.pop_first()
+    }
+
+    /// What the next process must know of a user.
+    pub(crate) fn note(&self, user: UserId) -> Vec<BindingNote> {
+        let live = self.bindings.get(usize::from(user.0)).into_iter().flatten();
+        live.map(Binding::note).collect()
+    }
+
+    pub(crate) fn users(&self) -> impl Iterator<Item = UserId> + use<> {
+        (0..self.users.len()).filter_map(|place| u16::try_from(place).ok()).map(UserId)
+    }
+
+    /// Phones need not register anew: their bindings live on for the time they had left.
+    pub(crate) fn restore(
+        &mut self,
+        user: UserId,
+        notes: &[BindingNote],
+        now: Instant,
+        events: &mut VecDeque<Event>,
+    ) {
+        let kept = notes.iter().filter(|note| note.expires_at > now);
+        let kept = kept.filter_map(Binding::restored).take(BINDINGS_MAX).collect();
+        self.replace(user, kept, events);
     }
 
     // ---- who it is ----
@@ -302,6 +336,7 @@ impl Registrar {
         }
         self.deadlines.extend(start.map(|at| (at, user)));
         self.readdress(user, &old);
+        self.changed.insert(user);
         if contacts == 0 && !old.is_empty() {
             events.push_back(Event::Unregistered { user });
         } else if contacts != old.len() {

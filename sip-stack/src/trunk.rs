@@ -147,6 +147,22 @@ impl Trunks {
         free
     }
 
+    /// Counts a call that another process had taken, whatever the limit says now.
+    pub(crate) fn retake_call(&mut self, trunk: TrunkId) {
+        if let Some(calls) = self.calls.get_mut(usize::from(trunk.0)) {
+            *calls += 1;
+        }
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<TrunkId> {
+        let place = self.trunks.iter().position(|trunk| trunk.name == name)?;
+        u16::try_from(place).ok().map(TrunkId)
+    }
+
+    pub(crate) fn name(&self, trunk: TrunkId) -> Option<&str> {
+        self.trunks.get(usize::from(trunk.0)).map(|trunk| trunk.name.as_str())
+    }
+
     pub(crate) fn give_call_back(&mut self, trunk: TrunkId) {
         let at = usize::from(trunk.0);
         let Some(calls) = self.calls.get_mut(at) else { return };

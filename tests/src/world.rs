@@ -25,10 +25,11 @@ use crate::{
     sip_text::Text,
 };
 use control_plane::{
-    cdr::{CallRecord, Ledger},
-    exchange::Exchange,
+    cdr::CallRecord,
+    exchange::{Exchange, Restart},
     fact::What,
-    journal::Chain,
+    journal::{Chain, Past},
+    switchboard::Switchboard,
 };
 use day::Deed;
 use media_core::order::{Event, Order};
@@ -175,10 +176,15 @@ impl World {
     pub fn with_journal(mut self) -> Self {
         let board = self.site.board();
         let mut journal = Journal { chain: Chain::default(), bytes: vec![] };
-        let ledger = Ledger::new(std::sync::Arc::clone(board.plan()));
-        journal.chain.snapshot(&board, &ledger, &mut journal.bytes);
+        let past = Past::none(board.plan());
+        journal.chain.snapshot(past.moment(), &mut journal.bytes);
         self.journal = Some(journal);
         self
+    }
+
+    /// The process that goes on from a journal of such a day.
+    pub fn next_process(board: Switchboard, restart: Restart, seed: u64, now: Instant) -> Exchange {
+        Site::process(board, Some(restart), Dice::new(seed, 3).seed(), now)
     }
 
     /// The whole day: things go wrong, then they stop, then everybody goes home.
@@ -407,6 +413,11 @@ impl World {
             outputs += 1;
             if let Some(journal) = &mut self.journal {
                 journal.chain.record(&record, &mut journal.bytes);
+            }
+        }
+        while let Some(note) = self.exchange.poll_note() {
+            if let Some(journal) = &mut self.journal {
+                journal.chain.note(&note, &mut journal.bytes);
             }
         }
         while let Some(order) = self.exchange.poll_order() {

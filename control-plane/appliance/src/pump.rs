@@ -5,10 +5,13 @@
 
 use crate::{
     follower::Turn,
-    store::{Store, StoreCounts},
+    store::{Lines, Store, StoreCounts},
     view::View,
 };
-use control_plane::exchange::{Exchange, Problem, Request};
+use control_plane::{
+    exchange::{Exchange, Problem, Request},
+    journal::{Chain, Moment},
+};
 use media_core::order::Order;
 use media_rt::{
     counters::{MediaCounters, RecorderCounters},
@@ -192,6 +195,8 @@ pub(crate) struct Pump {
     state: Arc<AtomicU8>,
     turns: Arc<AtomicU64>,
     counted: Instant,
+    /// When the journal last got a line that says that the process lives.
+    wrote: Instant,
     /// More media events wait than one turn takes.
     media_waits: bool,
     /// Ticks of the media thread at the last look, and how many looks they have stood still.
@@ -202,6 +207,10 @@ pub(crate) struct Pump {
     /// Calls were told to end; the loop ends when they have, or at this moment.
     stopping: Option<Instant>,
 }
+
+/// With calls up, how long the journal may say nothing: how exactly the end of a call is known that was
+/// cut off.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long the last BYEs may take when the box stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -242,6 +251,7 @@ impl Pump {
             state,
             turns,
             counted: Instant::now(),
+            wrote: Instant::now(),
             media_waits: false,
             ticks: (0, 0),
             recordings_failed: 0,
@@ -295,11 +305,7 @@ impl Pump {
     /// Journal first; then what it was about may leave.
     fn finish_turn(&mut self, udp: &mut Udp, now: Instant) {
         self.turns.fetch_add(1, Ordering::Relaxed);
-        let mut records = Vec::new();
-        while let Some(record) = self.exchange.poll_record() {
-            records.push(record);
-        }
-        self.store.append(&records, self.exchange.board(), self.exchange.ledger(), now);
+        self.write_journal(now);
         self.store.sync_if_due(now);
         while let Some(order) = self.exchange.poll_order() {
             self.orders_waiting.push_back(order);
@@ -316,6 +322,28 @@ impl Pump {
             self.counted = now;
             self.show_counts();
         }
+    }
+
+    fn write_journal(&mut self, now: Instant) {
+        let mut lines = Lines::default();
+        while let Some(record) = self.exchange.poll_record() {
+            lines.records.push(record);
+        }
+        while let Some(note) = self.exchange.poll_note() {
+            lines.notes.push(note);
+        }
+        if lines.records.is_empty() && now.duration_since(self.wrote) >= ALIVE_EVERY {
+            lines.notes.extend(self.exchange.alive(now));
+        }
+        if !lines.records.is_empty() || !lines.notes.is_empty() {
+            self.wrote = now;
+        }
+        let exchange = &self.exchange;
+        let snapshot = |chain: &mut Chain, into: &mut Vec<u8>| {
+            let (board, ledger) = (exchange.board(), exchange.ledger());
+            chain.snapshot(Moment { board, ledger, memory: &exchange.memory() }, into);
+        };
+        self.store.append(&lines, &snapshot, now);
     }
 
     fn give_orders(&mut self) {

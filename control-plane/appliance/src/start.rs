@@ -12,16 +12,20 @@ use crate::{
     view::View,
 };
 use control_plane::{
-    cdr::{CallRecord, Ledger, Recording},
+    cdr::CallRecord,
     config::Plan,
     exchange::{Exchange, Start},
+    fact::What,
     ids::CallId,
     journal::Past,
-    switchboard::Switchboard,
+    switchboard::Cut,
     time::Stamp,
 };
 use firmware_config::Config;
-use media_core::{engine::EngineConfig, order::TalkName};
+use media_core::{
+    engine::EngineConfig,
+    order::{Recorded, TalkName},
+};
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::{PortError, PortPool},
@@ -35,6 +39,7 @@ use nix::{
 use rand::{TryRng, rngs::SysRng};
 use sip_net::udp::{self, BindError, Bound};
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io,
     net::SocketAddr,
@@ -107,12 +112,12 @@ impl Appliance {
         check_folder(&config.recording.dir).map_err(media_rt::handle::StartError::Folder)?;
         let history = History::read(&config, &plan)?;
         let journal = Arc::new(StoreCounts::default());
-        let ledger = Ledger::new(Arc::clone(&plan));
         let journal_dir = config.node.data_dir.join("journal");
-        let store = Store::begin(&journal_dir, &history.board, &ledger, Arc::clone(&journal))?;
+        let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
         let media = start_media(&config, ports)?;
         let view = Arc::new(RwLock::new(history.view(&plan)));
+        let cut = cut_off(&history.past, &config.recording.dir);
         mend_recordings(history.recordings)?;
         for warning in media.warnings() {
             tracing::warn!(%warning, "the media thread runs without");
@@ -131,18 +136,20 @@ impl Appliance {
             history.cdr_dir.clone(),
         );
         let now = Instant::now();
+        let (board, restart) = history.past.restart(Arc::clone(&plan), cut);
         let start = Start {
             sip: plan::sip(&config, seed()?),
-            board: history.board,
+            board,
             ports: names,
             media_address: config.media.advertise,
             seed: seed()?,
             wall: wall(),
+            restart: (!history.is_first).then_some(restart),
         };
+        let mut exchange = Exchange::new(start, now);
         // The calls that ended with the last process get their records like any other.
-        let buried = follower::Turn { facts: Vec::new(), ended: history.buried };
-        turns.try_send(buried).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
-        let exchange = Exchange::new(start, now);
+        let first = first_turn(&mut exchange, history.unpaid, &view);
+        turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
         let parts = Parts { exchange, store, media, udp, turns, view, journal };
         let (handle, pump) = spawn_pump(parts)?;
         let follower = thread::Builder::new()
@@ -240,9 +247,11 @@ fn mend_recordings(files: Vec<PathBuf>) -> Result<(), StartError> {
 
 /// What the last process left.
 struct History {
-    board: Switchboard,
-    /// Calls that ended and whose record could not be put into the files yet.
-    buried: Vec<CallRecord>,
+    past: Past,
+    /// There was no process before.
+    is_first: bool,
+    /// Calls that had ended and whose record could not be put into the files yet.
+    unpaid: Vec<CallRecord>,
     records: Vec<CallRecord>,
     cdr_dir: PathBuf,
     recordings: Vec<PathBuf>,
@@ -254,14 +263,8 @@ impl History {
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
         let mut records = follower::load(&cdr_dir).map_err(fail)?;
         let past = store::past(&config.node.data_dir.join("journal"))?;
-        let (mut board, ended) = match past {
-            None => (Switchboard::new(Arc::clone(plan)), Vec::new()),
-            Some(mut past) => {
-                past.bury();
-                let Past { board, ended, .. } = past;
-                (board.carry_over(Arc::clone(plan)), ended)
-            }
-        };
+        let is_first = past.is_none();
+        let mut past = past.unwrap_or_else(|| Past::none(plan));
         // A journal that was lost or thrown away must not cost a recording its name.
         let named = records.iter().filter_map(|record| record.id.parse().ok());
         let recordings = wav::files(&config.recording.dir).map_err(|source| {
@@ -269,22 +272,51 @@ impl History {
             media_rt::handle::StartError::Folder(FolderError { dir, source })
         })?;
         for call in named.chain(recordings.iter().filter_map(|file| recorded_call(file))) {
-            board.never_again(call);
+            past.board.never_again(call);
         }
-        let mut owed = follower::unwritten(&cdr_dir, ended).map_err(fail)?;
-        owed.iter_mut().for_each(|record| find_recording(record, &config.recording.dir));
-        let (paid, buried) = follower::pay(&cdr_dir, &config.node.name, owed);
+        let ended = std::mem::take(&mut past.ended);
+        let owed = follower::unwritten(&cdr_dir, ended).map_err(fail)?;
+        let (paid, unpaid) = follower::pay(&cdr_dir, &config.node.name, owed);
         records.extend(paid);
-        Ok(Self { board, buried, records, cdr_dir, recordings })
+        Ok(Self { past, is_first, unpaid, records, cdr_dir, recordings })
     }
 
     fn view(&self, plan: &Arc<Plan>) -> View {
         let mut view = View::new(Arc::clone(plan));
-        for record in self.records.iter().chain(&self.buried) {
+        for record in &self.records {
             view.load_ended(record.clone());
         }
         view
     }
+}
+
+/// What the end of the last process has brought about before anything else could happen. The
+/// steps of its calls were numbered by its own configuration and are in their records; of the facts
+/// only the seats are news.
+fn first_turn(
+    exchange: &mut Exchange,
+    unpaid: Vec<CallRecord>,
+    view: &crate::pump::SharedView,
+) -> follower::Turn {
+    let facts = std::iter::from_fn(|| exchange.poll_fact());
+    let facts = facts.filter(|fact| matches!(fact.what, What::Seat(..))).collect();
+    let mut ended = unpaid;
+    ended.extend(std::iter::from_fn(|| exchange.poll_cdr()));
+    let mut view = view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for record in &ended {
+        tracing::warn!(call = %record.id, talk_seconds = record.talk_seconds,
+            "a call ended with the process before");
+        view.load_ended(record.clone());
+    }
+    let orphans = exchange.endpoint().orphans().found;
+    if orphans > 0 {
+        tracing::warn!(
+            legs = orphans,
+            calls = ended.len(),
+            "the process before ended under its calls: every phone and trunk in them is told"
+        );
+    }
+    follower::Turn { facts, ended }
 }
 
 /// The data folder is one process's: two would write one journal. Let go when the process ends,
@@ -306,27 +338,15 @@ fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
     })
 }
 
-/// What a call that was cut off has of its recording, which nobody could end.
-fn find_recording(record: &mut CallRecord, dir: &Path) {
-    if record.recording_id.is_some() || record.bridged_at.is_none() {
-        return;
-    }
-    if let Ok(frames) = wav::frames(&dir.join(&record.id).with_extension("wav")) {
-        record.recording_id = Some(record.id.clone());
-        record.recording = Some(Recording { frames, frames_lost: Some(0) });
-        last_heard(record, frames);
-    }
-}
-
-/// The journal's last word about a call may be old when the process dies; its recording goes on until
-/// then.
-fn last_heard(record: &mut CallRecord, frames: u64) {
-    let Some(bridged) = record.bridged_at else { return };
-    let heard = bridged + Duration::from_millis(20 * frames);
-    if record.ended_at.is_none_or(|ended| ended < heard) {
-        record.ended_at = Some(heard);
-        record.talk_seconds = heard.since(bridged).as_secs_f64();
-    }
+/// What is left of the media of calls that were cut off: their recordings, which nobody could end.
+/// The journal's last word about a call may be older than its recording's.
+fn cut_off(past: &Past, dir: &Path) -> BTreeMap<CallId, Cut> {
+    let found = past.ledger.active().filter_map(|(call, record)| {
+        let frames = wav::frames(&dir.join(&record.id).with_extension("wav")).ok()?;
+        let heard_until = record.bridged_at? + Duration::from_millis(20 * frames);
+        Some((call, Cut { heard_until, recorded: Some(Recorded { frames, lost: 0 }) }))
+    });
+    found.collect()
 }
 
 /// The call whose recording this is.
@@ -363,7 +383,7 @@ fn ntp(wall: Stamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use control_plane::fact::{Fact, Step, What};
+    use control_plane::fact::{Fact, Step};
     use sip_stack::{Source, TrunkId};
 
     #[test]
@@ -375,24 +395,22 @@ mod tests {
             numbers: vec![],
             gone: Default::default(),
         };
-        let mut ledger = Ledger::new(Arc::new(plan));
+        let mut past = Past::none(&Arc::new(plan));
         let mut tell = |at, step| {
-            ledger.apply(&Fact { seq: 1, at: Stamp(at), what: What::Call(CallId(7), step) })
+            past.ledger.apply(&Fact { seq: 1, at: Stamp(at), what: What::Call(CallId(7), step) })
         };
         let source = Source::Trunk(TrunkId(0));
         let (from, number, sip_call_id) = ("1".into(), "2".into(), "3".into());
         tell(1_000_000, Step::Arrived { source, from, number, sip_call_id });
         tell(2_000_000, Step::Bridged);
-        let ended = Step::Ended { recorded: None, quality: vec![] };
-        let mut record = tell(2_080_000, ended).unwrap();
         let dir = std::env::temp_dir().join(format!("clavija-start-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("call-00000007.wav"), vec![0; 44 + 100 * 640]).unwrap();
 
-        find_recording(&mut record, &dir);
+        let cut = cut_off(&past, &dir);
 
         fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(record.recording.map(|recording| recording.frames), Some(100));
-        assert_eq!((record.ended_at, record.talk_seconds), (Some(Stamp(4_000_000)), 2.0));
+        let recorded = Some(Recorded { frames: 100, lost: 0 });
+        assert_eq!(cut[&CallId(7)], Cut { heard_until: Stamp(4_000_000), recorded });
     }
 }

@@ -4,11 +4,7 @@
 //! A segment is a file of fixed size that begins with a snapshot. The next one lies ready, its
 //! blocks allocated; when a segment is full, or could not be written, the log goes on there.
 
-use control_plane::{
-    cdr::Ledger,
-    journal::{self, Chain, Past, Record},
-    switchboard::Switchboard,
-};
+use control_plane::journal::{self, Chain, Moment, Note, Past, Record};
 use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, fallocate},
@@ -37,6 +33,10 @@ const SEGMENTS_KEPT: usize = 4;
 const SEGMENTS_NEEDED: usize = 3;
 /// The journal says who called whom: it is for the operator and their group.
 const READABLE_BY: u32 = 0o640;
+/// Extension of a segment that could not be used.
+const ASIDE: &str = "unusable";
+/// How many of them are kept.
+const ASIDE_KEPT: usize = 2;
 /// How often the journal is synced at most; what a power cut may cost.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// How long after a failed write the next try.
@@ -77,8 +77,18 @@ pub struct StoreCounts {
     pub lost_seq: AtomicU64,
 }
 
+/// What one turn of the pump writes.
+#[derive(Debug, Default)]
+pub struct Lines {
+    pub records: Vec<Record>,
+    pub notes: Vec<Note>,
+}
+
+/// Writes the snapshot of this moment.
+pub type Snapshot<'a> = &'a dyn Fn(&mut Chain, &mut Vec<u8>);
+
 /// Lives the newest usable segment again, and for the stories that ended in it the one before;
-/// `None`: there is none.
+/// `None`: there is none. What cannot be used is kept aside, for somebody to look at.
 pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
     let mut newest: Option<Past> = None;
     for file in segments(dir)?.into_iter().rev() {
@@ -100,10 +110,38 @@ pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
             Err(unusable) => {
                 tracing::error!(file = %file.display(), %unusable,
                     "a journal segment cannot be used; the one before it is tried");
+                // What cannot be read at the moment may be read later, where it is.
+                if let Unusable::Damaged(_) = unusable
+                    && let Err(error) = keep_aside(dir, &file)
+                {
+                    tracing::error!(%error, file = %file.display(), "it cannot be kept aside");
+                }
             }
         }
     }
+    if newest.is_none() && fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some()) {
+        tracing::error!(dir = %dir.display(),
+            "no journal can be read: the box starts with an empty board, and phones that are in a \
+             call of the process before keep it until they hang up");
+    }
     Ok(newest)
+}
+
+/// Out of the way of the next segments; of several only the newest are kept. One that was never
+/// written to tells nothing.
+fn keep_aside(dir: &Path, file: &Path) -> io::Result<()> {
+    if fs::read(file).is_ok_and(|bytes| bytes.iter().all(|&byte| byte == 0)) {
+        return fs::remove_file(file);
+    }
+    fs::rename(file, file.with_extension(ASIDE))?;
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        kept.push(entry?.path());
+    }
+    kept.retain(|path| path.extension().is_some_and(|extension| extension == ASIDE));
+    kept.sort();
+    let old = kept.len().saturating_sub(ASIDE_KEPT);
+    kept.iter().take(old).try_for_each(fs::remove_file)
 }
 
 /// The segments in a folder, oldest first. A file that has no number is none, whatever it ends in.
@@ -139,6 +177,7 @@ pub struct Store {
     broken: bool,
     try_again: Option<Instant>,
     unsynced: Option<u64>,
+    last_seq: u64,
     last_sync: Instant,
     failed_syncs: u64,
 }
@@ -158,11 +197,10 @@ enum Errand {
 }
 
 impl Store {
-    /// Begins a new segment with a snapshot of `board`. From here on `append` is the only way in.
+    /// Begins a new segment with a snapshot. From here on `append` is the only way in.
     pub fn begin(
         dir: &Path,
-        board: &Switchboard,
-        ledger: &Ledger,
+        moment: Moment<'_>,
         counts: Arc<StoreCounts>,
     ) -> Result<Self, StoreError> {
         let newest = segments(dir)?.pop();
@@ -202,36 +240,38 @@ impl Store {
             broken: false,
             try_again: None,
             unsynced: None,
+            last_seq: moment.board.seq(),
             last_sync: Instant::now(),
             failed_syncs,
         };
         let file = Arc::clone(&store.file);
-        let begun = store.write_snapshot(file, room, board, ledger);
+        let begun = store.write_snapshot(file, room, &|chain, into| chain.snapshot(moment, into));
         begun.and_then(|()| store.file.sync_data()).map_err(fail(segment(dir, last + 1)))?;
         store.run(Errand::MakeRoom { dir: dir.to_owned(), new: Arc::clone(&store.file) });
         Ok(store)
     }
 
-    /// One turn of the pump: its records in one write. A failure is counted and said; the calls
+    /// One turn of the pump: its lines in one write. A failure is counted and said; the calls
     /// go on.
-    pub fn append(
-        &mut self,
-        records: &[Record],
-        board: &Switchboard,
-        ledger: &Ledger,
-        now: Instant,
-    ) {
-        let Some(last) = records.last() else { return };
-        self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+    pub fn append(&mut self, lines: &Lines, snapshot: Snapshot<'_>, now: Instant) {
+        let Lines { records, notes } = lines;
+        if records.is_empty() && notes.is_empty() {
+            return;
+        }
+        let written = records.len() + notes.len();
+        self.last_seq = records.last().map_or(self.last_seq, |record| record.seq);
+        self.counts.records.fetch_add(written as u64, Ordering::Relaxed);
         self.notice_failed_syncs();
         if self.broken {
-            if self.mend(board, ledger, now) {
+            if self.mend(snapshot, now) {
                 // The snapshot holds what these records did; written too, they would be lived
                 // twice. Only the stories that they ended are nowhere.
-                self.counts.lost_seq.store(last.seq, Ordering::Release);
-                self.unsynced = Some(last.seq);
+                if !records.is_empty() {
+                    self.counts.lost_seq.store(self.last_seq, Ordering::Release);
+                }
+                self.unsynced = Some(self.last_seq);
             } else {
-                self.lose(records.len(), last.seq);
+                self.lose(written);
             }
             return;
         }
@@ -239,13 +279,16 @@ impl Store {
         for record in records {
             self.chain.record(record, &mut self.buffer);
         }
+        for note in notes {
+            self.chain.note(note, &mut self.buffer);
+        }
         match self.file.write_all_at(&self.buffer, self.used) {
             Ok(()) => {
                 self.used += self.buffer.len() as u64;
                 self.counts.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-                self.unsynced = Some(last.seq);
+                self.unsynced = Some(self.last_seq);
                 if self.used >= self.room {
-                    self.go_on(board, ledger, last.seq);
+                    self.go_on(snapshot);
                 }
             }
             Err(error) => {
@@ -253,7 +296,7 @@ impl Store {
                     "the journal cannot be written; calls go on, CDRs are not durable");
                 self.broken = true;
                 self.try_again = Some(now + TRY_AGAIN);
-                self.lose(records.len(), last.seq);
+                self.lose(written);
             }
         }
     }
@@ -297,19 +340,19 @@ impl Store {
         }
     }
 
-    fn lose(&self, records: usize, last: u64) {
+    fn lose(&self, lines: usize) {
         self.counts.failed_writes.fetch_add(1, Ordering::Relaxed);
-        self.counts.lost_records.fetch_add(records as u64, Ordering::Relaxed);
-        self.counts.lost_seq.store(last, Ordering::Release);
+        self.counts.lost_records.fetch_add(lines as u64, Ordering::Relaxed);
+        self.counts.lost_seq.store(self.last_seq, Ordering::Release);
     }
 
     /// After a failed write: a new segment, whose snapshot holds what was lost.
-    fn mend(&mut self, board: &Switchboard, ledger: &Ledger, now: Instant) -> bool {
+    fn mend(&mut self, snapshot: Snapshot<'_>, now: Instant) -> bool {
         if self.try_again.is_some_and(|at| now < at) {
             return false;
         }
         self.try_again = Some(now + TRY_AGAIN);
-        let mended = self.rotate(board, ledger).is_ok();
+        let mended = self.rotate(snapshot).is_ok();
         if mended {
             tracing::warn!(segment = self.number, "the journal can be written again");
         }
@@ -327,10 +370,10 @@ impl Store {
 
     /// This segment is full. Its last sync is asked for first: a snapshot does not hold the
     /// stories that have ended.
-    fn go_on(&mut self, board: &Switchboard, ledger: &Ledger, seq: u64) {
+    fn go_on(&mut self, snapshot: Snapshot<'_>) {
         let full = Arc::clone(&self.file);
-        self.run(Errand::Sync { file: full, seq });
-        if let Err(error) = self.rotate(board, ledger) {
+        self.run(Errand::Sync { file: full, seq: self.last_seq });
+        if let Err(error) = self.rotate(snapshot) {
             tracing::error!(%error, "the journal's next segment cannot be begun");
             self.broken = true;
         }
@@ -338,9 +381,9 @@ impl Store {
 
     /// Goes on in the segment that lies ready. One whose snapshot could not be written has no
     /// number yet: it is tried again, and no row of empty ones displaces those that are needed.
-    fn rotate(&mut self, board: &Switchboard, ledger: &Ledger) -> io::Result<()> {
+    fn rotate(&mut self, snapshot: Snapshot<'_>) -> io::Result<()> {
         let (file, room) = take_room(&self.dir, self.number + 1)?;
-        self.write_snapshot(Arc::new(file), room, board, ledger)?;
+        self.write_snapshot(Arc::new(file), room, snapshot)?;
         self.number += 1;
         self.broken = false;
         self.run(Errand::MakeRoom { dir: self.dir.clone(), new: Arc::clone(&self.file) });
@@ -352,12 +395,11 @@ impl Store {
         &mut self,
         file: Arc<File>,
         room: u64,
-        board: &Switchboard,
-        ledger: &Ledger,
+        snapshot: Snapshot<'_>,
     ) -> io::Result<()> {
         let mut chain = Chain::default();
         self.buffer.clear();
-        chain.snapshot(board, ledger, &mut self.buffer);
+        snapshot(&mut chain, &mut self.buffer);
         file.write_all_at(&self.buffer, 0)?;
         (self.file, self.chain) = (file, chain);
         self.used = self.buffer.len() as u64;

@@ -134,6 +134,25 @@ impl SipLegs {
         }
     }
 
+    /// Legs of the process before that may still have this seat's phones; no media of ours is theirs.
+    pub(crate) fn take_up(&mut self, seat: SeatId, call: CallId, grant: u64, legs: &[LegId]) {
+        for &leg in legs {
+            let orphan = SipLeg {
+                port: None,
+                session_id: 0,
+                version: 1,
+                local_sdp: Vec::new(),
+                agreed: None,
+                offer: None,
+                from: None,
+                seat: Some(seat),
+                call: Some(call),
+            };
+            self.legs.insert(leg, orphan);
+            self.engage(seat, call, grant, leg);
+        }
+    }
+
     /// A leg is gone: called after the switchboard has heard of it.
     pub(crate) fn forget(&mut self, leg: LegId, media: &mut MediaLegs) {
         media.close(LegName(leg.0));

@@ -15,7 +15,7 @@ use sip_stack::{
 };
 
 /// How long a caller's side should wait before it tries again when we are full, in seconds.
-const RETRY_AFTER_SECONDS: u32 = 5;
+pub(super) const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Why a call is not taken, and what the caller's side is told.
 struct No {

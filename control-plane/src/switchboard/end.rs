@@ -1,6 +1,6 @@
 //! Legs, offers and calls end. Only the end of an offer's last leg gives its seat back.
 
-use super::{Due, Hears, Output, Owner, SET_ASIDE, Switchboard};
+use super::{Due, Hears, Output, Owner, SET_ASIDE, Switchboard, arrive::RETRY_AFTER_SECONDS};
 use crate::{
     call::{Callee, Phase, State, Then},
     config::Terms,
@@ -157,7 +157,7 @@ impl Switchboard {
     }
 
     /// A wish, not a fact: the claim stays with the offer until its legs have ended.
-    fn withdraw(&mut self, offer_id: OfferId, then: Then, why: HangUp) {
+    pub(super) fn withdraw(&mut self, offer_id: OfferId, then: Then, why: HangUp) {
         let Some(offer) = self.offers.get_mut(&offer_id) else { return };
         if let Phase::Ringing { until } = offer.phase {
             self.deadlines.remove(&(until, Due::Offer(offer_id)));
@@ -232,7 +232,7 @@ impl Switchboard {
                 false => Output::Refuse {
                     leg: caller,
                     status: status.unwrap_or(480),
-                    retry_after_seconds: None,
+                    retry_after_seconds: (reason == Reason::Restart).then_some(RETRY_AFTER_SECONDS),
                     warning: None,
                 },
             });
@@ -286,31 +286,6 @@ impl Switchboard {
         if self.calls.remove(&call_id).is_some() {
             let quality = quality.to_vec();
             self.tell_at(at, call_id, Step::Ended { recorded, quality });
-        }
-    }
-
-    /// The process that held these calls is gone: every story gets its end, every claim goes back.
-    pub(super) fn lost(&mut self) {
-        let calls: Vec<_> = self.calls.keys().copied().collect();
-        for call in calls {
-            self.end_call(call, End::Failed, Reason::Restart, None);
-            self.media_ended(call, self.now, None, &[]);
-        }
-        while let Some((id, mut offer)) = self.offers.pop_first() {
-            self.deadlines.retain(|(_, due)| *due != Due::Offer(id));
-            if let Some(claim) = offer.claim.take() {
-                let seat = claim.seat();
-                self.claimed_for.remove(&seat);
-                self.seats.release(claim, After::Free, self.now);
-                self.touch(seat);
-            }
-        }
-        self.legs.clear();
-        self.silent.clear();
-        self.outputs.clear();
-        for place in 0..self.seats.len() {
-            self.seats.sign_out(super::seat_id(place));
-            self.touch(super::seat_id(place));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The switchboard's rules, one by one. Whole days are simulated in the crate `tests`.
 
+mod restarted;
+
 use super::*;
 use crate::{
     config::{AnswerMode, Destination, NumberRow, SeatPlan, Trunk},
@@ -623,29 +625,6 @@ fn who_has_no_codec_in_common_hears_488_and_who_finds_no_port_503() {
         });
         assert_eq!(refused_with(&outputs), Some(status));
     }
-}
-
-#[test]
-fn after_a_crash_every_story_has_its_end_and_pauses_that_were_asked_for_stay() {
-    let mut bench = Bench::with_agents(&[ANA, BRUNO]);
-    bench.feed(Input::Pause { seat: BRUNO, word: None });
-    let (_, outputs) = bench.calls(SUPPORT);
-    let phone = bench.ring(&outputs)[0].1;
-    bench.feed(Input::LegAnswered(phone));
-    bench.calls(SUPPORT);
-
-    bench.feed(Input::Lost);
-    let mut board = bench.board.carry_over(Arc::new(plan()));
-
-    let ended =
-        bench.facts.iter().filter(|fact| matches!(fact.what, What::Call(_, Step::Ended { .. })));
-    assert_eq!(ended.count(), 2);
-    assert!(bench.board.is_idle());
-    for (seq, seat) in [(90, ANA), (91, BRUNO)] {
-        board.handle(&Input::SignedIn(seat), seq, bench.now);
-    }
-    assert_eq!(board.seat_view(ANA).state, AgentState::Available);
-    assert_eq!(board.seat_view(BRUNO).state, AgentState::Paused);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Early, confirmed, ended; 2xx until ACK; CANCEL; BYE; what a fork leaves behind. After every
 //! call its events are in the desk, and `poll_timeout` may have changed.
 
+mod kept;
 mod placed;
 
 use super::{
@@ -43,6 +44,17 @@ pub(crate) struct Leg {
     left: bool,
     /// A leg of ours stays to ACK and end a late 2xx.
     linger_until: Option<Instant>,
+    /// Of another process; nobody wants it any more.
+    orphan: Option<Orphan>,
+}
+
+/// What becomes of a leg that another process left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphan {
+    /// So far everything that was asked of the far side was answered.
+    Answering,
+    /// It was silent until a transaction's timer.
+    Silent,
 }
 
 /// Whom the leg leads to.
@@ -93,6 +105,7 @@ impl Leg {
             ended: false,
             left: false,
             linger_until: None,
+            orphan: None,
         }
     }
 
@@ -121,6 +134,7 @@ impl Leg {
             ended: false,
             left: false,
             linger_until: None,
+            orphan: None,
         })
     }
 
@@ -172,7 +186,7 @@ impl Leg {
     }
 
     pub(crate) fn answer(&mut self, session: Vec<u8>, desk: &mut Desk<'_>) {
-        let Setup::Alerting(Alerting { txn, invite, refused: false, .. }) = &self.setup else {
+        let Setup::Alerting(Alerting { txn, invite, refused: None, .. }) = &self.setup else {
             return;
         };
         for talk in &mut self.talks {
@@ -185,10 +199,10 @@ impl Leg {
     /// must not fill it with refusals; a phone still calls until its ACK has come.
     pub(crate) fn refuse(&mut self, refusal: &Refusal, desk: &mut Desk<'_>) {
         let Setup::Alerting(alerting) = &mut self.setup else { return };
-        if alerting.refused {
+        if alerting.refused.is_some() {
             return;
         }
-        alerting.refuse();
+        alerting.refuse(refusal.status);
         let response = refusal_response(desk, &alerting.invite, &self.local_tag, refusal);
         desk.respond(alerting.txn, &response);
         self.cause.get_or_insert(Cause::Released);
@@ -273,7 +287,7 @@ impl Leg {
     fn handle_bye(&mut self, cause: Cause, desk: &mut Desk<'_>) {
         if let Setup::Alerting(alerting) = &self.setup {
             // §15.1.2: the INVITE still owes its final answer.
-            if !alerting.refused {
+            if alerting.refused.is_none() {
                 desk.reply(alerting.txn, &alerting.invite, 487, &self.local_tag);
             }
             self.setup = Setup::Done;
@@ -308,7 +322,7 @@ impl Leg {
         let sequence = |request: &Request| request.headers.cseq().map(|(sequence, _)| sequence);
         match &self.setup {
             Setup::Alerting(alerting)
-                if alerting.refused && sequence(ack) == sequence(&alerting.invite) =>
+                if alerting.refused.is_some() && sequence(ack) == sequence(&alerting.invite) =>
             {
                 _ = desk.txns.handle_ack(alerting.txn, desk.now);
             }
@@ -319,7 +333,7 @@ impl Leg {
     /// §9.2: only an INVITE without a final answer can be withdrawn.
     pub(crate) fn handle_cancel(&mut self, desk: &mut Desk<'_>) {
         let Setup::Alerting(alerting) = &self.setup else { return };
-        if alerting.refused {
+        if alerting.refused.is_some() {
             return;
         }
         desk.reply(alerting.txn, &alerting.invite, 487, &self.local_tag);
@@ -334,6 +348,9 @@ impl Leg {
         from: Option<SocketAddr>,
         desk: &mut Desk<'_>,
     ) {
+        if told.what == What::TimedOut {
+            self.fall_silent();
+        }
         match &self.setup {
             Setup::Alerting(alerting) if alerting.txn == told.txn => {
                 return self.finish_setup(desk);
@@ -392,6 +409,7 @@ impl Leg {
                 Some(Due::CancelUnheard) => {
                     desk.txns.abandon(calling.txn);
                     self.setup = Setup::Done;
+                    self.fall_silent();
                 }
                 None => {}
             },

@@ -10,9 +10,13 @@ mod talk;
 
 use crate::{
     dialog::desk::{Ours, Stationery},
+    note::{DialogNote, StageNote, Text},
     wire::{Headers, Method, NameAddr, Request, Response, Uri},
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
 
 /// RFC 3261 §19.1.2.
 const DEFAULT_PORT: u16 = 5060;
@@ -67,6 +71,38 @@ impl Dialog {
             routes: headers.list("Record-Route").into_iter().rev().map(<[u8]>::to_vec).collect(),
             target: contact_uri(headers).unwrap_or_else(|| invite.uri.clone()),
         })
+    }
+
+    /// One that another process had.
+    pub(crate) fn restored(call_id: &str, note: &DialogNote) -> Self {
+        Self {
+            call_id: call_id.to_owned(),
+            local: note.local.0.clone(),
+            remote: note.remote.0.clone(),
+            remote_tag: note.remote_tag.clone(),
+            local_sequence: note.local_sequence,
+            remote_sequence: note.remote_sequence,
+            routes: note.routes.iter().map(|route| route.0.clone()).collect(),
+            target: note.target.clone(),
+        }
+    }
+
+    pub(crate) fn note(&self, stage: StageNote) -> DialogNote {
+        DialogNote {
+            local: Text(self.local.clone()),
+            remote: Text(self.remote.clone()),
+            remote_tag: self.remote_tag.clone(),
+            local_sequence: self.local_sequence,
+            remote_sequence: self.remote_sequence,
+            routes: self.routes.iter().cloned().map(Text).collect(),
+            target: self.target.clone(),
+            stage,
+        }
+    }
+
+    /// What of a note changes while a dialog lives.
+    fn mark(&self, into: &mut impl Hasher) {
+        (self.local_sequence, self.remote_sequence, &self.target).hash(into);
     }
 
     pub(crate) fn remote_tag(&self) -> &str {

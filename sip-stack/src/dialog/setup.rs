@@ -61,6 +61,21 @@ impl Calling {
         Self { txn, progress: Progress::Sent, early: None, rings: false, gone: vec![] }
     }
 
+    /// Of an INVITE that another process sent.
+    pub(super) fn restored(txn: TxnId, heard: bool, now: Instant) -> Self {
+        let until = now + RING_MAX;
+        let progress = if heard { Progress::Proceeding { until } } else { Progress::Sent };
+        Self { progress, ..Self::new(txn) }
+    }
+
+    /// Whether a CANCEL may go.
+    pub(super) fn is_heard(&self) -> bool {
+        match self.progress {
+            Progress::Sent | Progress::Unwanted(_) => false,
+            Progress::Proceeding { .. } | Progress::Cancelled { .. } => true,
+        }
+    }
+
     /// A provisional answer came.
     pub(super) fn heard(&mut self, leg: LegId, peer: Peer, desk: &mut Desk<'_>) {
         match self.progress {
@@ -135,7 +150,8 @@ pub(super) enum Due {
 pub(super) struct Alerting {
     pub(super) txn: TxnId,
     pub(super) invite: Request,
-    pub(super) refused: bool,
+    /// With which status; its ACK has not come.
+    pub(super) refused: Option<u16>,
     /// What a 183 described; once there is early media, reminders repeat it.
     early: Option<Vec<u8>>,
     remind_at: Option<Instant>,
@@ -143,11 +159,11 @@ pub(super) struct Alerting {
 
 impl Alerting {
     pub(super) fn new(txn: TxnId, invite: Request) -> Self {
-        Self { txn, invite, refused: false, early: None, remind_at: None }
+        Self { txn, invite, refused: None, early: None, remind_at: None }
     }
 
     pub(super) fn ring(&mut self, local_tag: &str, desk: &mut Desk<'_>) {
-        if self.refused {
+        if self.refused.is_some() {
             return;
         }
         match &self.early {
@@ -178,8 +194,8 @@ impl Alerting {
     }
 
     /// The final answer is given: no more reminders.
-    pub(super) fn refuse(&mut self) {
-        self.refused = true;
+    pub(super) fn refuse(&mut self, status: u16) {
+        self.refused = Some(status);
         self.remind_at = None;
     }
 

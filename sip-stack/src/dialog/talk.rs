@@ -9,6 +9,7 @@ use super::{
 use crate::{
     event::{Cause, Event, HangUp, Refusal},
     ids::LegId,
+    note::{DialogNote, InviteNote, StageNote, Text},
     sdp,
     txn::{
         Told, TxnId, What,
@@ -17,6 +18,7 @@ use crate::{
     wire::{Method, Request, Response},
 };
 use std::{
+    hash::{Hash, Hasher},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -50,6 +52,8 @@ pub(super) struct Talk {
 #[derive(Debug)]
 struct Unacked {
     txn: TxnId,
+    /// The INVITE it answers; noted for the call's first alone, whose ACK our BYE waits for.
+    invite: Option<InviteNote>,
     response: Response,
     sequence: u32,
     again_at: Instant,
@@ -106,6 +110,34 @@ impl Talk {
         }
     }
 
+    /// What the next process must know; `None`: nothing, or not yet.
+    pub(super) fn note(&self) -> Option<DialogNote> {
+        let first =
+            self.unacked.as_ref().and_then(|unacked| Some((unacked, unacked.invite.as_ref()?)));
+        let stage = match (self.stage, first) {
+            (Stage::Early | Stage::Over, _) => return None,
+            (Stage::Ending(_), _) => StageNote::Ending,
+            (Stage::Up, None) => StageNote::Up,
+            (Stage::Up, Some((unacked, invite))) => StageNote::Unacked {
+                invite: invite.clone(),
+                session: Text(unacked.response.body.clone()),
+            },
+        };
+        Some(self.dialog.note(stage))
+    }
+
+    /// What of a note changes, for finding out whether it has.
+    pub(super) fn mark(&self, into: &mut impl Hasher) {
+        let stage = match self.stage {
+            Stage::Early | Stage::Over => return,
+            Stage::Up if self.awaits_first_ack() => 1_u8,
+            Stage::Up => 2,
+            Stage::Ending(_) => 3,
+        };
+        stage.hash(into);
+        self.dialog.mark(into);
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }
@@ -154,6 +186,7 @@ impl Talk {
         let offer = if invite.body.is_empty() { Offer::Ours } else { Offer::Theirs };
         self.unacked = Some(Unacked {
             txn,
+            invite: (which == Which::First).then(|| InviteNote::of(invite)),
             response,
             sequence: invite.headers.cseq().map_or(0, |(sequence, _)| sequence),
             again_at: desk.now + T1,

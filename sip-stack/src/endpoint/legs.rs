@@ -1,6 +1,11 @@
 //! The table of legs: by id, by dialog, by deadline, and the hosts they lead to.
 
-use crate::{dialog::invite::Leg, ids::LegId, wire::Request};
+use crate::{
+    counters::Orphans,
+    dialog::invite::{Leg, Orphan},
+    ids::LegId,
+    wire::Request,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -12,6 +17,8 @@ struct Slot {
     leg: Leg,
     due: Option<Instant>,
     ended: bool,
+    /// What its note was made of when it was last looked at; `None`: nothing was left.
+    mark: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +30,16 @@ pub(super) struct Legs {
     /// How many legs lead to a host: it may speak although it is no trunk and no phone.
     hosts: BTreeMap<IpAddr, usize>,
     live: usize,
+    /// Legs whose note is not what was last said of them, and whether something was.
+    changed: BTreeMap<LegId, Said>,
+    orphans: Orphans,
+}
+
+/// Whether a leg has ever been noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Before,
+    Nothing,
 }
 
 impl Legs {
@@ -30,8 +47,12 @@ impl Legs {
         let id = leg.id();
         self.by_dialog.insert(leg.key(), id);
         *self.hosts.entry(leg.peer().address.ip()).or_default() += 1;
-        self.live += 1;
-        self.slots.insert(id, Slot { leg, due: None, ended: false });
+        self.live += usize::from(!leg.has_ended());
+        self.orphans.found += u64::from(leg.orphan().is_some());
+        let ended = leg.has_ended();
+        // Of another process's leg something was noted, though not what it is now.
+        let mark = leg.orphan().map(|_| 0);
+        self.slots.insert(id, Slot { leg, due: None, ended, mark });
         self.settle(id);
     }
 
@@ -82,6 +103,19 @@ impl Legs {
         self.live
     }
 
+    /// A leg whose note has changed.
+    pub(super) fn take_changed(&mut self) -> Option<(LegId, Said)> {
+        self.changed.pop_first()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Leg> {
+        self.slots.values().map(|slot| &slot.leg)
+    }
+
+    pub(super) fn orphans(&self) -> Orphans {
+        self.orphans
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
@@ -94,6 +128,19 @@ impl Legs {
         }
         if let Some(due) = slot.due.take() {
             self.deadlines.remove(&(due, id));
+        }
+        let mark = (!slot.leg.is_done()).then(|| slot.leg.mark());
+        if slot.mark != mark {
+            let said = if slot.mark.is_some() { Said::Before } else { Said::Nothing };
+            self.changed.entry(id).or_insert(said);
+            slot.mark = mark;
+            if mark.is_none() {
+                match slot.leg.orphan() {
+                    Some(Orphan::Answering) => self.orphans.answered += 1,
+                    Some(Orphan::Silent) => self.orphans.given_up += 1,
+                    None => {}
+                }
+            }
         }
         if slot.leg.is_over() {
             self.remove(id);

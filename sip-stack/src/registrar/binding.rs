@@ -2,6 +2,7 @@
 
 use crate::{
     event::Target,
+    note::BindingNote,
     wire::{Malformed, Scheme, Uri, Via},
 };
 use std::{
@@ -33,6 +34,29 @@ pub(super) struct Binding {
 }
 
 impl Binding {
+    pub(super) fn note(&self) -> BindingNote {
+        BindingNote {
+            uri: self.uri.to_string(),
+            to: self.to,
+            source: self.source,
+            call_id: self.call_id.clone(),
+            sequence: self.sequence,
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// `None`: this version cannot send there.
+    pub(super) fn restored(note: &BindingNote) -> Option<Self> {
+        Some(Self {
+            uri: Uri::parse(&note.uri).ok().filter(is_usable)?,
+            to: note.to,
+            source: note.source,
+            call_id: note.call_id.clone(),
+            sequence: note.sequence,
+            expires_at: note.expires_at,
+        })
+    }
+
     pub(super) fn target(&self) -> Target {
         Target { uri: self.uri.to_string(), to: self.to }
     }

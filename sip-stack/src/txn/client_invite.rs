@@ -62,6 +62,18 @@ impl ClientInvite {
         txn
     }
 
+    /// One that another process began, whose answers are still to come. `heard`: it had a
+    /// provisional one. If not, the INVITE may have reached nobody or be ringing: it is sent again,
+    /// and whoever has it says so.
+    pub fn restored(invite: Request, heard: bool, now: Instant) -> Self {
+        let mut txn = Self::new(invite, now);
+        if heard {
+            txn.transmits.clear();
+            txn.enter(State::Proceeding, now);
+        }
+        txn
+    }
+
     pub fn handle_response(&mut self, response: Response, now: Instant) {
         use State::{Accepted, Calling, Completed, Proceeding, Terminated};
         use StatusClass::{Failure, Provisional, Success};

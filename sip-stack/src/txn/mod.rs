@@ -132,6 +132,23 @@ impl Transactions {
         txn
     }
 
+    /// Goes on with an INVITE that another process sent: see [`ClientInvite::restored`].
+    pub fn resume(
+        &mut self,
+        invite: Request,
+        to: SocketAddr,
+        leg: LegId,
+        heard: bool,
+        now: Instant,
+    ) -> TxnId {
+        let key = client_key(&invite.headers, &Method::Invite).unwrap_or_default();
+        let machine = Machine::ClientInvite(ClientInvite::restored(invite, heard, now));
+        let txn = self.insert(machine, to, Some(leg), Key::Client(key.clone()));
+        self.by_client.insert(key, txn);
+        self.settle(txn);
+        txn
+    }
+
     /// Where the request went that this response answers, and whose it was.
     pub fn asked(&self, response: &Response) -> Option<(SocketAddr, Option<LegId>)> {
         let (_, method) = response.headers.cseq().ok()?;

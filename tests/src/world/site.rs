@@ -8,7 +8,7 @@ use crate::{
 };
 use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Start},
+    exchange::{Exchange, Restart, Start},
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
 };
@@ -103,6 +103,16 @@ impl Site {
     }
 
     pub(super) fn exchange(&self, seed: [u8; 32], now: Instant) -> Exchange {
+        Self::process(self.board(), None, seed, now)
+    }
+
+    /// A process of this box: the first, or one that goes on from a journal.
+    pub(super) fn process(
+        board: Switchboard,
+        restart: Option<Restart>,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Exchange {
         let trunk = |name: &str, address: SocketAddr, calls_max| sip_stack::Trunk {
             name: name.to_owned(),
             peers: vec![address.ip().to_string().parse().expect("one address is a network")],
@@ -127,11 +137,12 @@ impl Site {
         };
         let start = Start {
             sip,
-            board: self.board(),
+            board,
             ports: (0..150).map(|pair| PortName(20_000 + 2 * pair)).collect(),
             media_address: ADDRESS.ip(),
             seed,
             wall: MORNING,
+            restart,
         };
         Exchange::new(start, now)
     }

@@ -2,7 +2,12 @@
 
 use super::*;
 use control_plane::{
-    cdr::Ledger, config::Plan, exchange::Start, switchboard::Switchboard, time::Stamp,
+    cdr::Ledger,
+    config::Plan,
+    exchange::Start,
+    journal::{Memory, Moment},
+    switchboard::Switchboard,
+    time::Stamp,
 };
 use media_core::{
     engine::EngineConfig,
@@ -48,7 +53,9 @@ impl Bench {
         let ledger = Ledger::new(Arc::clone(&plan));
         let board = Switchboard::new(plan);
         let journal = Arc::new(StoreCounts::default());
-        let store = Store::begin(&dir, &board, &ledger, Arc::clone(&journal)).unwrap();
+        let memory = Memory::default();
+        let moment = Moment { board: &board, ledger: &ledger, memory: &memory };
+        let store = Store::begin(&dir, moment, Arc::clone(&journal)).unwrap();
         let udp = sip_net::udp::bind(SocketAddr::new(address, 21_100)).unwrap();
         let ports = PortPool::open(address, 21_000..=21_007).unwrap();
         let start = Start {
@@ -58,6 +65,7 @@ impl Bench {
             media_address: address,
             seed: [1; 32],
             wall: Stamp(1),
+            restart: None,
         };
         let recorder = RecorderConfig { dir: dir.join("recordings"), name: |_| String::new() };
         let media = MediaConfig {

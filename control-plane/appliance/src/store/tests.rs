@@ -2,9 +2,11 @@
 
 use super::*;
 use control_plane::{
+    cdr::Ledger,
     config::{Destination, NumberRow, Plan, SeatPlan},
     ids::SeatId,
-    switchboard::{Input, Media},
+    journal::{Binding, Memory, Registered},
+    switchboard::{Input, Media, Switchboard},
     time::Stamp,
 };
 use sip_stack::{
@@ -21,6 +23,7 @@ struct Bench {
     dir: PathBuf,
     board: Switchboard,
     ledger: Ledger,
+    memory: Memory,
     /// `None` once closed.
     open: Option<Store>,
     counts: Arc<StoreCounts>,
@@ -49,8 +52,10 @@ impl Bench {
         let board = Switchboard::new(Arc::clone(&plan));
         let ledger = Ledger::new(plan);
         let counts = Arc::new(StoreCounts::default());
-        let open = Some(Store::begin(&dir, &board, &ledger, Arc::clone(&counts)).unwrap());
-        Self { dir, board, ledger, open, counts, now: Instant::now() }
+        let memory = Memory::default();
+        let moment = Moment { board: &board, ledger: &ledger, memory: &memory };
+        let open = Some(Store::begin(&dir, moment, Arc::clone(&counts)).unwrap());
+        Self { dir, board, ledger, memory, open, counts, now: Instant::now() }
     }
 
     /// One input goes all the way: decided, then written.
@@ -58,8 +63,15 @@ impl Bench {
         let seq = self.board.seq() + 1;
         let record = Record { seq, at: Stamp(seq), input };
         self.board.handle(&record.input, seq, record.at);
-        let store = self.open.as_mut().unwrap();
-        store.append(&[record], &self.board, &self.ledger, self.now);
+        self.append(Lines { records: vec![record], notes: vec![] });
+    }
+
+    fn append(&mut self, lines: Lines) {
+        let Self { board, ledger, memory, open, now, .. } = self;
+        lines.notes.iter().cloned().for_each(|note| memory.take(note));
+        let moment = Moment { board, ledger, memory };
+        let snapshot = |chain: &mut Chain, into: &mut Vec<u8>| chain.snapshot(moment, into);
+        open.as_mut().unwrap().append(&lines, &snapshot, *now);
     }
 
     fn store(&mut self) -> &mut Store {
@@ -142,6 +154,29 @@ fn what_was_appended_is_found_by_the_next_process_without_any_sync() {
 }
 
 #[test]
+fn a_turn_of_notes_alone_is_found_too_also_after_the_next_segment_has_begun() {
+    let mut bench = Bench::new("notes");
+    let binding = Binding {
+        uri: "sip:1001@203.0.113.7".into(),
+        to: "203.0.113.7:5060".parse().unwrap(),
+        source: "203.0.113.7:5060".parse().unwrap(),
+        call_id: "r".into(),
+        sequence: 2,
+        expires: Stamp(99),
+    };
+    let at = Registered { extension: "1001".into(), bindings: vec![binding] };
+    let note = Note::Registered { agent: "ana".into(), at: at.clone() };
+
+    bench.append(Lines { records: vec![], notes: vec![note] });
+    assert_eq!(bench.found().memory.registered()["ana"], at);
+    bench.store().room = 0;
+    bench.pause();
+
+    assert_eq!(bench.store().number, 2);
+    assert_eq!(bench.found().memory.registered()["ana"], at);
+}
+
+#[test]
 fn a_full_segment_is_followed_by_one_that_begins_with_a_snapshot_and_old_ones_go() {
     let mut bench = Bench::new("rotate");
     bench.turn(Input::SignedIn(SeatId(0)));
@@ -187,8 +222,9 @@ fn a_new_process_gives_back_room_that_the_last_segment_did_not_use_and_loses_not
     bench.turn(Input::SignedIn(SeatId(0)));
     bench.close();
 
-    let Bench { dir, board, ledger, counts, .. } = &bench;
-    let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+    let Bench { dir, board, ledger, memory, counts, .. } = &bench;
+    let moment = Moment { board, ledger, memory };
+    let next = Store::begin(dir, moment, Arc::clone(counts)).unwrap();
 
     let first = fs::read(segment(dir, 1)).unwrap();
     assert_eq!(first.last(), Some(&b'\n'));
@@ -205,8 +241,9 @@ fn a_file_without_a_number_is_no_segment() {
     }
     bench.close();
 
-    let Bench { dir, board, ledger, counts, .. } = &bench;
-    let next = Store::begin(dir, board, ledger, Arc::clone(counts)).unwrap();
+    let Bench { dir, board, ledger, memory, counts, .. } = &bench;
+    let moment = Moment { board, ledger, memory };
+    let next = Store::begin(dir, moment, Arc::clone(counts)).unwrap();
 
     assert_eq!(next.number, 2);
     assert_eq!(segments(dir).unwrap().len(), 2);
@@ -307,6 +344,35 @@ fn a_segment_whose_snapshot_was_cut_is_passed_over_for_the_one_before() {
     fs::write(segment(&bench.dir, 99), b"0badc0de {\"Snap").unwrap();
 
     assert_eq!(bench.found().board.seq(), 1);
+    assert!(segment(&bench.dir, 99).with_extension(ASIDE).exists(), "kept aside");
+}
+
+#[test]
+fn only_the_last_unusable_segments_are_kept_and_none_that_was_never_written() {
+    let mut bench = Bench::new("aside");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    for number in 90..95 {
+        fs::write(segment(&bench.dir, number), b"nonsense").unwrap();
+    }
+    fs::write(segment(&bench.dir, 99), [0; 4096]).unwrap();
+
+    bench.found();
+
+    let kept = |number| segment(&bench.dir, number).with_extension(ASIDE).exists();
+    let kept: Vec<_> = (90..100).filter(|&number| kept(number)).collect();
+    assert_eq!(kept, [93, 94]);
+    assert_eq!(segments(&bench.dir).unwrap().len(), 1);
+}
+
+#[test]
+fn a_journal_of_which_nothing_can_be_read_is_kept_aside_and_the_next_process_begins_anew() {
+    let bench = Bench::new("nothing");
+    let line = b"0badc0de {\"Snapshot\":{\"version\":1}}\n";
+    fs::write(segment(&bench.dir, 1), line).unwrap();
+
+    assert!(past(&bench.dir).unwrap().is_none());
+    let aside = fs::read(segment(&bench.dir, 1).with_extension(ASIDE)).unwrap();
+    assert_eq!(aside, line);
 }
 
 #[test]

@@ -1,0 +1,469 @@
+//! The box is killed at a moment of a call and goes on from its journal: who hears what.
+#![allow(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
+
+use control_plane::{
+    cdr::CallRecord,
+    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    exchange::{Exchange, Start},
+    fact::End,
+    ids::{SeatId, TeamId},
+    journal::{self, Log, Memory},
+    seats::Seat,
+    switchboard::Switchboard,
+    time::Stamp,
+};
+use media_core::order::PortName;
+use sip_stack::{Config, Limits, Secret, User, digest::Credentials};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const BOX: &str = "198.51.100.1:5060";
+const CARRIER: &str = "192.0.2.1:5060";
+const ANA: &str = "203.0.113.7:5070";
+const SECOND: Duration = Duration::from_secs(1);
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+
+/// The agents of this site, in the order its configuration names them.
+const ONE_ORDER: [&str; 2] = ["ana", "bruno"];
+const OTHER_ORDER: [&str; 2] = ["bruno", "ana"];
+
+fn extension(agent: &str) -> &'static str {
+    if agent == "ana" { "1001" } else { "1002" }
+}
+
+fn plan(agents: &[&str]) -> Arc<Plan> {
+    let seat = |name: &&str| SeatPlan {
+        name: (*name).into(),
+        extension: extension(name).into(),
+        fixed: false,
+    };
+    Arc::new(Plan {
+        trunks: vec![Trunk { name: "carrier".into(), address: None, pstn: true }],
+        seats: agents.iter().map(seat).collect(),
+        teams: vec![Team {
+            name: "front".into(),
+            seats: (0..).take(agents.len()).map(SeatId).collect(),
+            music: None,
+            ring: Duration::from_secs(20),
+            wrap_up: Duration::ZERO,
+            set_aside: None,
+            record: false,
+            answer: AnswerMode::AtOnce,
+        }],
+        numbers: vec![NumberRow {
+            pattern: "100".into(),
+            to: Destination::Team(TeamId(0)),
+            from: vec![],
+            record: None,
+        }],
+        gone: Default::default(),
+    })
+}
+
+fn sip(agents: &[&str], seed: u8) -> Config {
+    let user = |name: &&str| User {
+        name: extension(name).into(),
+        password: Some(Secret::new("secret")),
+        contact: None,
+    };
+    Config {
+        local: address(BOX),
+        advertise: address(BOX),
+        domain: "clavija.test".into(),
+        user_agent: "x".into(),
+        trunks: vec![sip_stack::Trunk {
+            name: "carrier".into(),
+            peers: vec!["192.0.2.1".parse().unwrap()],
+            address: None,
+            calls_max: 100,
+        }],
+        users: agents.iter().map(user).collect(),
+        first_leg: 1,
+        seed: [seed; 32],
+        limits: Limits::STANDARD,
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A process and what it has written.
+struct Process {
+    exchange: Exchange,
+    log: Log,
+    now: Instant,
+    seed: u8,
+    cdrs: Vec<CallRecord>,
+}
+
+impl Process {
+    fn new() -> Self {
+        let board = Switchboard::new(plan(&ONE_ORDER));
+        Self::begin(board, None, &ONE_ORDER, Instant::now(), 1)
+    }
+
+    fn begin(
+        board: Switchboard,
+        restart: Option<control_plane::exchange::Restart>,
+        agents: &[&str],
+        now: Instant,
+        seed: u8,
+    ) -> Self {
+        let ledger = control_plane::cdr::Ledger::new(Arc::clone(board.plan()));
+        let memory = Memory::default();
+        let fresh = Log::begin(journal::Moment { board: &board, ledger: &ledger, memory: &memory });
+        let start = Start {
+            sip: sip(agents, seed),
+            board,
+            ports: (0..20).map(|pair| PortName(20_000 + 2 * pair)).collect(),
+            media_address: "198.51.100.1".parse().unwrap(),
+            seed: [seed; 32],
+            wall: Stamp(1_000_000 + u64::from(seed)),
+            restart,
+        };
+        let exchange = Exchange::new(start, now);
+        Self { exchange, log: fresh, now, seed, cdrs: vec![] }
+    }
+
+    /// kill -9; the next process starts so much later, perhaps with other agents. What it says at once.
+    fn killed(self, down: Duration, agents: &[&str]) -> (Self, Vec<Said>) {
+        let past = journal::replay(journal::read(self.log.bytes()).unwrap());
+        let log = Log::begin(past.moment());
+        let (board, restart) = past.restart(plan(agents), BTreeMap::new());
+        let now = self.now + down;
+        let mut next = Self::begin(board, Some(restart), agents, now, self.seed + 1);
+        next.log = log;
+        let said = next.said();
+        (next, said)
+    }
+
+    fn feed(&mut self, from: &str, text: &str) -> Vec<Said> {
+        self.exchange.handle_datagram(address(from), text.as_bytes(), self.now);
+        self.said()
+    }
+
+    fn said(&mut self) -> Vec<Said> {
+        self.log.take_turn(&mut self.exchange);
+        while self.exchange.poll_order().is_some() {}
+        while self.exchange.poll_fact().is_some() {}
+        self.cdrs.extend(std::iter::from_fn(|| self.exchange.poll_cdr()));
+        let all = std::iter::from_fn(|| self.exchange.poll_transmit());
+        all.map(|transmit| Said {
+            to: transmit.to,
+            text: String::from_utf8(transmit.bytes).unwrap(),
+        })
+        .collect()
+    }
+
+    /// Time passes, all deadlines in between at their moment.
+    fn pass(&mut self, span: Duration) -> Vec<Said> {
+        let end = self.now + span;
+        let mut said = vec![];
+        while let Some((due, _)) = self.exchange.poll_timeout().filter(|(due, _)| *due <= end) {
+            self.now = self.now.max(due);
+            self.exchange.handle_timeout(self.now);
+            said.extend(self.said());
+        }
+        self.now = end;
+        said
+    }
+
+    /// Ana's phone registers for an hour.
+    fn register(&mut self) {
+        let request = |line: &str, sequence: u32| {
+            format!(
+                "REGISTER sip:clavija.test SIP/2.0\r\nVia: SIP/2.0/UDP {ANA};branch=z9hG4bKr{sequence};rport\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:1001@clavija.test>;tag=r\r\nTo: <sip:1001@clavija.test>\r\n\
+                 Call-ID: reg\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:1001@{ANA}>\r\nExpires: 3600\r\n\
+                 {line}Content-Length: 0\r\n\r\n"
+            )
+        };
+        let challenge = self.feed(ANA, &request("", 1));
+        let nonce = challenge[0].text.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+        let answer = |response: &str| {
+            format!(
+                "Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", \
+                 uri=\"sip:clavija.test\", response=\"{response}\", algorithm=MD5"
+            )
+        };
+        let dummy = Credentials::parse(&answer("00000000000000000000000000000000")).unwrap();
+        let response = dummy.expected_response("REGISTER", "secret", b"");
+        let line = format!("Authorization: {}\r\n", answer(&response));
+        let said = self.feed(ANA, &request(&line, 2));
+        assert!(said[0].text.starts_with("SIP/2.0 200 "), "{said:?}");
+    }
+
+    /// The carrier calls the team. What is said.
+    fn call(&mut self, name: &str) -> Vec<Said> {
+        self.feed(CARRIER, &carrier_request("INVITE", name, "", 1, SDP))
+    }
+
+    /// A call that the carrier and Ana's phone are in; the INVITE that her phone got.
+    fn talk(&mut self, name: &str) -> Said {
+        let said = self.call(name);
+        let ok = one(&said, "SIP/2.0 200 ");
+        let invite = one(&said, "INVITE ").clone();
+        let tag = ok.to_tag();
+        self.feed(CARRIER, &carrier_request("ACK", name, &tag, 1, ""));
+        let said = self.feed(ANA, &invite.answer(200, SDP));
+        assert!(one(&said, "ACK ").to == address(ANA));
+        invite
+    }
+
+    fn seat(&self, seat: u16) -> Seat {
+        self.exchange.board().seats().seat(SeatId(seat)).unwrap()
+    }
+
+    fn is_claimed(&self, seat: u16) -> bool {
+        matches!(self.seat(seat), Seat::Claimed { .. })
+    }
+
+    fn ended(&self) -> Vec<(&str, Option<End>, Option<&str>)> {
+        let ended = self.cdrs.iter();
+        ended.map(|cdr| (cdr.id.as_str(), cdr.end, cdr.end_reason.as_deref())).collect()
+    }
+}
+
+/// A message of the box.
+#[derive(Clone, Debug)]
+struct Said {
+    to: SocketAddr,
+    text: String,
+}
+
+impl Said {
+    fn header(&self, name: &str) -> &str {
+        let line = self.text.lines().find(|line| line.starts_with(&format!("{name}: ")));
+        line.unwrap_or_else(|| panic!("no {name} in {}", self.text)).split_once(": ").unwrap().1
+    }
+
+    fn to_tag(&self) -> String {
+        self.header("To").split(";tag=").nth(1).unwrap().to_owned()
+    }
+
+    /// The phone's answer to this request.
+    fn answer(&self, status: u16, body: &str) -> String {
+        let to = self.header("To");
+        let to = if to.contains(";tag=") { to.to_owned() } else { format!("{to};tag=phone") };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!(
+            "SIP/2.0 {status} X\r\nVia: {}\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:1001@{ANA}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            self.header("Via"),
+            self.header("From"),
+            self.header("Call-ID"),
+            self.header("CSeq"),
+            body.len()
+        )
+    }
+}
+
+fn carrier_request(method: &str, name: &str, to_tag: &str, sequence: u32, body: &str) -> String {
+    let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "{method} sip:100@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP {CARRIER};branch=z9hG4bK{name}{method}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:1@192.0.2.1>;tag={name}\r\nTo: <sip:100@198.51.100.1>{tag}\r\n\
+         Call-ID: {name}\r\nCSeq: {sequence} {method}\r\nContact: <sip:{CARRIER}>\r\n{kind}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn all<'a>(said: &'a [Said], start: &str, to: &str) -> Vec<&'a Said> {
+    let to = address(to);
+    said.iter().filter(|said| said.to == to && said.text.starts_with(start)).collect()
+}
+
+fn one<'a>(said: &'a [Said], start: &str) -> &'a Said {
+    let found: Vec<_> = said.iter().filter(|said| said.text.starts_with(start)).collect();
+    assert_eq!(found.len(), 1, "{start}: {said:#?}");
+    found[0]
+}
+
+#[test]
+fn a_talk_cut_off_by_a_crash_is_ended_on_both_sides_and_its_seat_waits_for_the_phone() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+    process.pass(5 * SECOND);
+
+    let (mut process, said) = process.killed(2 * SECOND, &ONE_ORDER);
+
+    let (to_carrier, to_ana) = (all(&said, "BYE ", CARRIER), all(&said, "BYE ", ANA));
+    assert_eq!((to_carrier.len(), to_ana.len()), (1, 1), "{said:#?}");
+    assert!(to_carrier[0].header("Reason").contains("cause=41"));
+    assert_eq!(to_carrier[0].header("Call-ID"), "one");
+    assert_eq!(process.ended(), [("call-00000001", Some(End::Failed), Some("restart"))]);
+    assert!(process.is_claimed(0), "its phone has not said that it let go");
+    let waiting = process.call("two");
+    assert!(all(&waiting, "INVITE ", ANA).is_empty(), "{waiting:#?}");
+
+    let bye = to_ana[0].clone();
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "without registering anew: {offered:#?}");
+    process.feed(CARRIER, &to_carrier[0].answer(200, ""));
+    let orphans = process.exchange.endpoint().orphans();
+    assert_eq!((orphans.found, orphans.answered, orphans.given_up), (2, 2, 0));
+    assert_eq!(process.exchange.double_claims(), 0);
+}
+
+#[test]
+fn a_phone_that_never_answers_its_bye_frees_its_seat_after_32_s() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+    let (mut process, _) = process.killed(SECOND, &ONE_ORDER);
+
+    process.pass(Duration::from_millis(31_999));
+    assert!(process.is_claimed(0));
+    process.pass(Duration::from_millis(1));
+
+    assert!(matches!(process.seat(0), Seat::Free { .. }), "{:?}", process.seat(0));
+    assert_eq!(process.exchange.endpoint().orphans().given_up, 2);
+    process.pass(64 * SECOND);
+    assert!(process.exchange.is_idle());
+}
+
+#[test]
+fn killed_twice_in_a_row_both_sides_still_get_their_bye_and_one_record_is_written() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+    let (process, _) = process.killed(SECOND, &ONE_ORDER);
+
+    let (mut process, said) = process.killed(SECOND, &ONE_ORDER);
+
+    assert_eq!((all(&said, "BYE ", CARRIER).len(), all(&said, "BYE ", ANA).len()), (1, 1));
+    assert_eq!(process.cdrs, [], "its record was written by the process before");
+    assert!(process.is_claimed(0));
+    let bye = all(&said, "BYE ", ANA)[0].clone();
+    process.feed(ANA, &bye.answer(481, ""));
+    assert!(matches!(process.seat(0), Seat::Free { .. }));
+}
+
+#[test]
+fn a_ringing_phone_is_cancelled_and_its_late_answer_is_acknowledged_and_ended() {
+    let mut process = Process::new();
+    process.register();
+    let said = process.call("one");
+    let invite = one(&said, "INVITE ").clone();
+    process.feed(ANA, &invite.answer(180, ""));
+
+    let (mut process, said) = process.killed(SECOND, &ONE_ORDER);
+
+    let cancel = one(&said, "CANCEL ");
+    assert_eq!(
+        cancel.header("Via").split("branch=").nth(1),
+        invite.header("Via").split("branch=").nth(1)
+    );
+    process.feed(ANA, &cancel.answer(200, ""));
+    let said = process.feed(ANA, &invite.answer(200, SDP));
+    assert_eq!(all(&said, "ACK ", ANA).len(), 1, "{said:#?}");
+    let bye = one(&said, "BYE ").clone();
+    assert!(process.is_claimed(0));
+    process.feed(ANA, &bye.answer(200, ""));
+
+    assert!(matches!(process.seat(0), Seat::Free { .. }));
+}
+
+#[test]
+fn a_phone_that_may_not_have_heard_of_its_call_yet_is_asked_and_then_cancelled() {
+    let mut process = Process::new();
+    process.register();
+    let invite = one(&process.call("one"), "INVITE ").clone();
+
+    let (mut process, said) = process.killed(SECOND, &ONE_ORDER);
+
+    let again = one(&said, "INVITE ");
+    assert_eq!(again.header("Via"), invite.header("Via"), "a repeat, not a second call");
+    assert!(all(&said, "CANCEL ", ANA).is_empty(), "RFC 3261 §9.1");
+    let said = process.feed(ANA, &invite.answer(180, ""));
+    assert_eq!(all(&said, "CANCEL ", ANA).len(), 1, "{said:#?}");
+    let said = process.feed(ANA, &invite.answer(487, ""));
+    assert_eq!(all(&said, "ACK ", ANA).len(), 1);
+
+    assert!(matches!(process.seat(0), Seat::Free { .. }));
+}
+
+#[test]
+fn a_caller_who_was_answered_and_had_not_said_so_is_waited_for_and_then_ended() {
+    let mut process = Process::new();
+    process.register();
+    let ok = one(&process.call("one"), "SIP/2.0 200 ").clone();
+
+    let (mut process, said) = process.killed(SECOND, &ONE_ORDER);
+
+    let again = one(&said, "SIP/2.0 200 ");
+    assert_eq!((again.to_tag(), again.header("CSeq")), (ok.to_tag(), "1 INVITE"));
+    assert!(all(&said, "BYE ", CARRIER).is_empty(), "RFC 3261 §15.1.1");
+    let said = process.feed(CARRIER, &carrier_request("ACK", "one", &ok.to_tag(), 1, ""));
+    assert_eq!(all(&said, "BYE ", CARRIER).len(), 1, "{said:#?}");
+    assert_eq!(process.ended()[0].2, Some("restart"));
+}
+
+#[test]
+fn a_binding_lives_on_for_the_time_it_had_left() {
+    let mut process = Process::new();
+    process.register();
+    let before = process.exchange.memory();
+    let (process, _) = process.killed(10 * SECOND, &ONE_ORDER);
+    assert_eq!(process.exchange.memory(), before);
+    assert!(matches!(process.seat(0), Seat::Free { .. }));
+
+    let (mut process, _) = process.killed(10 * SECOND, &ONE_ORDER);
+    process.pass(Duration::from_secs(3600));
+
+    assert_eq!(process.seat(0), Seat::Away);
+    assert!(process.exchange.memory().registered().is_empty());
+}
+
+#[test]
+fn agents_who_stand_elsewhere_in_the_next_configuration_keep_phone_and_claim_by_name() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+
+    let (mut process, said) = process.killed(SECOND, &OTHER_ORDER);
+
+    assert!(process.is_claimed(1) && !process.is_claimed(0), "ana is second now");
+    assert!(all(&process.call("two"), "INVITE ", ANA).is_empty());
+    let bye = all(&said, "BYE ", ANA)[0].clone();
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+    assert_eq!(process.cdrs[0].agent.as_deref(), Some("ana"));
+}
+
+#[test]
+fn an_agent_who_is_gone_takes_seat_and_binding_along_and_their_phone_still_gets_its_bye() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+
+    let (mut process, said) = process.killed(SECOND, &["bruno"]);
+
+    assert_eq!(all(&said, "BYE ", ANA).len(), 1);
+    assert!(process.exchange.memory().registered().is_empty());
+    process.pass(200 * SECOND);
+    assert!(process.exchange.is_idle());
+}
+
+#[test]
+fn an_orderly_end_keeps_registrations_too() {
+    let mut process = Process::new();
+    process.register();
+    process.exchange.stop(process.now);
+    process.said();
+
+    let (mut process, said) = process.killed(SECOND, &ONE_ORDER);
+
+    assert!(said.is_empty() && process.cdrs.is_empty());
+    assert_eq!(all(&process.call("one"), "INVITE ", ANA).len(), 1);
+}

@@ -1,0 +1,65 @@
+//! What the endpoint tells the journal, and what it takes back from it after a crash.
+
+use super::{Endpoint, legs::Said};
+use crate::{
+    counters::Orphans,
+    dialog::invite::Leg,
+    ids::{LegId, UserId},
+    note::{BindingNote, LegNote, Note},
+};
+use std::time::Instant;
+
+impl Endpoint {
+    /// What has to be written down before anything that is polled after it may leave.
+    pub fn poll_note(&mut self) -> Option<Note> {
+        while let Some((id, said)) = self.legs.take_changed() {
+            let note = self.legs.get(id).and_then(|leg| leg.note(&self.trunks));
+            match (note, said) {
+                (Some(note), _) => return Some(Note::Leg(Box::new(note))),
+                (None, Said::Before) => return Some(Note::LegGone(id)),
+                // It came and went in one turn: nobody has heard of it.
+                (None, Said::Nothing) => {}
+            }
+        }
+        let user = self.registrar.take_changed()?;
+        Some(Note::Bindings { user, bindings: self.registrar.note(user) })
+    }
+
+    /// Every leg of which something is left.
+    pub fn leg_notes(&self) -> impl Iterator<Item = LegNote> {
+        self.legs.iter().filter_map(|leg| leg.note(&self.trunks))
+    }
+
+    /// Everybody who is registered, and where.
+    pub fn binding_notes(&self) -> impl Iterator<Item = (UserId, Vec<BindingNote>)> {
+        let all = self.registrar.users().map(|user| (user, self.registrar.note(user)));
+        all.filter(|(_, bindings)| !bindings.is_empty())
+    }
+
+    /// Takes up the legs that another process left: whatever was being ended is ended anew, the
+    /// others wait for `hang_up` or `refuse`. Nothing new may have happened here before.
+    pub fn restore_legs<'a>(&mut self, notes: impl IntoIterator<Item = &'a LegNote>, now: Instant) {
+        for note in notes {
+            self.next_leg = self.next_leg.max(note.leg.0 + 1);
+            let trunk = note.trunk.as_deref().and_then(|name| self.trunks.named(name));
+            let leg = Leg::restore(note, trunk, &mut self.desk(now));
+            self.legs.insert(leg);
+        }
+        self.settle(None, now);
+    }
+
+    /// Takes up the bindings of a user; those that have run out meanwhile are gone.
+    pub fn restore_bindings(&mut self, user: UserId, notes: &[BindingNote], now: Instant) {
+        self.registrar.restore(user, notes, now, &mut self.events);
+    }
+
+    /// Whether this leg's [`crate::Event::Ended`] is still to come.
+    pub fn is_live(&self, leg: LegId) -> bool {
+        self.legs.get(leg).is_some_and(|leg| !leg.has_ended())
+    }
+
+    /// What has become of the legs that another process left.
+    pub fn orphans(&self) -> Orphans {
+        self.legs.orphans()
+    }
+}

@@ -1,0 +1,170 @@
+//! What the next process has to know: the identity of every dialog, and where phones registered.
+//!
+//! Plain data for a journal. [`crate::Endpoint::poll_note`] says what has changed, before the bytes
+//! that depend on it are polled; [`crate::Endpoint::restore`] takes it all back after a crash.
+//! No session, no key, no digest is in it.
+
+use crate::{
+    ids::{LegId, UserId},
+    wire::{Headers, Method, Request},
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, time::Instant};
+
+/// Something that must be written down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A leg as it is now; what was noted of it before is void.
+    Leg(Box<LegNote>),
+    /// Nothing of this leg is left anywhere.
+    LegGone(LegId),
+    /// All bindings of a user as they are now, newest first.
+    Bindings { user: UserId, bindings: Vec<BindingNote> },
+}
+
+/// A leg: one INVITE and the dialogs that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegNote {
+    pub leg: LegId,
+    /// By name: the next process may count its trunks otherwise. `None`: a phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
+    /// Where its INVITE went to or came from.
+    pub address: SocketAddr,
+    pub call_id: String,
+    pub local_tag: String,
+    pub setup: SetupNote,
+    /// The INVITE we sent: its branch for CANCEL and for every 2xx that is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<InviteNote>,
+    /// Those that are not over. Of a call that came and has no final answer there is none yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dialogs: Vec<DialogNote>,
+    /// Its end has been said; what is left of it here concerns nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+}
+
+/// How far the making of the call has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetupNote {
+    /// Ours, without a final answer. `heard`: there was a provisional one, so a CANCEL may go
+    /// (RFC 3261 §9.1).
+    Calling {
+        heard: bool,
+    },
+    /// Theirs. `refused`: the status of a final answer that has no ACK yet.
+    Alerting {
+        invite: InviteNote,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<u16>,
+    },
+    Done,
+}
+
+/// A dialog (RFC 3261 §12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialogNote {
+    /// From of what we send, our tag included.
+    pub local: Text,
+    /// To of what we send, the peer's tag included.
+    pub remote: Text,
+    pub remote_tag: String,
+    pub local_sequence: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_sequence: Option<u32>,
+    /// Values of Route, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Text>,
+    pub target: String,
+    pub stage: StageNote,
+}
+
+/// Where a dialog is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StageNote {
+    /// Our 200 to this INVITE, with this session description, has no ACK yet.
+    Unacked {
+        invite: InviteNote,
+        session: Text,
+    },
+    Up,
+    /// Our BYE has no answer yet.
+    Ending,
+}
+
+/// What a transaction and a dialog need of an INVITE; without its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteNote {
+    pub uri: String,
+    pub headers: Vec<(String, Text)>,
+}
+
+/// Headers that responses, ACK, CANCEL, BYE and the matching of transactions are made of. None of
+/// them carries a secret.
+const KEPT: [&str; 9] =
+    ["Via", "Route", "Record-Route", "Max-Forwards", "From", "To", "Call-ID", "CSeq", "Contact"];
+
+impl InviteNote {
+    pub(crate) fn of(invite: &Request) -> Self {
+        let kept = |name: &'static str| invite.headers.all(name).map(move |value| (name, value));
+        let headers = KEPT.into_iter().flat_map(kept);
+        let headers = headers.map(|(name, value)| (name.to_owned(), Text(value.to_vec())));
+        Self { uri: invite.uri.clone(), headers: headers.collect() }
+    }
+
+    pub(crate) fn request(&self) -> Request {
+        let mut headers = Headers::new();
+        for (name, Text(value)) in &self.headers {
+            headers.push(name, value.clone());
+        }
+        Request { method: Method::Invite, uri: self.uri.clone(), headers, body: vec![] }
+    }
+}
+
+/// A place where a phone registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingNote {
+    /// As registered: the Request-URI of what is sent there.
+    pub uri: String,
+    /// Where that is sent.
+    pub to: SocketAddr,
+    /// Where the REGISTER came from.
+    pub source: SocketAddr,
+    pub call_id: String,
+    pub sequence: u32,
+    pub expires_at: Instant,
+}
+
+/// Bytes of a message, which are text nearly always. Written one character a byte, so that an
+/// operator can read them and none is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Text(pub Vec<u8>);
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        // Only what a byte can be was written.
+        Self(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect())
+    }
+}
+
+impl From<Text> for String {
+    fn from(Text(bytes): Text) -> Self {
+        bytes.into_iter().map(char::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_being_written_as_text() {
+        let all = Text((0..=255).collect());
+
+        let text = String::from(all.clone());
+
+        assert_eq!(Text::from(text), all);
+    }
+}
