@@ -14,14 +14,14 @@ use std::{collections::BTreeMap, net::SocketAddr};
 pub enum Note {
     /// The process lived at this moment, and had calls.
     Alive(Stamp),
-    /// All bindings of a user, by the name they register with; newest first.
-    Bindings {
-        user: String,
-        bindings: Vec<Binding>,
-    },
     Leg(Box<LegNote>),
     /// Nothing of this leg is left anywhere.
     LegGone(LegId),
+    /// Where an agent's phones are now.
+    Registered {
+        agent: String,
+        at: Registered,
+    },
 }
 
 /// Where an agent's phones have registered.
