@@ -8,7 +8,7 @@ use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     fact::{AgentState, Step, What},
     ids::{CallId, SeatId, TeamId},
-    journal::{self, Chain, Record},
+    journal::{self, Chain, Past, Record},
     switchboard::{Input, Media, Output, Switchboard},
     time::Stamp,
 };
@@ -68,9 +68,9 @@ impl Day {
         };
         let plan = Arc::new(empty.succeeded_by(&some_plan(&mut dice)).unwrap().plan);
         let board = Switchboard::new(Arc::clone(&plan));
-        let ledger = Ledger::new(plan);
+        let ledger = Ledger::new(Arc::clone(&plan));
         let (mut chain, mut journal) = (Chain::default(), vec![]);
-        chain.snapshot(&board, &ledger, &mut journal);
+        chain.snapshot(Past::none(&plan).moment(), &mut journal);
         let mut day = Self {
             dice,
             board,

@@ -2,6 +2,7 @@
 
 pub mod appliance;
 pub mod baresip;
+pub mod crowd;
 pub mod dice;
 pub mod folder;
 pub mod forger;

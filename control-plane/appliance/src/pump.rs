@@ -72,6 +72,8 @@ pub enum BoxState {
 pub struct Counts {
     pub sip: sip_stack::Counters,
     pub legs: usize,
+    /// Legs of the process before.
+    pub orphans: sip_stack::Orphans,
     pub double_claims: u64,
     pub ports_taken: usize,
     pub media_refusals: u64,
@@ -197,6 +199,8 @@ pub(crate) struct Pump {
     counted: Instant,
     /// When the journal last got a line that says that the process lives.
     wrote: Instant,
+    /// Something of the process before is still being ended.
+    orphans_left: bool,
     /// More media events wait than one turn takes.
     media_waits: bool,
     /// Ticks of the media thread at the last look, and how many looks they have stood still.
@@ -239,6 +243,7 @@ impl Pump {
             journal,
         };
         let pump = Self {
+            orphans_left: exchange.endpoint().orphans().left() > 0,
             exchange,
             store,
             media,
@@ -479,9 +484,20 @@ impl Pump {
         let media = self.media.counters();
         let still = if media.ticks == self.ticks.0 { self.ticks.1 + 1 } else { 0 };
         self.ticks = (media.ticks, still);
+        let orphans = self.exchange.endpoint().orphans();
+        if self.orphans_left && orphans.left() == 0 {
+            self.orphans_left = false;
+            tracing::info!(
+                found = orphans.found,
+                answered = orphans.answered,
+                given_up = orphans.given_up,
+                "everything that the process before left has ended"
+            );
+        }
         self.counts.send_replace(Arc::new(Counts {
             sip: self.exchange.endpoint().counters().clone(),
             legs: self.exchange.endpoint().legs(),
+            orphans,
             double_claims: self.exchange.double_claims(),
             ports_taken: self.exchange.ports_taken(),
             media_refusals: self.exchange.media_refusals(),

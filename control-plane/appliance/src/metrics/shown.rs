@@ -115,6 +115,15 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     counter(text, "clavija_sip_strays_total", help, sip.stray_responses + sip.stray_acks);
     let help = "SIP messages the kernel did not take.";
     counter(text, "clavija_sip_datagrams_refused_total", help, shown.counts.datagrams_refused);
+    let (name, help) =
+        ("clavija_restart_orphans_total", "Legs that the last process left, by result.");
+    text.family(name, help, Kind::Counter);
+    let orphans = shown.counts.orphans;
+    let results =
+        [("found", orphans.found), ("answered", orphans.answered), ("given_up", orphans.given_up)];
+    for (result, count) in results {
+        text.sample(name, &[("result", result)], count);
+    }
     let help = "Parties connected or being connected, by SIP.";
     text.one("clavija_sip_dialogs_active", help, Kind::Gauge, shown.counts.legs);
 }
