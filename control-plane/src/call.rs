@@ -38,6 +38,9 @@ pub struct Call {
     /// When two people first heard each other, by the media thread's clock.
     pub bridged: Option<Stamp>,
     pub state: State,
+    /// Keys that are in its story.
+    #[serde(default)]
+    pub digits: u16,
 }
 
 impl Call {

@@ -240,6 +240,14 @@ impl Ledger {
                 format!("to {}: {}", party_name(plan, *to), how_text(*how))
             }
             Step::Silent { side } => format!("nothing is heard from the {}", side_name(*side)),
+            Step::Digit { side, digit, duration_ms } => {
+                format!("{} by the {} for {duration_ms} ms", digit.key(), side_name(*side))
+            }
+            Step::OneWayAudio { side, since } => {
+                let since = to_rfc3339(*since);
+                format!("nothing comes from the {} since {since}", side_name(*side))
+            }
+            Step::TwoWayAudio { side } => format!("the {} is heard", side_name(*side)),
             Step::RecordingFailed { what } => what.clone(),
             Step::Over { end, reason } => format!("{}: {}", end.label(), reason_text(*reason)),
             Step::Ended { recorded: Some(recorded), .. } => {
@@ -293,6 +301,9 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
         }
         Step::Ended { recorded, quality } => ended(record, *recorded, quality, at),
         Step::AnsweredTooLate { .. }
+        | Step::Digit { .. }
+        | Step::OneWayAudio { .. }
+        | Step::TwoWayAudio { .. }
         | Step::RecordingFailed { .. }
         | Step::Ringing { .. }
         | Step::Silent { .. } => {}
@@ -336,6 +347,9 @@ fn name(step: &Step) -> &'static str {
         Step::Held => "held",
         Step::Resumed => "resumed",
         Step::Silent { .. } => "silent",
+        Step::Digit { .. } => "digit",
+        Step::OneWayAudio { .. } => "one_way_audio",
+        Step::TwoWayAudio { .. } => "two_way_audio",
         Step::Requeued => "requeued",
         Step::RecordingFailed { .. } => "recording_failed",
         Step::Over { .. } => "over",

@@ -150,6 +150,16 @@ impl Exchange {
             Closed { leg, report } => self.media.closed(leg, report, now),
             Silent { leg, at: _ } => Some(Input::LegSilent(LegId(leg.0))),
             Heard { leg, at: _ } => Some(Input::LegHeard(LegId(leg.0))),
+            Digit { leg, digit, duration, at } => Some(Input::LegDigit {
+                leg: LegId(leg.0),
+                digit,
+                duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
+                at: self.clock.stamp(at),
+            }),
+            OneWay { leg, since } => {
+                Some(Input::LegOneWay { leg: LegId(leg.0), since: self.clock.stamp(since) })
+            }
+            BothWays { leg, at: _ } => Some(Input::LegBothWays(LegId(leg.0))),
             Refused { leg: _, what: _ } => {
                 self.media_refusals += 1;
                 None

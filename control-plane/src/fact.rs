@@ -7,7 +7,7 @@ use crate::{
     seats::PauseReason,
     time::Stamp,
 };
-use media_core::order::{LegReport, Recorded};
+use media_core::order::{Digit, LegReport, Recorded};
 use serde::{Deserialize, Serialize};
 use sip_stack::event::Source;
 use std::sync::Arc;
@@ -122,6 +122,22 @@ pub enum Step {
     Silent {
         side: Side,
     },
+    /// A key was pressed. The only place of a story that says which: what must not be known is
+    /// masked here.
+    Digit {
+        side: Side,
+        digit: Digit,
+        duration_ms: u32,
+    },
+    /// Nothing is heard of one side while the other one speaks, since then.
+    OneWayAudio {
+        side: Side,
+        since: Stamp,
+    },
+    /// The end of that.
+    TwoWayAudio {
+        side: Side,
+    },
     /// The agent was lost in the middle of the call; the caller is first in line.
     Requeued,
     RecordingFailed {
@@ -168,6 +184,21 @@ pub enum Side {
     Box,
     Callee,
     Caller,
+}
+
+impl Side {
+    /// Those who have a voice.
+    pub const PEOPLE: [Self; 3] = [Self::Agent, Self::Callee, Self::Caller];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Api => "api",
+            Self::Box => "box",
+            Self::Callee => "callee",
+            Self::Caller => "caller",
+        }
+    }
 }
 
 /// What the media plane measured on one side.

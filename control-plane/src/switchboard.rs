@@ -18,7 +18,7 @@ use crate::{
     seats::{PauseReason, Seat, SeatClaim, SeatTable},
     time::Stamp,
 };
-use media_core::order::{Recorded, Source as Hears};
+use media_core::order::{Digit, Recorded, Source as Hears};
 use serde::{Deserialize, Serialize};
 use sip_stack::{
     event::{Cause, HangUp, Source},
@@ -70,6 +70,20 @@ pub enum Input {
         leg: LegId,
         cause: Cause,
     },
+    /// A key was pressed there, from this moment on.
+    LegDigit {
+        leg: LegId,
+        digit: Digit,
+        duration_ms: u32,
+        at: Stamp,
+    },
+    /// Since then nothing comes from it, while the one it talks to is heard.
+    LegOneWay {
+        leg: LegId,
+        since: Stamp,
+    },
+    /// The end of that.
+    LegBothWays(LegId),
     LegRinging(LegId),
     /// Media comes from it again.
     LegHeard(LegId),
@@ -309,6 +323,11 @@ impl Switchboard {
             Input::Hold(call) => self.hold(*call),
             Input::LegAnswered(leg) => self.leg_answered(*leg),
             Input::LegEnded { leg, cause } => self.leg_ended(*leg, *cause),
+            Input::LegDigit { leg, digit, duration_ms, at } => {
+                self.leg_digit(*leg, *digit, *duration_ms, *at);
+            }
+            Input::LegOneWay { leg, since } => self.leg_one_way(*leg, *since),
+            Input::LegBothWays(leg) => self.leg_both_ways(*leg),
             Input::LegRinging(leg) => self.leg_ringing(*leg),
             Input::LegHeard(leg) => _ = self.silent.remove(leg),
             Input::LegLeft { leg, cause } => self.leg_left(*leg, *cause),

@@ -3,13 +3,13 @@
 /// Why a packet, or the frame it carried, went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// Would have run more than the lead window ahead of real time.
+    /// More came at once than may wait; the oldest made room.
     Ahead,
     ComfortNoise,
     Duplicate,
     /// From a source that may become the leg's own but has not proved it yet.
     Learning,
-    /// Older than what was already passed on.
+    /// What stood behind it was already passed on.
     Late,
     /// No audio, or more than 60 ms of it.
     Length,
@@ -27,7 +27,7 @@ pub enum Dropped {
     Source,
     /// The leg's source is known and it is another one.
     SourceLock,
-    /// A digit that nobody hears: not bridged, or the other side agreed on none.
+    /// An event that is no key, or that the other side of a bridge agreed on no way to hear.
     TelephoneEvent,
 }
 
@@ -87,8 +87,17 @@ pub struct Counters {
     pub reports_refused: u64,
     /// RTCP datagrams that could not be read.
     pub reports_malformed: u64,
-    /// Frames of silence put in where a far side sent nothing in time.
+    /// Packets that never came, said at each report and at the end of a leg.
+    pub packets_lost: u64,
+    /// Packets that came behind one sent after them, whether or not still in time.
+    pub packets_reordered: u64,
+    /// Frames put in where a far side sent nothing in time, made up or silent.
     pub frames_inserted: u64,
+    /// Those of them that were made up from what was said before.
+    pub frames_concealed: u64,
+    /// Keys that were pressed, and keys that were told.
+    pub digits_in: u64,
+    pub digits_out: u64,
     /// Times a leg's stream skipped ahead because this thread was late.
     pub stalls: u64,
     /// Milliseconds of phases that were not served because a tick came too late.

@@ -15,7 +15,12 @@ use self::{
 use crate::{
     clock::{Clock, PHASES},
     counters::{Counters, Dropped},
-    leg::{Change, Heard, Leg, Mode, send::Wire},
+    digits::{Key, Pressed, Told},
+    leg::{
+        Heard, Leg, Mode,
+        send::Wire,
+        vigil::{Change, Way},
+    },
     music::Tune,
     order::{Event, PortName, RecordFrame},
     record::Tape,
@@ -191,22 +196,53 @@ impl Engine {
             Ok(heard) => heard,
             Err(reason) => return counters.drop_packet(reason),
         };
-        let Mode::Bridged { peer, talk, side } = leg.mode else {
-            if matches!(heard, Heard::Digit(_)) {
-                leg.count_dropped();
-                counters.drop_packet(Dropped::TelephoneEvent);
-            }
-            return;
+        let speech = match heard {
+            Heard::Audio(speech) => speech,
+            Heard::Digit(told) => return self.read_digit(slot, told, now),
         };
+        let Mode::Bridged { peer, talk, side } = leg.mode else { return };
         let Some((speaker, listener)) = legs.pair_mut(slot, peer) else { return };
         let tape = talks.get_mut(talk).and_then(Talk::tape);
-        let mut pair = Pair { speaker, listener, side, tape };
-        let mut wire = Wire { out, counters };
-        match heard {
-            Heard::Audio { payload, sequence } => {
-                pair.pass_audio(payload, sequence, clock, now, &mut wire);
+        Pair { speaker, listener, side, tape }.pass_audio(
+            &speech,
+            clock,
+            now,
+            &mut Wire { out, counters },
+        );
+    }
+
+    /// A packet of a key. In a bridge it goes on as a key, not as a packet.
+    fn read_digit(&mut self, slot: usize, told: Told, now: Instant) {
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let keys = leg.reader.take(told, now);
+        let goes_on = match leg.mode {
+            Mode::Bridged { peer, .. } => self.legs.get_mut(peer).is_some_and(|l| l.takes_keys()),
+            Mode::Hear(_) => true,
+        };
+        if keys.is_err() || !goes_on {
+            if let Some(leg) = self.legs.get_mut(slot) {
+                leg.count_dropped();
             }
-            Heard::Digit(digit) => pair.pass_digit(&digit, clock, now, &mut wire),
+            self.counters.drop_packet(Dropped::TelephoneEvent);
+        }
+        for key in keys.into_iter().flatten().flatten() {
+            self.pass_key(slot, key);
+        }
+    }
+
+    /// Says a key above once it is up, and passes it to the other side of a bridge.
+    fn pass_key(&mut self, slot: usize, key: Key) {
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let (name, mode) = (leg.name, leg.mode);
+        if let Mode::Bridged { peer, .. } = mode
+            && let Some(peer) = self.legs.get_mut(peer)
+            && peer.takes_keys()
+        {
+            peer.send.pass_key(key);
+        }
+        if let Key::Up(Pressed { digit, duration, at }) = key {
+            self.counters.digits_in += 1;
+            self.tell(Event::Digit { leg: name, digit, duration, at });
         }
     }
 
@@ -236,13 +272,23 @@ impl Engine {
 
     fn watch(&mut self, slot: usize, now: Instant) {
         let Some(leg) = self.legs.get_mut(slot) else { return };
-        let name = leg.name;
-        let event = match leg.poll_change(self.silent_after, now) {
-            Some(Change::Silent) => Event::Silent { leg: name, at: now },
-            Some(Change::Heard(at)) => Event::Heard { leg: name, at },
-            None => return,
-        };
-        self.tell(event);
+        let (name, mode) = (leg.name, leg.mode);
+        let key = leg.reader.poll(now);
+        match leg.vigil.poll(self.silent_after, now) {
+            Some(Change::Silent) => self.tell(Event::Silent { leg: name, at: now }),
+            Some(Change::Heard(at)) => self.tell(Event::Heard { leg: name, at }),
+            None => {}
+        }
+        if let Some(key) = key {
+            self.pass_key(slot, key);
+        }
+        let Mode::Bridged { peer, .. } = mode else { return };
+        let Some((leg, other)) = self.legs.pair_mut(slot, peer) else { return };
+        match leg.vigil.poll_way(&other.vigil, now) {
+            Some(Way::One { since }) => self.tell(Event::OneWay { leg: name, since }),
+            Some(Way::Both) => self.tell(Event::BothWays { leg: name, at: now }),
+            None => {}
+        }
     }
 
     /// Sends a leg the frame that is due: music or silence, or what a bridge is short of.
@@ -270,6 +316,7 @@ impl Engine {
         let Some(leg) = self.legs.get_mut(slot) else { return };
         let due = leg.poll_report(self.rtcp_interval, &self.cname, &self.clock, now);
         let Some((to, compound)) = due else { return };
+        leg.receive.settle(&mut self.counters);
         self.counters.reports_out += 1;
         out.send(leg.port, Channel::Rtcp, to, compound.bytes());
     }

@@ -3,16 +3,19 @@
 pub(crate) mod receive;
 pub(crate) mod reports;
 pub(crate) mod send;
-pub(crate) mod shelf;
+pub(crate) mod vigil;
 
 use self::{
     receive::Receive,
     reports::Reports,
     send::{Path, Send},
+    vigil::Vigil,
 };
 use crate::{
     clock::Clock,
     counters::Dropped,
+    digits::{Reader, Told},
+    jitter::{self, Speech},
     order::{Codec, LegName, LegReport, PortName, Remote, Source, Stream},
     record::Side,
     rtp::{
@@ -36,9 +39,10 @@ pub(crate) struct Leg {
     pub(crate) mode: Mode,
     pub(crate) receive: Receive,
     pub(crate) send: Send,
+    pub(crate) reader: Reader,
+    pub(crate) vigil: Vigil,
     line: Option<Line>,
     reports: Reports,
-    vigil: Vigil,
     dropped: u64,
 }
 
@@ -64,26 +68,10 @@ struct Line {
 }
 
 /// A packet that was heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Heard<'a> {
-    Audio { payload: &'a [u8], sequence: u16 },
-    Digit(Digit),
-}
-
-/// One packet of an RFC 4733 event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Digit {
-    /// When the event began, in the time of who sent it. All packets of an event share it.
-    pub(crate) timestamp: u32,
-    /// Event, end and volume, duration (RFC 4733 §2.3).
-    pub(crate) event: [u8; 4],
-}
-
-/// What changed in whether anything comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Silent,
-    Heard(Instant),
+    Audio(Speech<'a>),
+    Digit(Told),
 }
 
 impl Leg {
@@ -93,11 +81,12 @@ impl Leg {
             port,
             phase,
             mode: Mode::Hear(Source::Nothing),
-            receive: Receive::default(),
+            receive: Receive::new(),
             send: Send::new(stream),
+            reader: Reader::NEW,
+            vigil: Vigil::default(),
             line: None,
             reports: Reports::default(),
-            vigil: Vigil::default(),
             dropped: 0,
         }
     }
@@ -115,7 +104,7 @@ impl Leg {
         let mut latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
         latch.renew(now);
         self.receive.forget();
-        self.vigil.connected.get_or_insert(now);
+        self.vigil.connected(sends, now);
         self.line = Some(Line { latch, codec, telephone_event, sends });
     }
 
@@ -129,6 +118,11 @@ impl Leg {
         let to = reachable(line.latch.rtp())?;
         let Line { codec, telephone_event, .. } = *line;
         Some(Path { port: self.port, to, codec, telephone_event })
+    }
+
+    /// Keys can be told to the far side.
+    pub(crate) fn takes_keys(&self) -> bool {
+        self.path().is_some_and(|path| path.telephone_event.is_some())
     }
 
     /// Takes an RTP datagram in, or says why not.
@@ -153,7 +147,7 @@ impl Leg {
     pub(crate) fn believes_report(&mut self, from: SocketAddr, now: Instant) -> bool {
         let believed = self.line.as_ref().is_some_and(|line| line.latch.believes_report(from));
         if believed {
-            self.vigil.last = Some(now);
+            self.vigil.sign_of_life(now);
         }
         believed
     }
@@ -194,11 +188,6 @@ impl Leg {
         Some((to, compound))
     }
 
-    /// Whether a silence has begun or ended since the last call.
-    pub(crate) fn poll_change(&mut self, silent_after: Duration, now: Instant) -> Option<Change> {
-        self.vigil.poll(silent_after, now)
-    }
-
     pub(crate) fn report(&self) -> LegReport {
         let mut report = LegReport {
             packets_sent: self.send.packets(),
@@ -232,38 +221,49 @@ impl Leg {
             Verdict::Locked => return Err(Dropped::SourceLock),
             Verdict::Stranger => return Err(Dropped::Source),
         }
-        self.vigil.last = Some(now);
-        let arrival = (kind == Kind::Audio).then(|| clock.samples(now));
-        let late = self.receive.place(&packet.header, arrival)?;
-        self.keep_order(kind, packet.header.sequence, late, now)?;
         match kind {
-            Kind::Audio => audio(&packet),
-            Kind::Digit => digit(&packet),
-            Kind::ComfortNoise => Err(Dropped::ComfortNoise),
-            Kind::Unknown => Err(Dropped::PayloadType),
+            Kind::Audio => self.audio(&packet, clock, now),
+            Kind::Digit => {
+                self.vigil.spoke(now);
+                let Packet { header, payload } = packet;
+                let told = Told::parse(header.ssrc, header.timestamp, payload);
+                let told = told.ok_or(Dropped::Malformed)?;
+                self.receive.place_other(&header)?;
+                Ok(Heard::Digit(told))
+            }
+            Kind::ComfortNoise => {
+                self.vigil.comforted(now);
+                self.receive.place_other(&packet.header)?;
+                Err(Dropped::ComfortNoise)
+            }
+            Kind::Unknown => {
+                self.vigil.sign_of_life(now);
+                self.receive.place_other(&packet.header)?;
+                Err(Dropped::PayloadType)
+            }
         }
     }
 
-    /// Audio of a bridge is put in order where it is passed on; the rest is not worth a wait.
-    fn keep_order(
+    fn audio<'a>(
         &mut self,
-        kind: Kind,
-        sequence: u16,
-        late: bool,
+        packet: &Packet<'a>,
+        clock: &Clock,
         now: Instant,
-    ) -> Result<(), Dropped> {
-        match (self.mode, kind) {
-            (Mode::Bridged { .. }, Kind::Audio) => Ok(()),
-            (Mode::Bridged { .. }, Kind::ComfortNoise | Kind::Digit | Kind::Unknown) => {
-                self.receive.arrange(sequence, &[], now);
-                if late { Err(Dropped::Late) } else { Ok(()) }
-            }
-            (Mode::Hear(_), _) if late => Err(Dropped::Late),
-            (Mode::Hear(_), _) => {
-                self.receive.skip_to(sequence);
-                Ok(())
+    ) -> Result<Heard<'a>, Dropped> {
+        self.vigil.spoke(now);
+        let Packet { header, payload } = *packet;
+        let arrival = clock.samples(now);
+        let order = self.receive.place_audio(&header, arrival)?;
+        if !(1..=PAYLOAD_MAX).contains(&payload.len()) {
+            return Err(Dropped::Length);
+        }
+        if matches!(self.mode, Mode::Hear(_)) {
+            self.receive.measure(header.timestamp, arrival);
+            if order == jitter::Order::Behind {
+                return Err(Dropped::Late);
             }
         }
+        Ok(Heard::Audio(Speech { timestamp: header.timestamp, payload, arrival, order }))
     }
 
     fn compose(&mut self, cname: &str, clock: &Clock, now: Instant) -> Compound {
@@ -304,21 +304,6 @@ impl Line {
     }
 }
 
-fn audio<'a>(packet: &Packet<'a>) -> Result<Heard<'a>, Dropped> {
-    match packet.payload.len() {
-        1..=PAYLOAD_MAX => {
-            Ok(Heard::Audio { payload: packet.payload, sequence: packet.header.sequence })
-        }
-        _ => Err(Dropped::Length),
-    }
-}
-
-/// RFC 4733 §2.3: four bytes; more of them are older events, told before.
-fn digit<'a>(packet: &Packet<'a>) -> Result<Heard<'a>, Dropped> {
-    let event = *packet.payload.first_chunk::<4>().ok_or(Dropped::Malformed)?;
-    Ok(Heard::Digit(Digit { timestamp: packet.header.timestamp, event }))
-}
-
 /// An address that something can be sent to: a held far side may have written none.
 fn reachable(address: SocketAddr) -> Option<SocketAddr> {
     let nowhere = address.port() == 0
@@ -328,32 +313,6 @@ fn reachable(address: SocketAddr) -> Option<SocketAddr> {
         };
     (!nowhere).then_some(address)
 }
-
-/// Watches for a far side that fell silent, or never spoke.
-#[derive(Clone, Copy, Debug, Default)]
-struct Vigil {
-    connected: Option<Instant>,
-    last: Option<Instant>,
-    silent: bool,
-}
-
-impl Vigil {
-    fn poll(&mut self, silent_after: Duration, now: Instant) -> Option<Change> {
-        let (last, patience) = match self.last {
-            Some(last) => (last, silent_after),
-            None => (self.connected?, silent_after * NEVER_SPOKE),
-        };
-        let silent = now.saturating_duration_since(last) >= patience;
-        if silent == self.silent {
-            return None;
-        }
-        self.silent = silent;
-        Some(if silent { Change::Silent } else { Change::Heard(last) })
-    }
-}
-
-/// How many times longer a far side may take for its first word than between two.
-const NEVER_SPOKE: u32 = 3;
 
 /// RFC 3389 §4: the static payload type.
 const COMFORT_NOISE: u8 = 13;

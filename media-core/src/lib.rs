@@ -7,9 +7,12 @@
 
 pub mod clock;
 pub mod codec;
+mod conceal;
 pub mod counters;
+mod digits;
 pub mod engine;
 pub mod frame;
+mod jitter;
 mod leg;
 pub mod music;
 pub mod order;

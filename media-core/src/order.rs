@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// One party's media. The layer above chooses the number (its own leg id) and never reuses it.
@@ -66,6 +66,17 @@ pub struct Remote {
     pub signalling: IpAddr,
 }
 
+/// A key of a telephone: 0 to 9, `*`, `#`, A to D (RFC 4733 §3.2, events 0 to 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digit(u8);
+
+/// Keys that are told one after the other; at most [`Digits::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digits {
+    keys: [Digit; Self::MAX],
+    length: usize,
+}
+
 /// An order to the media plane. Orders are carried out one by one in the order given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
@@ -90,8 +101,80 @@ pub enum Order {
     Part { talk: TalkName, caller_hears: Source, other_hears: Source },
     /// The call is over and so is its recording. Answered by [`Event::TalkEnded`], always.
     EndTalk { talk: TalkName },
+    /// Keys to be told the far side, one after the other, in the leg's own stream (RFC 4733).
+    /// Whatever else it would hear meanwhile is left out.
+    Digits { leg: LegName, digits: Digits },
     /// Gives the port pair back. Answered by [`Event::Closed`], always.
     Close { leg: LegName },
+}
+
+impl Digit {
+    /// The key of an RFC 4733 event; none for flash, tones and the like.
+    pub const fn from_event(event: u8) -> Option<Self> {
+        if event < 16 { Some(Self(event)) } else { None }
+    }
+
+    /// The number of its RFC 4733 event.
+    pub const fn event(self) -> u8 {
+        self.0
+    }
+
+    /// What stands on the key.
+    pub fn key(self) -> char {
+        KEYS.get(usize::from(self.0)).copied().unwrap_or('?')
+    }
+}
+
+impl TryFrom<char> for Digit {
+    type Error = NoSuchKey;
+
+    fn try_from(key: char) -> Result<Self, NoSuchKey> {
+        let key = key.to_ascii_uppercase();
+        let event = (0..).zip(KEYS).find(|(_, known)| *known == key);
+        event.map(|(event, _)| Self(event)).ok_or(NoSuchKey(key))
+    }
+}
+
+impl From<Digit> for char {
+    fn from(digit: Digit) -> Self {
+        digit.key()
+    }
+}
+
+impl Serialize for Digit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_char(self.key())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(char::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+const KEYS: [char; 16] =
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
+
+/// A character that stands on no telephone's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no telephone has a key {0:?}")]
+pub struct NoSuchKey(pub char);
+
+impl Digits {
+    /// An order is copied through a ring: as many as a card number with its frills has.
+    pub const MAX: usize = 32;
+
+    /// None: there are more than [`Self::MAX`].
+    pub fn new(keys: &[Digit]) -> Option<Self> {
+        let mut all = [Digit(0); Self::MAX];
+        all.get_mut(..keys.len())?.copy_from_slice(keys);
+        Some(Self { keys: all, length: keys.len() })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Digit> + '_ {
+        self.keys.iter().copied().take(self.length)
+    }
 }
 
 /// What the media plane has to say.
@@ -108,6 +191,13 @@ pub enum Event {
     Silent { leg: LegName, at: Instant },
     /// The end of a silence.
     Heard { leg: LegName, at: Instant },
+    /// A key was pressed, once per press. `at`: when it began; `duration` by the sender's clock.
+    Digit { leg: LegName, digit: Digit, duration: Duration, at: Instant },
+    /// Nothing has come from this leg of a bridge since then, while the other side is heard and
+    /// nobody asked for it. Once per such time.
+    OneWay { leg: LegName, since: Instant },
+    /// The end of that: something comes again.
+    BothWays { leg: LegName, at: Instant },
     /// An order could not be carried out; `what` says why in words fit for a log.
     Refused { leg: LegName, what: &'static str },
 }
@@ -132,8 +222,20 @@ pub struct LegReport {
     pub packets_reordered: u64,
     /// Packets refused, for any reason; each is counted by reason in the engine's counters.
     pub packets_dropped: u64,
-    /// Frames of silence we put in where the far side sent nothing in time.
+    /// Packets that came when what stood behind them had been heard.
+    #[serde(default)]
+    pub packets_late: u64,
+    /// Frames put into what this party hears where the other side sent nothing in time.
     pub frames_inserted: u64,
+    /// Frames of what this party said that were passed on, concealed ones included.
+    #[serde(default)]
+    pub frames_heard: u64,
+    /// Those of them that were made up because they did not come in time.
+    #[serde(default)]
+    pub frames_concealed: u64,
+    /// How long packets of this party waited for late ones, at the end, in microseconds.
+    #[serde(default)]
+    pub delay_us: u32,
     /// Interarrival jitter (RFC 3550 §6.4.1), at the end, in microseconds.
     pub jitter_us: u32,
     /// Round trip by RTCP (RFC 3550 §6.4.1), the last one measured, in microseconds.

@@ -1,4 +1,7 @@
 //! The recorder's tap: two tracks on the monotonic clock, not by arrival.
+//!
+//! A frame lies where the listener's stream had it, whenever it came: what is recorded is what was
+//! heard, concealed frames included, sample by sample.
 
 use crate::{
     clock,
@@ -48,18 +51,26 @@ impl Tape {
         Self { talk, start, opened: false, written: 0, lost: 0, left, right }
     }
 
-    /// A frame that one of the two said.
-    pub(crate) fn hear(&mut self, side: Side, law: Law, frame: &Packed) {
+    /// A frame that one of the two said, and its place in the stream of who heard it.
+    pub(crate) fn hear(&mut self, side: Side, law: Law, frame: &Packed, place: u64, now: Instant) {
+        let index = self.elapsed_us(now) / FRAME_US;
+        let written = self.written;
         match side {
-            Side::Caller => self.left.push(law, frame),
-            Side::Other => self.right.push(law, frame),
+            Side::Caller => self.left.put(law, frame, place, index, written),
+            Side::Other => self.right.put(law, frame, place, index, written),
         }
+    }
+
+    /// Others hear each other from now on: their places are their own.
+    pub(crate) const fn joined(&mut self) {
+        (self.left.begins, self.right.begins) = (None, None);
     }
 
     /// Hands over the frames that are complete, a few at a time after a stall.
     pub(crate) fn run(&mut self, now: Instant, out: &mut impl Out, counters: &mut Counters) {
         self.open(out);
-        let complete = self.elapsed_us(now) / FRAME_US;
+        // A stream may lag: a frame is complete when nothing can come for it any more.
+        let complete = (self.elapsed_us(now) / FRAME_US).saturating_sub(HOLD);
         for _ in 0..complete.saturating_sub(self.written).min(FRAMES_AT_ONCE) {
             self.write(out, counters);
         }
@@ -95,7 +106,7 @@ impl Tape {
 
     fn write(&mut self, out: &mut impl Out, counters: &mut Counters) {
         let mut frame = self.mark(RecordKind::Audio, self.written);
-        let (left, right) = (self.left.pop(), self.right.pop());
+        let (left, right) = (self.left.take(self.written), self.right.take(self.written));
         for (pair, place) in frame.samples.as_chunks_mut::<2>().0.iter_mut().zip(0..) {
             *pair = [sample(left.as_ref(), place), sample(right.as_ref(), place)];
         }
@@ -115,57 +126,35 @@ impl Tape {
     }
 }
 
-/// What came of one direction and was not written yet: evens out a little jitter.
+/// What came of one direction and was not written yet, by place on the time line.
 #[derive(Clone, Copy, Debug)]
 struct Track {
-    frames: [(Law, Packed); DEPTH],
-    first: usize,
-    length: usize,
-    /// The least that was left over after a frame was taken, and over how many takings.
-    spare: usize,
-    takings: u32,
+    frames: [Option<(u64, Law, Packed)>; DEPTH],
+    /// Place 0 of the listener's stream on the time line of the recording.
+    begins: Option<i64>,
 }
 
 impl Track {
-    const EMPTY: Self =
-        Self { frames: [(Law::A, [0; 160]); DEPTH], first: 0, length: 0, spare: DEPTH, takings: 0 };
+    const EMPTY: Self = Self { frames: [None; DEPTH], begins: None };
 
-    /// Full: the oldest goes, or what was said would be written ever later.
-    fn push(&mut self, law: Law, frame: &Packed) {
-        if self.length == DEPTH {
-            self.skip();
-        }
-        if let Some(place) = self.frames.get_mut((self.first + self.length) % DEPTH) {
-            *place = (law, *frame);
-            self.length += 1;
-        }
-    }
-
-    fn pop(&mut self) -> Option<(Law, Packed)> {
-        let frame = self.frames.get(self.first).copied().filter(|_| self.length > 0);
-        self.skip();
-        self.shed_delay();
-        frame
-    }
-
-    fn skip(&mut self) {
-        if self.length > 0 {
-            self.first = (self.first + 1) % DEPTH;
-            self.length -= 1;
+    /// `index`: where on the time line it is now; `written`: how far it has been handed over.
+    fn put(&mut self, law: Law, frame: &Packed, place: u64, index: u64, written: u64) {
+        let place = place.cast_signed();
+        let begins = *self.begins.get_or_insert_with(|| index.cast_signed() - place);
+        let at = u64::try_from(begins + place).unwrap_or(0);
+        let room = (written..written + DEPTH as u64).contains(&at);
+        if let Some(slot) = self.slot(at).filter(|_| room) {
+            *slot = Some((at, law, *frame));
         }
     }
 
-    /// A frame that was never needed for two seconds is only delay: one late packet must not
-    /// shift the rest of the recording.
-    fn shed_delay(&mut self) {
-        self.spare = self.spare.min(self.length);
-        self.takings += 1;
-        if self.takings >= TAKINGS {
-            if self.spare > 0 {
-                self.skip();
-            }
-            (self.spare, self.takings) = (DEPTH, 0);
-        }
+    fn take(&mut self, at: u64) -> Option<(Law, Packed)> {
+        let (index, law, frame) = self.slot(at)?.take()?;
+        (index == at).then_some((law, frame))
+    }
+
+    fn slot(&mut self, at: u64) -> Option<&mut Option<(u64, Law, Packed)>> {
+        self.frames.get_mut(usize::try_from(at % DEPTH as u64).ok()?)
     }
 }
 
@@ -174,11 +163,11 @@ fn sample(frame: Option<&(Law, Packed)>, place: usize) -> i16 {
     code.map_or(0, |(law, code)| g711::decode(law, code))
 }
 
-/// Frames of one direction that may wait: 100 ms.
-const DEPTH: usize = 5;
+/// Frames by which a stream may lag behind real time, and one of the grids' difference: 120 ms.
+const HOLD: u64 = 6;
 
-/// Two seconds.
-const TAKINGS: u32 = 100;
+/// Frames of one direction that may wait: those, and what runs ahead.
+const DEPTH: usize = 16;
 
-/// After a stall the missing frames follow eight per 20 ms.
-const FRAMES_AT_ONCE: u64 = 8;
+/// After a stall the missing frames follow 32 per 20 ms.
+const FRAMES_AT_ONCE: u64 = 32;

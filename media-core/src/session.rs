@@ -1,15 +1,22 @@
 //! One talk: who hears whom, and the tap of its recording.
 //!
-//! Two parties that speak G.711 hear each other without anything being decoded: a packet is cut
-//! or gathered into frames of 20 ms, translated by table if the laws differ, and leaves at once
-//! in the listener's own stream.
+//! On an even network two parties that speak G.711 hear each other without anything being
+//! decoded: a packet is cut or gathered into frames of 20 ms, translated by table if the laws
+//! differ, and leaves at once in the listener's own stream. Where packets come late they wait and
+//! leave by the listener's clock; what never comes is made up. The recording is told the same
+//! frames at the same places in time as the listener.
 
 use crate::{
     clock::Clock,
     codec::g711,
     counters::Dropped,
     engine::Out,
-    leg::{Digit, Leg, PAYLOAD_MAX, send::Wire, shelf::Arranged},
+    frame::{Packed, SAMPLES},
+    jitter::{Kind, Put, Speech, is_quiet},
+    leg::{
+        Leg,
+        send::{Path, Wire},
+    },
     order::{Law, LegName},
     record::{Side, Tape},
 };
@@ -40,6 +47,19 @@ pub(crate) struct Pair<'a> {
     pub(crate) tape: Option<&'a mut Tape>,
 }
 
+/// How frames of the speaker become packets of the listener.
+#[derive(Clone, Copy)]
+struct Way {
+    law: Law,
+    table: Option<&'static [u8; 256]>,
+    /// None while the listener may be sent nothing; time passes all the same.
+    path: Option<Path>,
+    now: Instant,
+    /// The same as a frame of the listener's, and in samples.
+    place: u64,
+    samples: u32,
+}
+
 impl Talk {
     pub(crate) fn tape(&mut self) -> Option<&mut Tape> {
         self.recording.as_mut().map(|recording| &mut recording.tape)
@@ -47,101 +67,99 @@ impl Talk {
 }
 
 impl Pair<'_> {
-    /// What was said goes on in order, at once unless one before it is waited for.
+    /// What was said goes on, at once unless packets of this speaker wait for late ones.
     pub(crate) fn pass_audio(
         &mut self,
-        payload: &[u8],
-        sequence: u16,
+        speech: &Speech<'_>,
         clock: &Clock,
         now: Instant,
         wire: &mut Wire<'_, impl Out>,
     ) {
-        let mut arranged = self.speaker.receive.arrange(sequence, payload, now);
-        if arranged == Arranged::Full {
-            self.pass_held(true, clock, now, wire);
-            arranged = self.speaker.receive.arrange(sequence, payload, now);
+        let Some(way) = self.way(clock, now) else { return };
+        let at_once =
+            !self.listener.send.tells() && self.listener.send.may_lead(way.place, wire.counters);
+        match self.speaker.receive.put(way.law, speech, at_once) {
+            Put::Passes => {
+                if let Ok(frame) = speech.payload.try_into() {
+                    self.deliver(frame, Kind::Said, &way, wire);
+                }
+                return;
+            }
+            Put::Kept => {}
+            Put::Late => return self.count_dropped(Dropped::Late, wire),
+            Put::Crowded => self.count_dropped(Dropped::Ahead, wire),
         }
-        match arranged {
-            Arranged::Now { lost } => self.speak(payload, lost, clock, now, wire),
-            Arranged::Late => self.count_dropped(Dropped::Late, wire),
-            Arranged::Held | Arranged::Full => {}
-        }
-        self.pass_held(false, clock, now, wire);
-    }
-
-    /// A key that was pressed goes to the listener if it agreed on events.
-    pub(crate) fn pass_digit(
-        &mut self,
-        digit: &Digit,
-        clock: &Clock,
-        now: Instant,
-        wire: &mut Wire<'_, impl Out>,
-    ) {
-        let place = clock.frame(self.listener.phase, now);
-        let sent = match self.listener.path() {
-            Some(path) => self.listener.send.relay_digit(digit, place, &path, wire),
-            None => Err(Dropped::TelephoneEvent),
-        };
-        if let Err(reason) = sent {
-            self.count_dropped(reason, wire);
+        if !self.speaker.receive.waits() {
+            self.pass_ready(-LEAD, &way, wire);
         }
     }
 
-    /// Once a frame: puts in what the speaker did not send in time.
+    /// Once a frame: what is due by the listener's clock, keys before audio.
     pub(crate) fn fill(&mut self, clock: &Clock, now: Instant, wire: &mut Wire<'_, impl Out>) {
-        self.pass_held(false, clock, now, wire);
-        let Some(path) = self.listener.path() else {
+        let Some(way) = self.way(clock, now) else {
             self.listener.send.pause();
             return;
         };
-        let place = clock.frame(self.listener.phase, now);
-        let law = self.speaker.codec().map_or(Law::A, |codec| codec.law);
-        let table = g711::translation(law, path.codec.law);
-        // Who waits in vain for one packet gets the ones behind it, not silence.
-        if self.listener.send.starving(place, wire.counters) > 0 {
-            self.pass_held(true, clock, now, wire);
+        let mut frame = [0; SAMPLES];
+        if self.listener.send.lag(way.place, wire.counters) > 0
+            && self.listener.send.tell_next(way.path.as_ref(), way.place, wire)
+        {
+            // What is said meanwhile is left out, not said later.
+            self.speaker.receive.leave_out(way.law, &mut frame);
+            return;
         }
-        for _ in 0..self.listener.send.starving(place, wire.counters) {
-            let begun = self.speaker.receive.flush(law);
-            if let (Some(tape), Some(frame)) = (&mut self.tape, &begun) {
-                tape.hear(self.side, law, frame);
-            }
-            self.listener.send.insert(begun.as_ref(), table, &path, wire);
+        if self.listener.send.tells() {
+            return;
+        }
+        let slack = if self.speaker.receive.waits() {
+            0
+        } else {
+            self.pass_ready(0, &way, wire);
+            let slack = self.speaker.receive.packet_frames() + LAG;
+            // A source whose clock is slow: a frame is put in where nobody notices.
+            let lag = self.listener.send.lag(way.place, wire.counters);
+            slack - i64::from(lag == slack && self.speaker.receive.is_quiet(way.law))
+        };
+        for _ in 0..self.listener.send.due(slack, way.place, wire.counters) {
+            let kind = self.speaker.receive.next_in_time(way.law, way.samples, &mut frame);
+            self.deliver(&frame, kind, &way, wire);
         }
     }
 
-    fn pass_held(&mut self, all: bool, clock: &Clock, now: Instant, wire: &mut Wire<'_, impl Out>) {
-        let mut payload = [0; PAYLOAD_MAX];
-        while let Some((lost, length)) = self.speaker.receive.take(all, now, &mut payload) {
-            self.speak(payload.get(..length).unwrap_or_default(), lost, clock, now, wire);
+    /// Frames that are ready leave as long as the stream's lag is above this.
+    fn pass_ready(&mut self, above: i64, way: &Way, wire: &mut Wire<'_, impl Out>) {
+        let mut frame = [0; SAMPLES];
+        while !self.listener.send.tells()
+            && self.listener.send.lag(way.place, wire.counters) > above
+            && let Some(kind) = self.speaker.receive.next_at_once(way.law, way.samples, &mut frame)
+        {
+            self.deliver(&frame, kind, way, wire);
         }
     }
 
     /// To the listener, and to the tape whether or not the listener may be sent it.
-    fn speak(
-        &mut self,
-        payload: &[u8],
-        lost: u16,
-        clock: &Clock,
-        now: Instant,
-        wire: &mut Wire<'_, impl Out>,
-    ) {
+    fn deliver(&mut self, frame: &Packed, kind: Kind, way: &Way, wire: &mut Wire<'_, impl Out>) {
         let Self { speaker, listener, side, tape } = self;
-        let Some(codec) = speaker.codec() else { return };
-        let path = listener.path();
-        let table = path.and_then(|path| g711::translation(codec.law, path.codec.law));
-        let place = clock.frame(listener.phase, now);
-        let mut ahead = 0;
-        speaker.receive.frames(payload, lost, codec.law, |frame, kind| {
-            if let Some(tape) = tape {
-                tape.hear(*side, codec.law, frame);
-            }
-            if let Some(path) = &path {
-                let sent = listener.send.relay(frame, kind, table, place, path, wire);
-                ahead += u64::from(sent.is_err());
-            }
-        });
-        (0..ahead).for_each(|_| self.count_dropped(Dropped::Ahead, wire));
+        // A source whose clock is fast: a frame nobody misses is left out.
+        if kind == Kind::Said
+            && listener.send.leads(speaker.receive.packet_frames(), way.place, wire.counters)
+            && is_quiet(way.law, frame.iter().copied())
+        {
+            return;
+        }
+        if let (Some(tape), Some(place)) = (tape, listener.send.place()) {
+            tape.hear(*side, way.law, frame, place, way.now);
+        }
+        listener.send.relay(frame, kind, way.table, way.place, way.path.as_ref(), wire);
+    }
+
+    /// None: the speaker was never connected.
+    fn way(&self, clock: &Clock, now: Instant) -> Option<Way> {
+        let law = self.speaker.codec()?.law;
+        let path = self.listener.path();
+        let table = path.and_then(|path| g711::translation(law, path.codec.law));
+        let place = clock.frame(self.listener.phase, now);
+        Some(Way { law, table, path, now, place, samples: clock.samples(now) })
     }
 
     fn count_dropped(&mut self, reason: Dropped, wire: &mut Wire<'_, impl Out>) {
@@ -149,3 +167,9 @@ impl Pair<'_> {
         wire.counters.drop_packet(reason);
     }
 }
+
+/// How far a listener's stream may run ahead of real time, in frames.
+const LEAD: i64 = 3;
+
+/// How far it may lag behind beyond a packet before something is put in, in frames.
+const LAG: i64 = 1;

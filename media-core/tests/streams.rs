@@ -155,16 +155,17 @@ fn who_says_nothing_is_heard_as_silence_in_time() {
     let heard = bench.heard(2);
     assert_one_stream(2, &heard);
     assert!((198..=202).contains(&heard.len()), "{}", heard.len());
-    assert!(longest_gap_ms(&heard) <= 80, "{}", longest_gap_ms(&heard));
+    assert!(longest_gap_ms(&heard) <= 60, "{}", longest_gap_ms(&heard));
     let silent = heard.iter().filter(|(_, _, said)| *said == [0xD5; 160]).count();
-    assert!((98..=102).contains(&silent), "{silent}");
+    assert!((94..=99).contains(&silent), "{silent}");
     bench.order(Order::Close { leg: leg(2) });
     let Some(Event::Closed { report, .. }) = bench.events.last() else { panic!() };
-    assert_eq!(report.frames_inserted, silent as u64);
+    let fading = report.frames_inserted - silent as u64;
+    assert!((3..=4).contains(&fading), "{fading} frames fade out");
 }
 
 #[test]
-fn a_lost_packet_is_silence_in_its_place() {
+fn a_lost_packet_is_made_up_in_its_place() {
     let (mut bench, mut caller, _) = bridged(Law::Mu, Law::Mu);
     bench.run(1_000, |bench, ms| {
         if ms % 20 == 11 {
@@ -178,11 +179,14 @@ fn a_lost_packet_is_silence_in_its_place() {
 
     let heard = bench.heard(2);
     assert_one_stream(2, &heard);
-    let silent: Vec<_> = (0..heard.len()).filter(|&n| heard[n].2 == [0xFF; 160]).collect();
-    assert_eq!(silent, [20, 30, 31]);
+    let changed: Vec<_> = (0..heard.len()).filter(|&n| heard[n].2 != [9; 160]).collect();
+    assert_eq!(changed, [20, 21, 30, 31, 32], "made up, and faded into");
+    assert!(changed.iter().all(|n| heard[*n].2[..40].iter().all(|code| *code < 32)));
     bench.order(Order::Close { leg: leg(1) });
     let Some(Event::Closed { report, .. }) = bench.events.last() else { panic!() };
     assert_eq!((report.packets_received, report.packets_lost), (47, 3));
+    assert_eq!((report.frames_heard, report.frames_concealed), (50, 3));
+    assert_eq!(bench.engine.counters().packets_lost, 3);
 }
 
 #[test]
@@ -194,32 +198,15 @@ fn duplicates_and_late_packets_are_counted_and_not_heard() {
         bench.run_ms(20);
     }
 
-    let said: Vec<u8> = bench.heard(2).iter().map(|(_, _, said)| said[0]).collect();
-    assert_eq!(said, [1, 0xD5, 3]);
+    let heard = bench.heard(2);
+    assert_eq!([heard[0].2[159], heard[2].2[159]], [1, 3]);
+    assert!(heard[1].2 != [2; 160] && heard[3..].iter().all(|(_, _, said)| said[0] != 2));
     let counters = bench.engine.counters();
     assert_eq!((counters.dropped(Dropped::Duplicate), counters.dropped(Dropped::Late)), (1, 1));
-}
-
-#[test]
-fn what_waits_for_a_lost_packet_is_not_lost_with_it_when_more_comes_than_may_wait() {
-    let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
-    let [first, second, third] = [0; 3].map(|_| caller.next());
-    for header in [first, third, second] {
-        bench.rtp(1, &header, &[1; 160]);
-        bench.run_ms(20);
-    }
-    let before = bench.heard(2).len();
-
-    // One is missing before ten packets of 2 ms that come at once.
-    caller.next();
-    for byte in 10..20 {
-        let header = caller.next();
-        bench.rtp(1, &header, &[byte; 16]);
-    }
-
-    let silence = std::iter::repeat_n(0xD5, 16);
-    let said = (10..19).flat_map(|byte| [byte; 16]);
-    assert_eq!(bench.heard(2)[before].2, silence.chain(said).collect::<Vec<u8>>());
+    bench.order(Order::Close { leg: leg(1) });
+    let Some(Event::Closed { report, .. }) = bench.events.last() else { panic!() };
+    let counted = (report.packets_duplicate, report.packets_reordered, report.packets_late);
+    assert_eq!(counted, (1, 1, 1));
 }
 
 #[test]
@@ -228,8 +215,10 @@ fn a_burst_is_cut_where_it_would_run_ahead_of_real_time() {
     bench.run_ms(1);
     (0..50).for_each(|_| caller.say(&mut bench, 1, 9));
 
-    assert_eq!(bench.heard(2).len(), 4, "the frame that is due and three ahead");
-    assert_eq!(bench.engine.counters().dropped(Dropped::Ahead), 46);
+    let at_once = bench.heard(2).len();
+    assert!((2..=4).contains(&at_once), "the frame that is due and three ahead: {at_once}");
+    let dropped = bench.engine.counters().dropped(Dropped::Ahead);
+    assert!((24..=27).contains(&dropped), "{dropped}: more than 430 ms wait for nobody");
     bench.run_ms(10_000);
     let heard = bench.heard(2);
     assert_one_stream(2, &heard);
@@ -252,7 +241,7 @@ fn a_sender_whose_clock_is_fast_or_slow_stays_in_time() {
         assert_one_stream(2, &heard);
         assert!(heard.len().abs_diff(expected) <= 4, "{period_us}: {}", heard.len());
         let silent = heard.iter().filter(|(_, _, said)| said[0] != 9).count();
-        assert!(bench.engine.counters().dropped(Dropped::Ahead) <= 3 && silent <= 3, "{silent}");
+        assert!(bench.engine.counters().dropped(Dropped::Ahead) == 0 && silent <= 6, "{silent}");
     }
 }
 
@@ -480,161 +469,6 @@ fn what_is_no_audio_of_this_call_is_dropped_by_reason() {
     assert_eq!(counters.dropped(Dropped::NoLeg), 1);
     assert_eq!(counters.dropped(Dropped::NotConnected), 1);
     assert!(bench.heard(2).is_empty());
-}
-
-#[test]
-fn a_pressed_key_goes_through_with_the_time_of_its_beginning() {
-    let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
-    let mut event = None;
-    bench.run(1_000, |bench, ms| {
-        if ms % 20 != 3 {
-            return;
-        }
-        match ms / 20 {
-            // A key of 100 ms: five packets, the last said three times.
-            20..25 => {
-                let n = u16::try_from(ms / 20 - 20).unwrap();
-                let began = *event.get_or_insert(caller.header.timestamp);
-                let [high, low] = ((n + 1) * 160).to_be_bytes();
-                let end = if n == 4 { 0x8A } else { 0x0A };
-                for _ in 0..if n == 4 { 3 } else { 1 } {
-                    let mut header = caller.header;
-                    caller.header.sequence += 1;
-                    (header.payload_type, header.timestamp) = (101, began);
-                    header.marker = n == 0;
-                    bench.rtp(1, &header, &[5, end, high, low]);
-                }
-                caller.header.timestamp += 160;
-            }
-            _ => caller.say(bench, 1, 9),
-        }
-    });
-
-    let heard = bench.heard(2);
-    let keys: Vec<_> = heard.iter().filter(|(_, header, _)| header.payload_type == 101).collect();
-    assert_eq!(keys.len(), 7);
-    assert_eq!(keys[6].2, [5, 0x8A, 0x03, 0x20]);
-    assert!(keys.iter().all(|(_, header, _)| header.timestamp == keys[0].1.timestamp));
-    assert!(keys[0].1.marker && keys[1..].iter().all(|(_, header, _)| !header.marker));
-    for pair in heard.windows(2) {
-        assert_eq!(pair[1].1.sequence, pair[0].1.sequence.wrapping_add(1));
-    }
-    // The event began where audio stopped, and audio goes on where the event ends.
-    let at = heard.iter().position(|(_, header, _)| header.payload_type == 101).unwrap();
-    let step = |a: &Header, b: &Header| b.timestamp.wrapping_sub(a.timestamp);
-    assert_eq!(step(&heard[at - 1].1, &heard[at].1), 160);
-    assert_eq!(step(&heard[at].1, &heard[at + 7].1), 800);
-    assert_eq!(heard.len(), 50 - 5 + 7);
-}
-
-#[test]
-fn a_key_nobody_can_hear_is_counted() {
-    let mut bench = Bench::new();
-    bench.party(1, Law::A);
-    bench.hear(1, MUSIC);
-    let mut caller = Speaker::new(1, Law::A);
-    caller.header.payload_type = 101;
-    let header = caller.next();
-    bench.rtp(1, &header, &[5, 10, 0, 160]);
-    assert_eq!(bench.engine.counters().dropped(Dropped::TelephoneEvent), 1);
-
-    bench.party(2, Law::A);
-    let Order::Connect { leg, remote, codec, sends, .. } = connect(2, Law::A) else {
-        unreachable!()
-    };
-    bench.order(Order::Connect { leg, remote, codec, telephone_event: None, sends });
-    bench.bridge(1, 2, false);
-    let header = caller.next();
-    bench.rtp(1, &header, &[5, 10, 0, 160]);
-    assert_eq!(bench.engine.counters().dropped(Dropped::TelephoneEvent), 2);
-    assert!(bench.heard(2).is_empty());
-}
-
-#[test]
-fn a_flood_of_keys_is_cut() {
-    let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
-    caller.header.payload_type = 101;
-    for _ in 0..1_000 {
-        let header = caller.next();
-        bench.rtp(1, &header, &[5, 10, 0xFF, 0xFF]);
-    }
-
-    assert_eq!(bench.heard(2).len(), 5);
-    bench.run_ms(5_000);
-    let audio = bench.heard(2).len() - 5;
-    assert!((235..=250).contains(&audio), "{audio}");
-}
-
-#[test]
-fn a_network_that_shuffles_costs_little_of_what_was_said() {
-    for seed in 0..20 {
-        let mut dice = Dice(seed);
-        let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
-        let mut flying: Vec<(u64, Header)> = vec![];
-        let mut lost = 0;
-        bench.run(20_000, |bench, ms| {
-            if ms % 20 == 0 {
-                let header = caller.next();
-                // 200 ms, 50 more or less for each packet by itself; 3 % lost, 5 % twice.
-                let copies = 1 + u8::from(dice.roll(20) == 0);
-                let come = (0..copies).filter(|_| dice.roll(100) >= 3).count();
-                flying.extend((0..come).map(|_| (ms + 150 + dice.roll(100), header)));
-                lost += usize::from(come == 0);
-            }
-            for (_, header) in flying.extract_if(.., |(due, _)| *due <= ms) {
-                let said = header.sequence.to_be_bytes();
-                bench.rtp(1, &header, &said.repeat(80));
-            }
-        });
-
-        let heard = bench.heard(2);
-        assert_one_stream(2, &heard);
-        assert!(longest_gap_ms(&heard) <= 140, "seed {seed}: {}", longest_gap_ms(&heard));
-        let spoken = heard.iter().filter(|(_, _, said)| *said != [0xD5; 160]);
-        let order: Vec<_> =
-            spoken.map(|(_, _, said)| u16::from_be_bytes([said[0], said[1]])).collect();
-        assert!(order.is_sorted(), "seed {seed}");
-        assert!(heard.len().abs_diff(1_000) <= 8, "seed {seed}: {}", heard.len());
-        // Nearly everything that arrived is heard, though every third packet came out of order.
-        let heard_of = (order.len(), 1_000 - lost);
-        assert!(order.len() + lost >= 920, "seed {seed}: {heard_of:?}");
-    }
-}
-
-#[test]
-fn loss_duplicates_and_jitter_make_no_gap_longer_and_cost_little_of_what_was_said() {
-    for seed in 0..20 {
-        let mut dice = Dice(seed);
-        let (mut bench, mut caller, _) = bridged(Law::A, Law::A);
-        let mut flying: Vec<(u64, Header)> = vec![];
-        let (mut last, mut sent, mut came, mut came_gap) = (0, 0, 0, 0);
-        bench.run(20_000, |bench, ms| {
-            if ms % 20 == 0 {
-                let header = caller.next();
-                // A queue on the way: delays differ, the order stays.
-                last = last.max(ms + 150 + dice.roll(100));
-                for _ in 0..1 + u8::from(dice.roll(20) == 0) {
-                    if dice.roll(100) >= 3 {
-                        flying.push((last, header));
-                    }
-                }
-                sent += 1;
-            }
-            while let Some((_, header)) = flying.first().filter(|(due, _)| *due <= ms).copied() {
-                flying.remove(0);
-                bench.rtp(1, &header, &[9; 160]);
-                came_gap = came_gap.max(ms - came);
-                came = ms;
-            }
-        });
-
-        let heard = bench.heard(2);
-        assert_one_stream(2, &heard);
-        assert!(longest_gap_ms(&heard) <= came_gap.min(140), "seed {seed}: {came_gap}");
-        assert!(heard.len().abs_diff(sent) <= 8, "seed {seed}: {}", heard.len());
-        let spoken = heard.iter().filter(|(_, _, said)| said[0] == 9).count();
-        assert!(spoken > 920, "seed {seed}: {spoken} of {sent}");
-    }
 }
 
 #[test]

@@ -4,14 +4,15 @@
 #![expect(unsafe_code, reason = "an allocator that counts has to be an allocator")]
 
 use media_core::{
+    codec::g711,
     engine::{Channel, Engine, EngineConfig, Out},
     music::Tune,
     order::{
-        Codec, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Source, Stream, TalkName,
-        TuneId,
+        Codec, Digit, Digits, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Source,
+        Stream, TalkName, TuneId,
     },
     rtp::{
-        header::Header,
+        header::{Header, Packet},
         rtcp::{Compound, LastSender},
         stats::Reception,
     },
@@ -162,6 +163,10 @@ fn give_orders(engine: &mut Engine, ms: u64, now: Instant) {
                 let record = n % 4 == 0;
                 engine.handle_order(Order::Bridge { talk: talk(n), caller, other, record }, now);
             }
+            700 => {
+                let keys = Digits::new(&[Digit::try_from('#').unwrap(); 3]).unwrap();
+                engine.handle_order(Order::Digits { leg: caller, digits: keys }, now);
+            }
             1_500 => {
                 let (caller_hears, other_hears) = (Source::Music(TuneId(0)), Source::Silence);
                 engine.handle_order(Order::Part { talk: talk(n), caller_hears, other_hears }, now);
@@ -201,7 +206,12 @@ fn nothing_allocates_on_hold_bridged_translating_recording_reporting_or_closing(
                 Event::Bridged { .. } => bridged += 1,
                 Event::TalkEnded { .. } => ended += 1,
                 Event::Closed { .. } => closed += 1,
-                Event::Silent { .. } | Event::Heard { .. } | Event::Refused { .. } => {}
+                Event::BothWays { .. }
+                | Event::Digit { .. }
+                | Event::Heard { .. }
+                | Event::OneWay { .. }
+                | Event::Refused { .. }
+                | Event::Silent { .. } => {}
             }
         }
         now += Duration::from_millis(if ms % 3_000 == 999 { 400 } else { 1 });
@@ -214,7 +224,180 @@ fn nothing_allocates_on_hold_bridged_translating_recording_reporting_or_closing(
     assert!(out.rtp > 50_000 && out.rtcp > 200 && out.recorded > 10_000);
     let counters = engine.counters();
     assert!(counters.frames_inserted > 500 && counters.stalls > 100, "{counters:?}");
+    assert!(counters.frames_concealed > 100, "{counters:?}");
+    assert!(counters.digits_in > 100 && counters.digits_out > 100, "{counters:?}");
     assert!(counters.all_dropped().any(|(_, count)| count > 100));
+}
+
+/// What one listener hears of an hour: one stream in time, and how late each click of it is.
+#[derive(Clone, Copy, Default)]
+struct Hour {
+    packets: u64,
+    next: Option<(u16, u32)>,
+    last_ms: u64,
+    longest_gap_ms: u64,
+    /// Microseconds between two clicks of who speaks.
+    every_us: u64,
+    clicks: u64,
+    latest_us: u64,
+    /// Sum and number of the delays of every six minutes.
+    tenths: [(u64, u64); 10],
+}
+
+struct Hours {
+    now_ms: u64,
+    of: [Hour; 2],
+}
+
+impl Out for Hours {
+    fn send(&mut self, at: PortName, channel: Channel, _: SocketAddr, bytes: &[u8]) {
+        let Some(hour) = self.of.get_mut(usize::from(at != port(0))) else { return };
+        let Ok(Packet { header, payload }) = Packet::parse(bytes) else { return };
+        if channel == Channel::Rtcp {
+            return;
+        }
+        let expected = hour.next.unwrap_or((header.sequence, header.timestamp));
+        assert_eq!((header.sequence, header.timestamp), expected, "at {} ms", self.now_ms);
+        hour.next = Some((expected.0.wrapping_add(1), expected.1.wrapping_add(160)));
+        if hour.packets > 0 {
+            hour.longest_gap_ms = hour.longest_gap_ms.max(self.now_ms - hour.last_ms);
+        }
+        (hour.packets, hour.last_ms) = (hour.packets + 1, self.now_ms);
+        let click = |code: &u8| g711::decode(Law::A, *code).unsigned_abs() > 20_000;
+        if let Some(place) = payload.iter().position(click) {
+            let heard_us = self.now_ms * 1_000 + u64::try_from(place).unwrap() * 125;
+            let late_us = heard_us % hour.every_us;
+            // A click may be cut in two by the end of a frame.
+            if late_us < hour.every_us / 2 {
+                (hour.clicks, hour.latest_us) = (hour.clicks + 1, hour.latest_us.max(late_us));
+                let tenth = usize::try_from(self.now_ms / 360_000).unwrap().min(9);
+                hour.tenths[tenth].0 += late_us;
+                hour.tenths[tenth].1 += 1;
+            }
+        }
+    }
+
+    fn record(&mut self, _: &RecordFrame) -> bool {
+        true
+    }
+}
+
+/// One direction of an hour: who speaks, its clock, and what is on its way.
+struct Way {
+    from: u16,
+    period_us: u64,
+    sent: u64,
+    /// When it arrives, and its number.
+    flying: [Option<(u64, u64)>; 16],
+    dice: u64,
+}
+
+impl Way {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.dice = self
+            .dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 33) % below
+    }
+
+    /// 2 % lost, 1 % twice, 20 ms and up to 30 more, each by itself.
+    fn send(&mut self, ms: u64) {
+        while self.sent * self.period_us <= ms * 1_000 {
+            let copies = 1 + u64::from(self.roll(100) == 0);
+            for _ in 0..copies {
+                let (lost, at) = (self.roll(100) < 2, ms + 20 + self.roll(31));
+                if let Some(free) = self.flying.iter_mut().find(|f| f.is_none() && !lost) {
+                    *free = Some((at, self.sent));
+                }
+            }
+            self.sent += 1;
+        }
+    }
+}
+
+#[test]
+fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
+    // A second of a voice: 600 ms of vowel, 400 ms of pause; the click stands in the pause.
+    let voice: Vec<u8> = (0..8_000_u32)
+        .map(|n| {
+            let turn = std::f64::consts::TAU * f64::from(n) / 8_000.0;
+            let vowel = 3_000.0 * (140.0 * turn).sin() + 1_500.0 * (700.0 * turn).sin();
+            #[expect(clippy::cast_possible_truncation, reason = "at most 4,500")]
+            let vowel = if (1_600..6_400).contains(&n) { vowel as i16 } else { 0 };
+            g711::encode(Law::A, if n < 16 { 30_000 } else { vowel })
+        })
+        .collect();
+    let epoch = Instant::now();
+    let config = EngineConfig {
+        legs_max: 2,
+        talks_max: 1,
+        silent_after: Duration::from_secs(20),
+        tunes: vec![],
+        rtcp_interval: Duration::from_secs(5),
+        cname: "media@192.0.2.100".into(),
+        ntp_epoch: 0,
+    };
+    let mut engine = Engine::new(config, epoch);
+    for n in 0..2 {
+        let stream = Stream { ssrc: u32::from(n), sequence: 1, timestamp: 1 };
+        engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, epoch);
+        let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
+        let codec = Codec { law: Law::A, payload_type: 8 };
+        let order =
+            Order::Connect { leg: leg(n), remote, codec, telephone_event: None, sends: true };
+        engine.handle_order(order, epoch);
+    }
+    let (caller, other) = (leg(0), leg(1));
+    engine.handle_order(Order::Bridge { talk: talk(0), caller, other, record: true }, epoch);
+    // 200 millionths fast and slow.
+    let way = |from, period_us| Way { from, period_us, sent: 0, flying: [None; 16], dice: 7 };
+    let mut ways = [way(0, 19_996), way(1, 20_004)];
+    let hour = |period_us: u64| Hour { every_us: 50 * period_us, ..Hour::default() };
+    let mut out = Hours { now_ms: 0, of: [hour(20_004), hour(19_996)] };
+    let before = TOUCHED.get();
+
+    for ms in 0..3_600_000_u64 {
+        let now = epoch + Duration::from_millis(ms);
+        out.now_ms = ms;
+        for way in &mut ways {
+            way.send(ms);
+            for place in 0..way.flying.len() {
+                let Some((_, n)) = way.flying[place].filter(|(at, _)| *at <= ms) else { continue };
+                way.flying[place] = None;
+                let header = Header {
+                    marker: false,
+                    payload_type: 8,
+                    sequence: u16::try_from(n & 0xFFFF).unwrap(),
+                    timestamp: u32::try_from(n * 160).unwrap(),
+                    ssrc: 9 + u32::from(way.from),
+                };
+                let mut bytes = [0; 172];
+                bytes[..12].copy_from_slice(&header.bytes());
+                let said = usize::try_from(n % 50).unwrap() * 160;
+                bytes[12..].copy_from_slice(&voice[said..said + 160]);
+                let (port, from) = (port(way.from), phone(way.from));
+                engine.handle_packet(port, Channel::Rtp, from, &bytes, now, &mut out);
+            }
+        }
+        engine.tick(now, &mut out);
+        while engine.poll_event().is_some() {}
+    }
+    assert_eq!(TOUCHED.get() - before, 0, "allocations and releases");
+
+    for hour in &out.of {
+        assert!(hour.packets.abs_diff(180_000) <= 5, "{}", hour.packets);
+        assert!(hour.longest_gap_ms <= 60, "{}", hour.longest_gap_ms);
+        assert!(hour.clicks > 3_400, "{} of 3,600", hour.clicks);
+        assert!(hour.latest_us < 200_000, "{}", hour.latest_us);
+        let mean = |(sum, count): (u64, u64)| sum / count;
+        let means = hour.tenths.map(mean);
+        assert!(means.iter().all(|mean| mean.abs_diff(means[0]) < 20_000), "{means:?}");
+    }
+    engine.handle_order(Order::Close { leg: leg(0) }, epoch + Duration::from_secs(3_600));
+    let Some(Event::Closed { report, .. }) = engine.poll_event() else { panic!() };
+    let made_up = report.frames_concealed * 1_000 / report.frames_heard;
+    assert!((15..=30).contains(&made_up), "{made_up} of 1,000 for 20 lost: {report:?}");
 }
 
 #[test]

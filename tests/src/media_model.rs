@@ -88,6 +88,7 @@ impl MediaModel {
             Order::Hear { leg, source: Source::Music(_) | Source::Nothing | Source::Silence } => {
                 self.leg(leg, order)?;
             }
+            Order::Digits { leg, digits: _ } => _ = self.leg(leg, order)?,
             Order::Bridge { talk, caller, other, record } => {
                 self.leg(caller, order)?;
                 self.leg(other, order)?;

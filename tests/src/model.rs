@@ -273,7 +273,10 @@ impl Model {
             | Step::Resumed
             | Step::Ringing { .. }
             | Step::Routed { .. }
-            | Step::Silent { .. } => {}
+            | Step::Digit { .. }
+            | Step::OneWayAudio { .. }
+            | Step::Silent { .. }
+            | Step::TwoWayAudio { .. } => {}
         }
         Ok(())
     }

@@ -521,6 +521,11 @@ fn said(event: &Event) -> String {
         Event::Closed { leg, report: _ } => format!("{leg:?} is closed"),
         Event::Silent { leg, at: _ } => format!("{leg:?} is silent"),
         Event::Heard { leg, at: _ } => format!("{leg:?} is heard"),
+        Event::Digit { leg, digit, duration, at: _ } => {
+            format!("{leg:?} pressed {} for {duration:?}", digit.key())
+        }
+        Event::OneWay { leg, since: _ } => format!("{leg:?} alone is not heard"),
+        Event::BothWays { leg, at: _ } => format!("{leg:?} is heard again"),
         Event::Refused { leg, what } => format!("{leg:?}: {what}"),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 use control_plane::{
     cdr::{CallRecord, Direction},
     config::{Destination, Plan},
-    fact::{ClaimResult, End, Fact, Step, What},
+    fact::{ClaimResult, End, Fact, Side, Step, What},
     ids::{CallId, TeamId},
     time::Stamp,
 };
@@ -43,6 +43,7 @@ pub struct Metrics {
     claims_busy: IntCounter,
     claims_granted: IntCounter,
     mos: Histogram,
+    one_way_audio: IntCounterVec,
     http_requests: IntCounterVec,
     following: Mutex<BTreeMap<CallId, Following>>,
 }
@@ -142,6 +143,14 @@ impl Metrics {
             .buckets(vec![2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.3, 4.4]),
         )?;
         registry.register(Box::new(mos.clone()))?;
+        let one_way_audio = counters(
+            &registry,
+            ("clavija_one_way_audio_total", "Times one side of a talk was not heard, by side."),
+            &["side"],
+        )?;
+        for side in Side::PEOPLE {
+            one_way_audio.with_label_values(&[side.label()]);
+        }
         let http_requests = counters(
             &registry,
             ("clavija_http_requests_total", "HTTP requests answered, by route template."),
@@ -169,6 +178,7 @@ impl Metrics {
             claims_busy: claims.with_label_values(&["busy"]),
             claims_granted: claims.with_label_values(&["granted"]),
             mos,
+            one_way_audio,
             http_requests,
             following: Mutex::default(),
             registry,
@@ -231,10 +241,14 @@ impl Metrics {
             Step::Queued { team } => (of.team, of.waits) = (Some(*team), Some(at)),
             Step::Requeued => of.waits = Some(at),
             Step::Accepted { .. } => self.waited(of, at, |wait| &wait.answered),
+            Step::OneWayAudio { side, .. } => {
+                self.one_way_audio.with_label_values(&[side.label()]).inc();
+            }
             Step::Over { .. } => self.waited(of, at, |wait| &wait.abandoned),
             Step::AnsweredTooLate { .. }
             | Step::Arrived { .. }
             | Step::Bridged
+            | Step::Digit { .. }
             | Step::Ended { .. }
             | Step::Held
             | Step::OfferEnded { .. }
@@ -243,7 +257,8 @@ impl Metrics {
             | Step::Resumed
             | Step::Ringing { .. }
             | Step::Routed { .. }
-            | Step::Silent { .. } => {}
+            | Step::Silent { .. }
+            | Step::TwoWayAudio { .. } => {}
         }
     }
 

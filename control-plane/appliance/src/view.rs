@@ -204,6 +204,7 @@ impl View {
             | Step::AnsweredTooLate { .. }
             | Step::Arrived { .. }
             | Step::Bridged
+            | Step::Digit { .. }
             | Step::Held
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
@@ -211,7 +212,9 @@ impl View {
             | Step::Resumed
             | Step::Ringing { .. }
             | Step::Routed { .. }
-            | Step::Silent { .. } => {}
+            | Step::OneWayAudio { .. }
+            | Step::Silent { .. }
+            | Step::TwoWayAudio { .. } => {}
         }
     }
 

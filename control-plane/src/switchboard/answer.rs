@@ -8,6 +8,7 @@ use crate::{
     seats::SeatClaim,
     time::Stamp,
 };
+use media_core::order::Digit;
 use sip_stack::{event::HangUp, ids::LegId};
 
 impl Switchboard {
@@ -143,6 +144,34 @@ impl Switchboard {
         }
     }
 
+    /// A key goes into the story, as long as that is of any use to who reads it.
+    pub(super) fn leg_digit(&mut self, leg: LegId, digit: Digit, duration_ms: u32, at: Stamp) {
+        let waits = match self.legs.get(&leg) {
+            Some(Owner::Caller { call, .. }) => Some((*call, Side::Caller)),
+            Some(Owner::Offer(_)) | None => None,
+        };
+        let Some((call_id, side)) = waits.or_else(|| self.talker(leg)) else { return };
+        let Some(call) = self.calls.get_mut(&call_id).filter(|c| c.state != State::Over) else {
+            return;
+        };
+        if call.digits < DIGITS_MAX {
+            call.digits += 1;
+            self.tell_at(at, call_id, Step::Digit { side, digit, duration_ms });
+        }
+    }
+
+    pub(super) fn leg_one_way(&mut self, leg: LegId, since: Stamp) {
+        if let Some((call, side)) = self.talker(leg) {
+            self.tell(call, Step::OneWayAudio { side, since });
+        }
+    }
+
+    pub(super) fn leg_both_ways(&mut self, leg: LegId) {
+        if let Some((call, side)) = self.talker(leg) {
+            self.tell(call, Step::TwoWayAudio { side });
+        }
+    }
+
     /// Asks now, and again as long as it says nothing.
     pub(super) fn ask_a_silent_leg(&mut self, leg: LegId) {
         if !self.silent.contains(&leg) {
@@ -172,3 +201,6 @@ impl Switchboard {
         matches!(self.calls.get(&call)?.state, State::Talking { .. }).then_some((call, side))
     }
 }
+
+/// Keys that go into the story of one call.
+const DIGITS_MAX: u16 = 256;

@@ -76,6 +76,7 @@ impl Switchboard {
                 answered: false,
                 bridged: None,
                 state: State::Waiting,
+                digits: 0,
             },
         );
         let taken = match found {

@@ -5,7 +5,7 @@ mod restarted;
 use super::*;
 use crate::{
     config::{AnswerMode, Destination, NumberRow, SeatPlan, Trunk},
-    fact::{End, OfferEnd, Reason},
+    fact::{End, OfferEnd, Reason, Side},
     seats::PauseReason,
 };
 use media_core::order::TuneId;
@@ -643,4 +643,59 @@ fn stopping_hangs_up_everybody_and_says_why() {
             .iter()
             .any(|step| matches!(step, Step::OfferEnded { how, .. } if *how == left))
     );
+}
+
+/// The story's steps about keys and one-way audio, as they stand in it.
+fn told(bench: &mut Bench) -> Vec<Step> {
+    let steps = bench
+        .facts
+        .drain(..)
+        .filter_map(|fact| if let What::Call(_, step) = fact.what { Some(step) } else { None });
+    let of_voices = |step: &Step| {
+        matches!(step, Step::Digit { .. } | Step::OneWayAudio { .. } | Step::TwoWayAudio { .. })
+    };
+    steps.filter(of_voices).collect()
+}
+
+fn digit(leg: LegId) -> Input {
+    let digit = Digit::try_from('5').unwrap();
+    Input::LegDigit { leg, digit, duration_ms: 100, at: Stamp(7) }
+}
+
+#[test]
+fn keys_of_both_sides_are_in_the_story_also_of_who_waits_and_not_without_end() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (caller, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    told(&mut bench);
+    bench.feed(digit(caller));
+    bench.feed(digit(phone));
+    bench.feed(Input::LegAnswered(phone));
+    bench.feed(digit(phone));
+
+    let sides: Vec<_> = told(&mut bench)
+        .into_iter()
+        .map(|step| if let Step::Digit { side, .. } = step { side } else { panic!("{step:?}") })
+        .collect();
+    assert_eq!(sides, [Side::Caller, Side::Agent], "a phone that rings has no voice");
+
+    (0..1_000).for_each(|_| _ = bench.feed(digit(caller)));
+    assert_eq!(told(&mut bench).len(), 254);
+    assert_eq!(bench.feed(digit(LegId(999))), []);
+}
+
+#[test]
+fn one_way_audio_is_said_with_its_side_and_changes_nothing_else() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (caller, outputs) = bench.calls(SUPPORT);
+    assert_eq!(bench.feed(Input::LegOneWay { leg: caller, since: Stamp(1) }), []);
+    let phone = bench.ring(&outputs)[0].1;
+    bench.feed(Input::LegAnswered(phone));
+    told(&mut bench);
+
+    assert_eq!(bench.feed(Input::LegOneWay { leg: phone, since: Stamp(3) }), []);
+    assert_eq!(bench.feed(Input::LegBothWays(phone)), []);
+
+    let (side, since) = (Side::Agent, Stamp(3));
+    assert_eq!(told(&mut bench), [Step::OneWayAudio { side, since }, Step::TwoWayAudio { side }]);
 }

@@ -60,7 +60,12 @@ pub struct EngineCounters {
     pub reports_out: u64,
     pub reports_refused: u64,
     pub reports_malformed: u64,
+    pub packets_lost: u64,
+    pub packets_reordered: u64,
     pub frames_inserted: u64,
+    pub frames_concealed: u64,
+    pub digits_in: u64,
+    pub digits_out: u64,
     pub stalls: u64,
     pub phases_skipped: u64,
     pub record_frames: u64,
@@ -72,6 +77,12 @@ pub struct EngineCounters {
 }
 
 impl EngineCounters {
+    /// Of the dropped: those that came twice, too late, and more than may wait.
+    pub fn duplicate_late_discarded(&self) -> (u64, u64, u64) {
+        let of = |reason: Dropped| self.dropped[reason as usize];
+        (of(Dropped::Duplicate), of(Dropped::Late), of(Dropped::Ahead))
+    }
+
     /// Every reason with its label and count.
     pub fn all_dropped(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Dropped::ALL.into_iter().map(Dropped::label).zip(self.dropped)
@@ -194,7 +205,12 @@ struct EngineCount {
     reports_out: Counter,
     reports_refused: Counter,
     reports_malformed: Counter,
+    packets_lost: Counter,
+    packets_reordered: Counter,
     frames_inserted: Counter,
+    frames_concealed: Counter,
+    digits_in: Counter,
+    digits_out: Counter,
     stalls: Counter,
     phases_skipped: Counter,
     record_frames: Counter,
@@ -212,7 +228,12 @@ impl EngineCount {
         self.reports_out.set(from.reports_out);
         self.reports_refused.set(from.reports_refused);
         self.reports_malformed.set(from.reports_malformed);
+        self.packets_lost.set(from.packets_lost);
+        self.packets_reordered.set(from.packets_reordered);
         self.frames_inserted.set(from.frames_inserted);
+        self.frames_concealed.set(from.frames_concealed);
+        self.digits_in.set(from.digits_in);
+        self.digits_out.set(from.digits_out);
         self.stalls.set(from.stalls);
         self.phases_skipped.set(from.phases_skipped);
         self.record_frames.set(from.record_frames);
@@ -232,7 +253,12 @@ impl EngineCount {
             reports_out: self.reports_out.read(),
             reports_refused: self.reports_refused.read(),
             reports_malformed: self.reports_malformed.read(),
+            packets_lost: self.packets_lost.read(),
+            packets_reordered: self.packets_reordered.read(),
             frames_inserted: self.frames_inserted.read(),
+            frames_concealed: self.frames_concealed.read(),
+            digits_in: self.digits_in.read(),
+            digits_out: self.digits_out.read(),
             stalls: self.stalls.read(),
             phases_skipped: self.phases_skipped.read(),
             record_frames: self.record_frames.read(),

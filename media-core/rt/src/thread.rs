@@ -132,6 +132,7 @@ impl MediaThread {
                 }
                 Order::Close { leg } => self.sockets.close(leg, &mut self.inbox),
                 Order::Connect { .. }
+                | Order::Digits { .. }
                 | Order::Hear { .. }
                 | Order::Bridge { .. }
                 | Order::Part { .. }

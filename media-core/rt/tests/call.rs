@@ -64,8 +64,11 @@ fn check_recording(folder: &Folder, said: &Said) {
     assert_eq!(said.recorder.first(), Some(&started));
     let recorded = said.events.iter().find_map(|event| match event {
         Event::TalkEnded { recorded, .. } => *recorded,
-        Event::Bridged { .. }
+        Event::BothWays { .. }
+        | Event::Bridged { .. }
         | Event::Closed { .. }
+        | Event::Digit { .. }
+        | Event::OneWay { .. }
         | Event::Silent { .. }
         | Event::Heard { .. }
         | Event::Refused { .. } => None,

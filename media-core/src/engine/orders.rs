@@ -3,7 +3,7 @@
 use super::{Ending, Engine, Farewell, phase_of};
 use crate::{
     leg::{Leg, Mode},
-    order::{Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
+    order::{Digits, Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
     record::{Side, Tape},
     session::{Recording, Talk},
 };
@@ -27,6 +27,7 @@ impl Engine {
             Order::Part { talk, caller_hears, other_hears } => {
                 self.part(talk, caller_hears, other_hears);
             }
+            Order::Digits { leg, digits } => self.tell_digits(leg, &digits),
             Order::EndTalk { talk } => self.end_talk(talk, now),
             Order::Close { leg } => self.close(leg, now),
         }
@@ -63,6 +64,20 @@ impl Engine {
         self.listen(slot, source);
     }
 
+    fn tell_digits(&mut self, name: LegName, digits: &Digits) {
+        match self.leg_mut(name) {
+            None => self.refuse(name, "digits: no such leg"),
+            Some(leg) if !leg.takes_keys() => {
+                self.refuse(name, "digits: the far side agreed on no way to hear them");
+            }
+            Some(leg) => {
+                if !leg.send.tell(digits) {
+                    self.refuse(name, "digits: more than may wait");
+                }
+            }
+        }
+    }
+
     fn bridge(
         &mut self,
         name: TalkName,
@@ -84,10 +99,13 @@ impl Engine {
         self.separate(talk);
         self.leave(caller_slot);
         self.leave(other_slot);
-        self.join(caller_slot, other_slot, talk, Side::Caller);
-        self.join(other_slot, caller_slot, talk, Side::Other);
+        self.join(caller_slot, other_slot, talk, Side::Caller, now);
+        self.join(other_slot, caller_slot, talk, Side::Other, now);
         if let Some(state) = self.talks.get_mut(talk) {
             (state.caller, state.other) = (caller, other);
+            if let Some(tape) = state.tape() {
+                tape.joined();
+            }
             if record && state.recording.is_none() {
                 let phase = phase_of(&self.clock, now);
                 state.recording = Some(Recording { tape: Tape::new(name, now), phase });
@@ -141,6 +159,7 @@ impl Engine {
         };
         self.leave(slot);
         let Some((_, mut leg)) = self.legs.remove(name.0) else { return };
+        leg.receive.settle(&mut self.counters);
         self.ports.set(leg.port, None);
         self.due_legs.remove(leg.phase, slot);
         let last = leg.farewell(&self.cname, &self.clock, now);
@@ -190,9 +209,10 @@ impl Engine {
         }
     }
 
-    fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side) {
+    fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side, now: Instant) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.receive.forget();
+            leg.vigil.bridged(Some(now));
             leg.mode = Mode::Bridged { peer, talk, side };
         }
     }
@@ -204,6 +224,7 @@ impl Engine {
         };
         let Some(leg) = self.legs.get_mut(leg) else { return };
         leg.receive.forget();
+        leg.vigil.bridged(None);
         leg.mode = Mode::Hear(source);
         let name = leg.name;
         if !known {

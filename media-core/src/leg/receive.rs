@@ -1,13 +1,9 @@
-//! The receive half of a leg: order and loss of its sources, and frames of 20 ms from any length.
+//! The receive half of a leg: order and loss of its source, and what of it waits to be heard.
 
 use crate::{
-    codec::g711,
-    counters::Dropped,
+    counters::{Counters, Dropped},
     frame::{Packed, SAMPLES},
-    leg::{
-        PAYLOAD_MAX,
-        shelf::{Arranged, Shelf},
-    },
+    jitter::{Delay, Jitter, Kind, Order, Put, Speech},
     order::{Law, LegReport},
     rtp::{
         header::Header,
@@ -15,113 +11,159 @@ use crate::{
         stats::{Reception, Source},
     },
 };
-use std::time::Instant;
 
 /// What one leg hears. Allocates nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Receive {
     source: Option<Source>,
     /// Lost of sources before this one.
     lost_before: u64,
+    /// Of the lost and the reordered, those the engine's counters know.
+    lost_told: u64,
+    reordered_told: u64,
     packets: u64,
     duplicates: u64,
     reordered: u64,
-    shelf: Shelf,
-    gather: Gather,
-}
-
-/// Whether a frame was said, or stands for one that never came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Frame {
-    Missing,
-    Said,
+    late: u64,
+    frames: u64,
+    concealed: u64,
+    packet_frames: i64,
+    delay: Delay,
+    jitter: Jitter,
 }
 
 impl Receive {
-    /// Takes a packet in, for the statistics. `arrival` in samples of 8 kHz, for audio. True: it
-    /// comes behind one that came before.
-    pub(crate) fn place(&mut self, header: &Header, arrival: Option<u32>) -> Result<bool, Dropped> {
+    pub(crate) fn new() -> Self {
+        Self {
+            source: None,
+            lost_before: 0,
+            lost_told: 0,
+            reordered_told: 0,
+            packets: 0,
+            duplicates: 0,
+            reordered: 0,
+            late: 0,
+            frames: 0,
+            concealed: 0,
+            packet_frames: 1,
+            delay: Delay::default(),
+            jitter: Jitter::EMPTY,
+        }
+    }
+
+    /// Takes a packet of audio in, for order and statistics. `arrival` in samples of 8 kHz.
+    pub(crate) fn place_audio(&mut self, header: &Header, arrival: u32) -> Result<Order, Dropped> {
         self.packets += 1;
-        let mut late = false;
-        match self.source.as_mut().filter(|source| source.ssrc == header.ssrc) {
+        let order = match self.source.as_mut().filter(|source| source.ssrc == header.ssrc) {
             None => {
-                self.settle();
+                self.lost_before += self.source.take().map_or(0, |source| source.lost());
                 self.source = Some(Source::new(header.ssrc, header.sequence));
+                self.delay.restart(header.timestamp, arrival);
+                Order::First
             }
             Some(source) => {
                 let before = source.lost();
                 match source.take(header.sequence) {
-                    Place::Next { .. } => {}
+                    Place::Next { lost } => Order::Next { lost },
                     Place::Duplicate => {
                         self.duplicates += 1;
                         return Err(Dropped::Duplicate);
                     }
                     Place::Late => {
                         self.reordered += 1;
-                        late = true;
+                        Order::Behind
                     }
                     Place::Jump => return Err(Dropped::SequenceJump),
                     Place::Restarted => {
                         self.lost_before += before;
-                        self.restart();
+                        Order::First
                     }
                 }
             }
-        }
-        if let (Some(source), Some(arrival)) = (&mut self.source, arrival) {
+        };
+        if let Some(source) = &mut self.source {
             source.measure_jitter(header, arrival);
         }
-        Ok(late)
+        Ok(order)
     }
 
-    /// Whether a packet goes on, waits for one before it, or comes too late. What is no audio has
-    /// its place in the order too, with an empty payload.
-    pub(crate) fn arrange(&mut self, sequence: u16, payload: &[u8], now: Instant) -> Arranged {
-        self.shelf.arrange(sequence, payload, now)
-    }
-
-    /// The next packet that has waited; see [`Shelf::take`].
-    pub(crate) fn take(
-        &mut self,
-        all: bool,
-        now: Instant,
-        payload: &mut [u8; PAYLOAD_MAX],
-    ) -> Option<(u16, usize)> {
-        self.shelf.take(all, now, payload)
-    }
-
-    /// Nobody hears this packet: a bridge that begins takes up after it.
-    pub(crate) const fn skip_to(&mut self, sequence: u16) {
-        self.shelf.skip_to(sequence);
-    }
-
-    /// Frames of 20 ms out of a payload of any length; silence first where packets are missing.
-    pub(crate) fn frames(
-        &mut self,
-        payload: &[u8],
-        lost: u16,
-        law: Law,
-        mut each: impl FnMut(&Packed, Frame),
-    ) {
-        let mut missing = (usize::from(lost) * payload.len()).min(FILL_MAX);
-        while missing > 0 {
-            let piece = missing.min(SAMPLES);
-            let silence = g711::silence(law).get(..piece).unwrap_or_default();
-            self.gather.push(silence, |frame| each(frame, Frame::Missing));
-            missing -= piece;
+    /// Takes a packet in that is no audio: it has a place among those of its source. One of
+    /// another source than the audio's changes nothing: some tell keys under a name of their own.
+    pub(crate) fn place_other(&mut self, header: &Header) -> Result<(), Dropped> {
+        self.packets += 1;
+        let Some(source) = self.source.as_mut().filter(|source| source.ssrc == header.ssrc) else {
+            return Ok(());
+        };
+        let before = source.lost();
+        match source.take(header.sequence) {
+            Place::Duplicate => {
+                self.duplicates += 1;
+                return Err(Dropped::Duplicate);
+            }
+            Place::Late => self.reordered += 1,
+            Place::Restarted => self.lost_before += before,
+            Place::Jump | Place::Next { .. } => {}
         }
-        self.gather.push(payload, |frame| each(frame, Frame::Said));
+        Ok(())
     }
 
-    /// What was gathered of a frame, filled up with silence: its rest did not come in time.
-    pub(crate) fn flush(&mut self, law: Law) -> Option<Packed> {
-        self.gather.flush(g711::silence(law))
+    /// Nobody hears this audio; what it says of the network is kept.
+    pub(crate) fn measure(&mut self, timestamp: u32, arrival: u32) {
+        self.delay.take(timestamp, arrival);
     }
 
-    /// Somebody else listens: what was begun or waits is forgotten.
+    /// Takes audio in that somebody hears. `at_once`: it may leave at once.
+    pub(crate) fn put(&mut self, law: Law, speech: &Speech<'_>, at_once: bool) -> Put {
+        self.packet_frames = i64::try_from(speech.payload.len().div_ceil(SAMPLES)).unwrap_or(1);
+        let put = self.jitter.put(law, speech, &mut self.delay, at_once);
+        self.delay.take(speech.timestamp, speech.arrival);
+        match put {
+            Put::Passes => self.frames += 1,
+            Put::Late => self.late += 1,
+            Put::Crowded | Put::Kept => {}
+        }
+        put
+    }
+
+    /// True: packets come so unevenly that they wait, and leave by the listener's clock.
+    pub(crate) const fn waits(&self) -> bool {
+        self.delay.target() > 0
+    }
+
+    /// What is ready, in order.
+    pub(crate) fn next_at_once(&mut self, law: Law, now: u32, frame: &mut Packed) -> Option<Kind> {
+        let kind = self.jitter.next_at_once(law, &self.delay, now, frame)?;
+        Some(self.count(kind))
+    }
+
+    /// The frame that is due by the listener's clock. `now` in samples of 8 kHz.
+    pub(crate) fn next_in_time(&mut self, law: Law, now: u32, frame: &mut Packed) -> Kind {
+        let kind = if self.waits() {
+            self.jitter.next_in_time(law, &self.delay, now, frame)
+        } else {
+            self.jitter.build(law, frame)
+        };
+        self.count(kind)
+    }
+
+    /// Frames that come at once with a packet, rounded up.
+    pub(crate) const fn packet_frames(&self) -> i64 {
+        self.packet_frames
+    }
+
+    /// A frame's time is spent on something else.
+    pub(crate) fn leave_out(&mut self, law: Law, frame: &mut Packed) {
+        self.jitter.leave_out(law, frame);
+    }
+
+    /// Nothing was said lately that one would miss.
+    pub(crate) fn is_quiet(&self, law: Law) -> bool {
+        self.jitter.is_quiet(law)
+    }
+
+    /// Somebody else listens: what waits is forgotten.
     pub(crate) fn forget(&mut self) {
-        self.shelf.clear();
-        self.gather.clear();
+        self.jitter.forget();
     }
 
     /// SSRC of the source heard last.
@@ -134,83 +176,46 @@ impl Receive {
         self.source.as_mut().map(Source::report)
     }
 
+    /// Counts what was lost and reordered since this was asked last. One that comes after all is
+    /// not taken back.
+    pub(crate) fn settle(&mut self, counters: &mut Counters) {
+        let lost = self.lost().saturating_sub(self.lost_told);
+        let reordered = self.reordered - self.reordered_told;
+        self.lost_told += lost;
+        self.reordered_told = self.reordered;
+        counters.packets_lost += lost;
+        counters.packets_reordered += reordered;
+    }
+
     pub(crate) fn fill(&self, report: &mut LegReport) {
-        let lost = self.source.as_ref().map_or(0, Source::lost);
         report.packets_received = self.packets;
-        report.packets_lost = self.lost_before + lost;
+        report.packets_lost = self.lost();
         report.packets_duplicate = self.duplicates;
         report.packets_reordered = self.reordered;
+        report.packets_late = self.late;
+        report.frames_heard = self.frames;
+        report.frames_concealed = self.concealed;
         // 125 us a sample.
         report.jitter_us = self.source.map_or(0, |source| source.jitter().saturating_mul(125));
+        report.delay_us = self.delay.target().saturating_mul(125);
     }
 
-    fn settle(&mut self) {
-        self.lost_before += self.source.take().map_or(0, |source| source.lost());
-        self.restart();
+    fn lost(&self) -> u64 {
+        self.lost_before + self.source.as_ref().map_or(0, Source::lost)
     }
 
-    fn restart(&mut self) {
-        self.shelf.restart();
-        self.gather.clear();
-    }
-}
-
-/// The beginning of a frame whose rest is in the next packet.
-#[derive(Clone, Debug)]
-struct Gather {
-    bytes: Packed,
-    filled: usize,
-}
-
-impl Gather {
-    fn push(&mut self, payload: &[u8], mut each: impl FnMut(&Packed)) {
-        let mut rest = payload;
-        while !rest.is_empty() {
-            if self.filled == 0
-                && let Some((whole, tail)) = rest.split_first_chunk::<SAMPLES>()
-            {
-                each(whole);
-                rest = tail;
-                continue;
+    const fn count(&mut self, kind: Kind) -> Kind {
+        match kind {
+            Kind::Said => self.frames += 1,
+            Kind::Concealed => {
+                self.frames += 1;
+                self.concealed += 1;
             }
-            let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
-            let piece = room.len().min(rest.len());
-            let (head, tail) = rest.split_at(piece);
-            if let Some(room) = room.get_mut(..piece) {
-                room.copy_from_slice(head);
-            }
-            self.filled += piece;
-            rest = tail;
-            if self.filled == SAMPLES {
-                each(&self.bytes);
-                self.filled = 0;
-            }
+            Kind::Silent => {}
         }
-    }
-
-    fn flush(&mut self, silence: &Packed) -> Option<Packed> {
-        if self.filled == 0 {
-            return None;
-        }
-        let (room, silence) = (self.bytes.get_mut(self.filled..)?, silence.get(self.filled..)?);
-        room.copy_from_slice(silence);
-        self.filled = 0;
-        Some(self.bytes)
-    }
-
-    const fn clear(&mut self) {
-        self.filled = 0;
+        kind
     }
 }
-
-impl Default for Gather {
-    fn default() -> Self {
-        Self { bytes: [0; SAMPLES], filled: 0 }
-    }
-}
-
-/// Silence put in for one gap: 60 ms. A longer hole is filled by the clock of who listens.
-const FILL_MAX: usize = 3 * SAMPLES;
 
 #[cfg(test)]
 mod tests {
@@ -220,62 +225,37 @@ mod tests {
         Header { marker: false, payload_type: 8, sequence, timestamp: 0, ssrc }
     }
 
-    fn lengths(receive: &mut Receive, payload: &[u8], lost: u16) -> Vec<(u8, Frame)> {
-        let mut frames = vec![];
-        receive.frames(payload, lost, Law::A, |frame, kind| frames.push((frame[159], kind)));
-        frames
-    }
-
-    #[test]
-    fn any_packet_time_becomes_frames_of_20_ms() {
-        let mut receive = Receive::default();
-        let mut said = vec![];
-        for (length, byte) in [(80, 1), (80, 2), (240, 3), (240, 4), (480, 5), (1, 6), (159, 7)] {
-            receive.frames(&vec![byte; length], 0, Law::A, |frame, _| said.extend(*frame));
-        }
-
-        let expected: Vec<u8> = [(80, 1), (80, 2), (240, 3), (240, 4), (480, 5), (1, 6), (159, 7)]
-            .into_iter()
-            .flat_map(|(length, byte)| vec![byte; length])
-            .collect();
-        assert_eq!(said, expected);
-        assert_eq!(receive.flush(Law::A), None);
-    }
-
-    #[test]
-    fn missing_packets_become_silence_of_their_length() {
-        let mut receive = Receive::default();
-
-        assert_eq!(lengths(&mut receive, &[1; 160], 1), [(0xD5, Frame::Missing), (1, Frame::Said)]);
-        assert_eq!(lengths(&mut receive, &[1; 80], 2), [(0xD5, Frame::Missing)]);
-        assert_eq!(lengths(&mut receive, &[1; 80], 0), [(1, Frame::Said)]);
-        assert_eq!(lengths(&mut receive, &[1; 160], 500).len(), 4);
-    }
-
-    #[test]
-    fn half_a_frame_is_filled_up_with_silence() {
-        let mut receive = Receive::default();
-        assert_eq!(lengths(&mut receive, &[1; 240], 0).len(), 1);
-
-        let frame = receive.flush(Law::Mu).unwrap();
-
-        assert_eq!((frame[0], frame[79], frame[80], frame[159]), (1, 1, 0xFF, 0xFF));
-        assert_eq!(receive.flush(Law::Mu), None);
-    }
-
     #[test]
     fn a_new_source_is_heard_at_once_and_old_losses_stay_counted() {
-        let mut receive = Receive::default();
-        assert_eq!([1, 4].map(|n| receive.place(&header(1, n), None)), [Ok(false); 2]);
-        assert_eq!([9, 11].map(|n| receive.place(&header(2, n), None)), [Ok(false); 2]);
-        assert_eq!(receive.place(&header(2, 11), None), Err(Dropped::Duplicate));
-        assert_eq!(receive.place(&header(2, 10), None), Ok(true));
+        let mut receive = Receive::new();
+        let mut place = |ssrc, n| receive.place_audio(&header(ssrc, n), 0);
+        assert_eq!([place(1, 1), place(1, 4)], [Ok(Order::First), Ok(Order::Next { lost: 2 })]);
+        assert_eq!([place(2, 9), place(2, 11)], [Ok(Order::First), Ok(Order::Next { lost: 1 })]);
+        assert_eq!(place(2, 11), Err(Dropped::Duplicate));
+        let mut counters = Counters::default();
+        receive.settle(&mut counters);
+        assert_eq!((counters.packets_lost, counters.packets_reordered), (3, 0));
+        assert_eq!(receive.place_audio(&header(2, 10), 0), Ok(Order::Behind));
 
         let mut report = LegReport::default();
         receive.fill(&mut report);
 
         assert_eq!((report.packets_received, report.packets_lost), (6, 2));
         assert_eq!((report.packets_duplicate, report.packets_reordered), (1, 1));
+        receive.settle(&mut counters);
+        assert_eq!((counters.packets_lost, counters.packets_reordered), (3, 1));
         assert_eq!(receive.ssrc(), Some(2));
+    }
+
+    #[test]
+    fn keys_told_under_another_name_do_not_interrupt_the_voice() {
+        let mut receive = Receive::new();
+        assert_eq!(receive.place_audio(&header(1, 1), 0), Ok(Order::First));
+
+        assert_eq!(receive.place_other(&header(9, 50)), Ok(()));
+        assert_eq!(receive.place_audio(&header(1, 2), 0), Ok(Order::Next { lost: 0 }));
+        assert_eq!(receive.place_other(&header(1, 3)), Ok(()));
+        assert_eq!(receive.place_other(&header(1, 3)), Err(Dropped::Duplicate));
+        assert_eq!(receive.place_audio(&header(1, 4), 0), Ok(Order::Next { lost: 0 }));
     }
 }

@@ -3,16 +3,16 @@
 //! Same SSRC, sequence +1 for every packet, time stamp +160 for every frame. The stream keeps to
 //! real time: `next` is the place, on the grid of the leg's phase, of the frame that leaves next.
 
-use super::Digit;
 use crate::{
     clock::Clock,
     codec::g711,
-    counters::{Counters, Dropped},
+    counters::Counters,
+    digits::{Key, Say, Teller},
     engine::{Channel, Out},
     frame::{Packed, SAMPLES, STEP},
-    leg::receive::Frame,
+    jitter::Kind,
     music::Tune,
-    order::{Codec, PortName, Source, Stream},
+    order::{Codec, Digits, PortName, Source, Stream},
     rtp::{
         header::{self, Header},
         rtcp::SenderInfo,
@@ -45,26 +45,18 @@ pub(crate) struct Send {
     packets: u64,
     octets: u64,
     inserted: u64,
-    /// Frames put in since the far side was last heard.
+    /// Frames put in since the other side of a bridge was last heard.
     starved: u32,
-    digit: Option<Event>,
+    /// The frame in which something left last.
+    left: u64,
+    teller: Teller,
+    /// Time stamp of the key that is being told: when it began, held for all of its packets.
+    key_began: u32,
     packets_at_report: u64,
 }
 
-/// An RFC 4733 event on its way.
-#[derive(Clone, Copy, Debug)]
-struct Event {
-    /// Its time stamp where it came from.
-    theirs: u32,
-    /// Its time stamp in our stream: when it began, held for all of its packets.
-    ours: u32,
-    /// When a packet of it was last sent, and how many within that frame.
-    frame: u64,
-    packets: u32,
-}
-
 impl Send {
-    pub(crate) const fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self {
             stream,
             next: None,
@@ -72,7 +64,9 @@ impl Send {
             octets: 0,
             inserted: 0,
             starved: 0,
-            digit: None,
+            left: 0,
+            teller: Teller::NEW,
+            key_began: 0,
             packets_at_report: 0,
         }
     }
@@ -91,10 +85,33 @@ impl Send {
 
     /// The far side wants nothing: the clock stands until it does, and the stream then goes on
     /// without a break in sequence or time stamp.
-    pub(crate) const fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.next = None;
-        self.digit = None;
+        self.teller.forget();
         self.starved = 0;
+    }
+
+    /// The place in time of the frame that leaves next.
+    pub(crate) const fn place(&self) -> Option<u64> {
+        self.next
+    }
+
+    /// Keys of our own. False: there are more than may wait.
+    pub(crate) fn tell(&mut self, digits: &Digits) -> bool {
+        self.teller.tell(digits)
+    }
+
+    /// A key of the other side of a bridge.
+    pub(crate) fn pass_key(&mut self, key: Key) {
+        match key {
+            Key::Down(digit) => self.teller.down(digit),
+            Key::Up(pressed) => self.teller.up(pressed.duration),
+        }
+    }
+
+    /// A key is being told or comes next: audio is left out.
+    pub(crate) fn tells(&self) -> bool {
+        self.teller.is_busy()
     }
 
     /// Sends what is due by now of a source that is clocked here.
@@ -109,103 +126,101 @@ impl Send {
         if source == Source::Nothing && self.packets == 0 {
             return;
         }
-        self.digit = None;
         self.starved = 0;
         for _ in 0..self.lag(now, wire.counters).clamp(0, BURST_MAX) {
             let law = path.codec.law;
             let place = self.next.unwrap_or(now);
+            if self.tell_next(Some(path), now, wire) {
+                continue;
+            }
             let frame = match source {
                 Source::Nothing | Source::Silence => g711::silence(law),
                 Source::Music(tune) => tunes
                     .get(usize::from(tune.0))
                     .map_or_else(|| g711::silence(law), |tune| tune.frame(law, place)),
             };
+            self.left = now;
             self.emit(frame, None, path, wire);
         }
     }
 
-    /// Passes a frame on at once, unless the stream would run too far ahead of real time.
+    /// The stream may run ahead of real time by one more frame.
+    pub(crate) fn may_lead(&mut self, now: u64, counters: &mut Counters) -> bool {
+        self.lag(now, counters) > -LEAD_MAX
+    }
+
+    /// True: it runs so far ahead that a frame nobody misses is better left out. `packet`: frames
+    /// that come at once.
+    pub(crate) fn leads(&mut self, packet: i64, now: u64, counters: &mut Counters) -> bool {
+        self.lag(now, counters) <= -packet
+    }
+
+    /// Passes a frame on. Without a path time passes and nothing is sent.
     pub(crate) fn relay(
         &mut self,
         frame: &Packed,
-        kind: Frame,
+        kind: Kind,
         table: Option<&[u8; 256]>,
         now: u64,
-        path: &Path,
-        wire: &mut Wire<'_, impl Out>,
-    ) -> Result<(), Dropped> {
-        let lead = -self.lag(now, wire.counters);
-        match kind {
-            // The room for what was said comes first.
-            Frame::Missing if lead + 1 >= LEAD_MAX => return Ok(()),
-            Frame::Missing => {
-                self.inserted += 1;
-                wire.counters.frames_inserted += 1;
-            }
-            Frame::Said if lead >= LEAD_MAX => return Err(Dropped::Ahead),
-            Frame::Said => self.starved = 0,
-        }
-        self.emit(frame, table, path, wire);
-        Ok(())
-    }
-
-    /// Frames to put in by now because the other side of a bridge sent too little. At first the
-    /// lag that jitter needs is left alone; after 200 ms of nothing the stream catches up.
-    pub(crate) fn starving(&mut self, now: u64, counters: &mut Counters) -> i64 {
-        let lag = self.lag(now, counters);
-        if self.digit.is_some_and(|digit| now.saturating_sub(digit.frame) <= EVENT_PAUSE_MAX) {
-            (LAG_MAX..lag).for_each(|_| self.skip_frame());
-            return 0;
-        }
-        let allowed = if self.starved < PATIENCE { LAG_MAX } else { 0 };
-        (lag - allowed).clamp(0, 2)
-    }
-
-    /// Sends a frame in place of one that did not come: what was begun of it, or silence.
-    pub(crate) fn insert(
-        &mut self,
-        begun: Option<&Packed>,
-        table: Option<&[u8; 256]>,
-        path: &Path,
+        path: Option<&Path>,
         wire: &mut Wire<'_, impl Out>,
     ) {
-        self.inserted += 1;
-        self.starved = self.starved.saturating_add(1);
-        wire.counters.frames_inserted += 1;
-        match begun {
-            Some(frame) => self.emit(frame, table, path, wire),
-            None => self.emit(g711::silence(path.codec.law), None, path, wire),
+        match kind {
+            Kind::Said => self.starved = 0,
+            Kind::Concealed | Kind::Silent => {
+                self.starved = self.starved.saturating_add(1);
+                if path.is_some() {
+                    self.inserted += 1;
+                    wire.counters.frames_inserted += 1;
+                    wire.counters.frames_concealed += u64::from(kind == Kind::Concealed);
+                }
+            }
+        }
+        self.left = now;
+        match path {
+            Some(path) => self.emit(frame, table, path, wire),
+            None => self.next = self.next.map(|next| next + 1),
         }
     }
 
-    /// Passes an event packet on in place of audio (RFC 4733 §2.5.1.2): the time stamp is that of
-    /// the event's beginning, the marker stands on its first packet, and the time it covers is
-    /// not filled with audio.
-    pub(crate) fn relay_digit(
+    /// Frames due by now. `slack`: so many may be missing, and so many frames may pass without a
+    /// packet, before something is put in their place; after 200 ms of nothing the stream catches
+    /// up.
+    pub(crate) fn due(&mut self, slack: i64, now: u64, counters: &mut Counters) -> i64 {
+        let lag = self.lag(now, counters);
+        let slack = if self.starved < PATIENCE { slack } else { 0 };
+        let paused = now.saturating_sub(self.left).cast_signed() > slack && lag > -LEAD_MAX;
+        (lag - slack).clamp(i64::from(paused), BURST_MAX)
+    }
+
+    /// In place of the frame that leaves next: what is due of a key (RFC 4733 §2.5.1.2). Its time
+    /// stamp is that of the key's beginning, the marker stands on its first packet, and the time
+    /// it covers is not filled with audio. False: no key is due.
+    pub(crate) fn tell_next(
         &mut self,
-        digit: &Digit,
+        path: Option<&Path>,
         now: u64,
-        path: &Path,
         wire: &mut Wire<'_, impl Out>,
-    ) -> Result<(), Dropped> {
-        let payload_type = path.telephone_event.ok_or(Dropped::TelephoneEvent)?;
-        self.lag(now, wire.counters);
-        let known = self.digit.filter(|event| event.theirs == digit.timestamp);
-        let packets =
-            self.digit.filter(|event| event.frame == now).map_or(0, |event| event.packets);
-        if packets >= EVENTS_PER_FRAME_MAX {
-            return Err(Dropped::Ahead);
+    ) -> bool {
+        let Some((path, payload_type)) = path.and_then(|p| Some((p, p.telephone_event?))) else {
+            self.teller.forget();
+            return false;
+        };
+        let Some(Say { payload, first, last }) = self.teller.next() else { return false };
+        if first {
+            self.key_began = self.stream.timestamp;
+            wire.counters.digits_out += 1;
         }
-        let ours = known.map_or(self.stream.timestamp, |event| event.ours);
-        self.digit =
-            Some(Event { theirs: digit.timestamp, ours, frame: now, packets: packets + 1 });
-        let marker = known.is_none() || self.packets == 0;
-        let header = self.header(payload_type, marker, ours);
-        let mut bytes = [0; header::LENGTH + 4];
-        fill(&mut bytes, &header, |payload| payload.copy_from_slice(&digit.event));
-        self.hand_over(&bytes, path, wire);
-        self.cover(digit, ours, now, wire.counters);
-        Ok(())
+        for copy in 0..if last { KEY_ENDS } else { 1 } {
+            let marker = (first && copy == 0) || self.packets == 0;
+            let header = self.header(payload_type, marker, self.key_began);
+            let mut bytes = [0; header::LENGTH + 4];
+            fill(&mut bytes, &header, |into| into.copy_from_slice(&payload));
+            self.hand_over(&bytes, path, wire);
+        }
+        self.left = now;
+        self.skip_frame();
+        true
     }
 
     /// What the stream has come to (RFC 3550 §6.4.1); none if nothing left since the last report.
@@ -227,8 +242,11 @@ impl Send {
 
     /// Frames due by `now` that have not left; negative while ahead. Starts the clock if it
     /// stands. After a stall of this thread time is skipped, not made up for in a burst.
-    fn lag(&mut self, now: u64, counters: &mut Counters) -> i64 {
-        let next = *self.next.get_or_insert(now);
+    pub(crate) fn lag(&mut self, now: u64, counters: &mut Counters) -> i64 {
+        let next = self.next.unwrap_or_else(|| {
+            (self.next, self.left) = (Some(now), now);
+            now
+        });
         let lag = now.cast_signed() + 1 - next.cast_signed();
         if lag > STALL {
             self.next = Some(now);
@@ -236,17 +254,6 @@ impl Send {
             return 1;
         }
         lag
-    }
-
-    /// Lets the time an event covers pass, up to the lead that audio may have too.
-    fn cover(&mut self, digit: &Digit, ours: u32, now: u64, counters: &mut Counters) {
-        let [_, _, high, low] = digit.event;
-        let duration = u32::from(u16::from_be_bytes([high, low]));
-        while self.stream.timestamp.wrapping_sub(ours) < duration
-            && -self.lag(now, counters) < LEAD_MAX
-        {
-            self.skip_frame();
-        }
     }
 
     fn skip_frame(&mut self) {
@@ -269,6 +276,7 @@ impl Send {
             Some(table) => translate(frame, table, payload),
         });
         self.skip_frame();
+        self.teller.rested();
         self.hand_over(&bytes, path, wire);
     }
 
@@ -302,9 +310,6 @@ fn translate(frame: &Packed, table: &[u8; 256], payload: &mut [u8]) {
 /// How far a stream may run ahead of real time, in frames.
 const LEAD_MAX: i64 = 3;
 
-/// How far it may lag behind before silence is put in, in frames: 60 ms.
-const LAG_MAX: i64 = 3;
-
 /// A lag that only a late thread can cause, in frames.
 const STALL: i64 = 5;
 
@@ -314,8 +319,5 @@ const BURST_MAX: i64 = 3;
 /// Frames put in one by one before a far side counts as sending nothing: 200 ms.
 const PATIENCE: u32 = 10;
 
-/// Frames without a packet of an event after which it is over (RFC 4733 §2.6.3: three periods).
-const EVENT_PAUSE_MAX: u64 = 8;
-
-/// An event has one packet a frame, and its end three at once (RFC 4733 §2.5.1.4).
-const EVENTS_PER_FRAME_MAX: u32 = 5;
+/// The end of a key is said three times (RFC 4733 §2.5.1.4).
+const KEY_ENDS: u32 = 3;

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of the bench")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub(crate) mod speech;
+
 use media_core::{
     engine::{Channel, Engine, EngineConfig, Out},
     music::Tune,

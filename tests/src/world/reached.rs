@@ -108,7 +108,10 @@ impl Reached {
             | Step::RecordingFailed { .. }
             | Step::Ringing { .. }
             | Step::Routed { .. }
-            | Step::Silent { .. } => {}
+            | Step::Digit { .. }
+            | Step::OneWayAudio { .. }
+            | Step::Silent { .. }
+            | Step::TwoWayAudio { .. } => {}
         }
     }
 }

@@ -1,0 +1,485 @@
+//! A source's audio in order and in time: what came early waits, what never came is made up.
+//!
+//! Samples lie in a ring by time stamp, so packets of any length, out of order or twice fall into
+//! their place. On an even network nothing waits: a frame leaves with the packet that completes
+//! it. Where packets come late they are played by the listener's clock, behind the quickest by
+//! what the late ones need ([`Delay`]); the distance is kept by saying a period of the voice once
+//! more or once less.
+
+mod delay;
+mod presence;
+mod stretch;
+
+use self::presence::Presence;
+use crate::{
+    codec::g711,
+    conceal::{self, Conceal},
+    frame::{Packed, SAMPLES},
+    order::Law,
+};
+pub(crate) use delay::Delay;
+
+/// What one source said and nobody heard yet. Allocates nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Jitter {
+    ring: [u8; ROOM],
+    come: Presence,
+    line: Option<Line>,
+    conceal: Conceal,
+    /// Frames until the voice may be stretched or cut again.
+    rest: u32,
+}
+
+/// Where a source's time line stands.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// Time stamp of the next sample to be heard.
+    cursor: u32,
+    /// One after the newest sample that came, and how many came with it.
+    end: u32,
+    packet: usize,
+    /// When the newest packet came, in samples.
+    arrival: u32,
+    /// Samples made up while the cursor stood still.
+    held: u32,
+    /// Something of it was heard.
+    heard: bool,
+}
+
+/// A packet of audio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speech<'a> {
+    pub(crate) timestamp: u32,
+    pub(crate) payload: &'a [u8],
+    /// When it came, in samples of 8 kHz.
+    pub(crate) arrival: u32,
+    pub(crate) order: Order,
+}
+
+/// Where a packet stands among those of its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The first of a source, or of one that started anew.
+    First,
+    /// After all before it, so many of which are missing.
+    Next { lost: u16 },
+    /// Behind one that came before.
+    Behind,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is the next frame, whole, and nothing waits: it need not be kept.
+    Passes,
+    Kept,
+    /// Its time has passed.
+    Late,
+    /// It is kept; something older had to make room.
+    Crowded,
+}
+
+/// Whether a frame was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Said,
+    /// Half of it or more was made up.
+    Concealed,
+    /// Nothing came for so long that nothing is left to be made up.
+    Silent,
+}
+
+impl Jitter {
+    pub(crate) const EMPTY: Self =
+        Self { ring: [0; ROOM], come: Presence::NONE, line: None, conceal: Conceal::IDLE, rest: 0 };
+
+    /// Nobody has heard anything of this source.
+    pub(crate) fn forget(&mut self) {
+        self.come = Presence::NONE;
+        self.line = None;
+        self.conceal.stop();
+        self.rest = 0;
+    }
+
+    /// Takes a packet in. `at_once`: its frame may leave at once.
+    pub(crate) fn put(
+        &mut self,
+        law: Law,
+        speech: &Speech<'_>,
+        delay: &mut Delay,
+        at_once: bool,
+    ) -> Put {
+        let Speech { timestamp, payload, arrival, order } = *speech;
+        let Some(line) = self.line else {
+            self.start(law, speech, false);
+            return Put::Kept;
+        };
+        let end = timestamp.wrapping_add(low(payload.len()));
+        let mut put = Put::Kept;
+        match order {
+            Order::First => {
+                self.begin_anew(law, speech, delay);
+                return Put::Kept;
+            }
+            Order::Behind => return self.fill_hole(line, timestamp, payload),
+            Order::Next { lost } => {
+                let gap = signed(timestamp, line.end);
+                let elapsed = arrival.wrapping_sub(line.arrival).cast_signed();
+                if gap < 0 || gap > elapsed.saturating_add(JUMP) {
+                    self.begin_anew(law, speech, delay);
+                    return Put::Kept;
+                }
+                self.line = Some(Line { end, packet: payload.len(), arrival, ..line });
+                if self.make_room() {
+                    put = Put::Crowded;
+                }
+                // Numbers without a hole: the sender itself said nothing for a while.
+                if lost == 0 && gap > 0 {
+                    self.pause(law, line.end, timestamp);
+                }
+            }
+        }
+        self.write(timestamp, payload);
+        if let Some(line) = &mut self.line
+            && line.cursor == timestamp
+            && payload.len() == SAMPLES
+            && at_once
+            && line.heard
+            && delay.target() == 0
+            && !self.conceal.is_busy()
+        {
+            (line.cursor, line.held) = (end, 0);
+            return Put::Passes;
+        }
+        self.come.set(timestamp, payload.len());
+        put
+    }
+
+    /// The next frame if nothing is missing before it, or if something behind it came.
+    fn ready(&self) -> bool {
+        self.waiting() >= SAMPLES
+    }
+
+    /// Samples between what was heard last and the newest.
+    fn waiting(&self) -> usize {
+        let waiting = self.line.map_or(0, |line| signed(line.end, line.cursor));
+        usize::try_from(waiting).unwrap_or(0)
+    }
+
+    /// Frames leave as they come: what is ready, in order. None: the next is not there.
+    pub(crate) fn next_at_once(
+        &mut self,
+        law: Law,
+        delay: &Delay,
+        now: u32,
+        frame: &mut Packed,
+    ) -> Option<Kind> {
+        self.jump_long_hole();
+        if !self.ready() {
+            return None;
+        }
+        // A source whose clock is fast, or one that was waited for: what need not wait should not.
+        let waited = self.line.map_or(0, |line| delay.waited(line.cursor, now));
+        if waited > EXCESS && self.rest == 0 {
+            self.cut(law, false);
+        }
+        Some(self.build(law, frame))
+    }
+
+    /// The frame that is due by the listener's clock, whatever is there.
+    pub(crate) fn next_in_time(
+        &mut self,
+        law: Law,
+        delay: &Delay,
+        now: u32,
+        frame: &mut Packed,
+    ) -> Kind {
+        let Some(line) = self.line else { return self.build(law, frame) };
+        // How much longer than needed the next sample has waited.
+        let last = line.cursor.wrapping_add(self.last_packet());
+        let spare = delay.waited(last, now).saturating_sub(delay.target().cast_signed());
+        let here = self.come.run(line.cursor, SAMPLES, true);
+        if spare < -SLACK && (here == 0 || !line.heard) {
+            // It may still come: the distance grows by what is made up.
+            return self.stand(law, frame);
+        }
+        if here == SAMPLES && self.rest == 0 {
+            if spare < -SLACK {
+                self.say_again(law);
+            } else if spare > EXCESS || self.waiting() > CAPACITY - 2 * SAMPLES {
+                self.cut(law, spare > GROSS);
+            }
+        }
+        self.build(law, frame)
+    }
+
+    /// Nothing came in time: a frame is made up.
+    fn stand(&mut self, law: Law, frame: &mut Packed) -> Kind {
+        for code in frame.iter_mut() {
+            *code = self.make_up(law);
+        }
+        if let Some(line) = &mut self.line {
+            line.held = line.held.saturating_add(low(SAMPLES));
+        }
+        self.kind(SAMPLES)
+    }
+
+    /// A frame's time passes unheard.
+    pub(crate) fn leave_out(&mut self, law: Law, frame: &mut Packed) {
+        if self.ready() {
+            self.build(law, frame);
+        } else if let Some(line) = &mut self.line {
+            line.held = line.held.saturating_add(low(SAMPLES));
+        }
+    }
+
+    /// True: nobody said anything lately that one would miss.
+    pub(crate) fn is_quiet(&self, law: Law) -> bool {
+        let Some(line) = self.line else { return true };
+        let from = line.cursor.wrapping_sub(low(SAMPLES));
+        is_quiet(law, (0..low(SAMPLES)).map(|n| at(&self.ring, from.wrapping_add(n))))
+    }
+
+    /// The time line of this packet begins.
+    fn start(&mut self, law: Law, speech: &Speech<'_>, heard: bool) {
+        let Speech { timestamp, payload, arrival, .. } = *speech;
+        self.come = Presence::NONE;
+        if !heard {
+            let silence = [g711::silence(law)[0]; conceal::PAST];
+            self.write(timestamp.wrapping_sub(low(conceal::PAST)), &silence);
+        }
+        let end = timestamp.wrapping_add(low(payload.len()));
+        self.line =
+            Some(Line { cursor: timestamp, end, packet: payload.len(), arrival, held: 0, heard });
+        self.write(timestamp, payload);
+        self.come.set(timestamp, payload.len());
+    }
+
+    /// Another time line: what was heard last is kept for making up, the rest is forgotten.
+    fn begin_anew(&mut self, law: Law, speech: &Speech<'_>, delay: &mut Delay) {
+        let Some(line) = self.line else { return };
+        delay.restart(speech.timestamp, speech.arrival);
+        let mut past = [0; conceal::PAST];
+        self.read(line.cursor.wrapping_sub(low(conceal::PAST)), &mut past);
+        self.write(speech.timestamp.wrapping_sub(low(conceal::PAST)), &past);
+        self.start(law, speech, line.heard);
+    }
+
+    /// A packet behind others: what of it was not heard yet takes its place.
+    fn fill_hole(&mut self, line: Line, timestamp: u32, payload: &[u8]) -> Put {
+        let heard = usize::try_from(signed(line.cursor, timestamp)).unwrap_or(0);
+        let end = timestamp.wrapping_add(low(payload.len()));
+        match payload.get(heard..) {
+            Some(rest) if !rest.is_empty() && signed(end, line.end) <= 0 => {
+                let from = timestamp.wrapping_add(low(heard));
+                self.write(from, rest);
+                self.come.set(from, rest.len());
+                Put::Kept
+            }
+            Some(_) | None => Put::Late,
+        }
+    }
+
+    /// The sender said nothing up to this time stamp: that is silence, not loss. What of it was
+    /// made up already need not be heard again.
+    fn pause(&mut self, law: Law, from: u32, until: u32) {
+        let Some(line) = self.line else { return };
+        let from = if signed(from, line.cursor) < 0 { line.cursor } else { from };
+        let length = usize::try_from(signed(until, from)).unwrap_or(0).min(CAPACITY);
+        (0..low(length)).for_each(|n| self.write_one(from.wrapping_add(n), g711::silence(law)[0]));
+        self.come.set(from, length);
+        if line.cursor == from {
+            self.skip_held(length);
+        }
+    }
+
+    /// Drops the oldest that waits until the rest fits. True: somebody misses it.
+    fn make_room(&mut self) -> bool {
+        let Some(line) = self.line else { return false };
+        let over = self.waiting().saturating_sub(CAPACITY);
+        if over == 0 {
+            return false;
+        }
+        let missed = self.come.run(line.cursor, over.min(ROOM), false) < over.min(ROOM);
+        self.skip(over);
+        if let Some(line) = &mut self.line {
+            line.held = line.held.saturating_sub(low(over));
+        }
+        missed
+    }
+
+    /// 160 samples from the cursor on; what is missing is made up.
+    pub(crate) fn build(&mut self, law: Law, frame: &mut Packed) -> Kind {
+        self.rest = self.rest.saturating_sub(1);
+        let (mut filled, mut made_up) = (0, 0);
+        while filled < SAMPLES {
+            let rest = frame.get_mut(filled..).unwrap_or_default();
+            let Some(line) = self.line else {
+                rest.fill(g711::silence(law)[0]);
+                return Kind::Silent;
+            };
+            let here = self.come.run(line.cursor, rest.len(), true);
+            if here > 0 {
+                let piece = rest.get_mut(..here).unwrap_or_default();
+                self.read(line.cursor, piece);
+                if self.conceal.is_busy() {
+                    self.conceal.end(law, piece);
+                }
+                self.skip(here);
+                if let Some(line) = &mut self.line {
+                    (line.heard, line.held) = (true, 0);
+                }
+                filled += here;
+                continue;
+            }
+            let hole = self.come.run(line.cursor, self.waiting(), false);
+            if self.skip_held(hole) {
+                continue;
+            }
+            let piece = if hole > 0 { hole.min(rest.len()) } else { rest.len() };
+            for n in 0..piece {
+                let code = self.make_up(law);
+                if let Some(place) = frame.get_mut(filled + n) {
+                    *place = code;
+                }
+                if hole > 0 {
+                    self.write_one(line.cursor.wrapping_add(low(n)), code);
+                }
+            }
+            if hole > 0 {
+                self.skip(piece);
+            } else if let Some(line) = &mut self.line {
+                line.held = line.held.saturating_add(low(piece));
+            }
+            filled += piece;
+            made_up += piece;
+        }
+        self.kind(made_up)
+    }
+
+    fn kind(&self, made_up: usize) -> Kind {
+        if made_up < SAMPLES / 2 {
+            Kind::Said
+        } else if self.conceal.is_mute() {
+            Kind::Silent
+        } else {
+            Kind::Concealed
+        }
+    }
+
+    fn make_up(&mut self, law: Law) -> u8 {
+        let Some(line) = self.line.filter(|line| line.heard) else { return g711::silence(law)[0] };
+        if !self.conceal.is_busy() {
+            let from = line.cursor.wrapping_sub(low(conceal::PAST));
+            let ring = &self.ring;
+            let said = (0..low(conceal::PAST)).map(|n| at(ring, from.wrapping_add(n)));
+            self.conceal.begin(law, said);
+        }
+        if self.conceal.is_mute() {
+            return g711::silence(law)[0];
+        }
+        g711::encode(law, self.conceal.next())
+    }
+
+    /// Of a gap 60 ms are made up, those included that were while nothing came; what stands
+    /// behind a longer one is heard then.
+    fn jump_long_hole(&mut self) {
+        let Some(line) = self.line else { return };
+        let held = line.held as usize;
+        let hole = self.come.run(line.cursor, self.waiting(), false);
+        let left = hole.saturating_sub(held);
+        self.skip(left.saturating_sub(conceal::MUTE.saturating_sub(held)));
+    }
+
+    /// Of a hole of this length what was made up while nothing came is behind us.
+    fn skip_held(&mut self, hole: usize) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        let behind = low(hole).min(line.held);
+        line.held -= behind;
+        self.skip(behind as usize);
+        behind > 0
+    }
+
+    /// How far behind the cursor the last packet begins of which the next frame needs something.
+    fn last_packet(&self) -> u32 {
+        let packet = self.line.map_or(SAMPLES, |line| line.packet).max(1);
+        let next = self.waiting() % packet;
+        if next >= SAMPLES { 0 } else { low(next + (SAMPLES - 1 - next) / packet * packet) }
+    }
+
+    fn skip(&mut self, samples: usize) {
+        if let Some(line) = &mut self.line {
+            self.come.clear(line.cursor, samples);
+            line.cursor = line.cursor.wrapping_add(low(samples));
+        }
+    }
+
+    fn write(&mut self, timestamp: u32, payload: &[u8]) {
+        let from = timestamp as usize % ROOM;
+        let (head, tail) = payload.split_at(payload.len().min(ROOM - from));
+        copy(self.ring.get_mut(from..), head);
+        copy(self.ring.get_mut(..), tail);
+    }
+
+    fn read(&self, timestamp: u32, into: &mut [u8]) {
+        let from = timestamp as usize % ROOM;
+        let (head, tail) = into.split_at_mut(into.len().min(ROOM - from));
+        copy(Some(head), self.ring.get(from..).unwrap_or_default());
+        copy(Some(tail), &self.ring);
+    }
+
+    fn write_one(&mut self, timestamp: u32, code: u8) {
+        if let Some(place) = self.ring.get_mut(timestamp as usize % ROOM) {
+            *place = code;
+        }
+    }
+}
+
+/// Softer than a whisper: on average below -45 dB of full scale.
+pub(crate) fn is_quiet(law: Law, said: impl Iterator<Item = u8>) -> bool {
+    let loudness: u32 = said.map(|code| u32::from(g711::decode(law, code).unsigned_abs())).sum();
+    loudness < QUIET * low(SAMPLES)
+}
+
+fn copy(into: Option<&mut [u8]>, from: &[u8]) {
+    let into = into.unwrap_or_default();
+    let length = into.len().min(from.len());
+    if let (Some(into), Some(from)) = (into.get_mut(..length), from.get(..length)) {
+        into.copy_from_slice(from);
+    }
+}
+
+fn at(ring: &[u8; ROOM], timestamp: u32) -> u8 {
+    ring.get(timestamp as usize % ROOM).copied().unwrap_or_default()
+}
+
+/// How far one time stamp is ahead of another.
+const fn signed(one: u32, other: u32) -> i32 {
+    one.wrapping_sub(other).cast_signed()
+}
+
+/// A length within the ring.
+fn low(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Samples of the ring: half a second, a power of two.
+const ROOM: usize = 4_096;
+
+/// Samples that may wait; the rest of the ring is what was heard last, for making up.
+const CAPACITY: usize = ROOM - 512 - SAMPLES;
+
+/// A time stamp this much further ahead than time has passed is a new time line: 200 ms.
+const JUMP: i32 = 1_600;
+
+/// The distance may be so much too small, 5 ms, or too great, 25 ms, before the voice is
+/// stretched or cut; 100 ms too much is cut at every frame.
+const SLACK: i32 = 40;
+const EXCESS: i32 = 200;
+const GROSS: i32 = 800;
+
+/// Average magnitude, of 32,768.
+const QUIET: u32 = 180;
+
+#[cfg(test)]
+mod tests;
