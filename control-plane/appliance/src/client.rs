@@ -51,6 +51,13 @@ impl Client {
         self.ask(Method::POST, &url, Some(body), Some(PATIENCE)).await.map(|_| ())
     }
 
+    /// The same for what is answered with a body.
+    pub async fn post_for(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        let url = self.url(path);
+        let answer = self.ask(Method::POST, &url, Some(body), Some(PATIENCE)).await?;
+        answer.json().await.map_err(|error| ClientError::NotUnderstood { url, why: words(&error) })
+    }
+
     /// Writes a body as it comes; gives its length.
     pub async fn download(&self, path: &str, into: &mut dyn Write) -> Result<u64, ClientError> {
         let url = self.url(path);

@@ -1,13 +1,14 @@
 //! Drain and stop: new calls go elsewhere, those that are here may finish, the files are closed.
 
-use crate::{http, pump::Handle};
+use crate::{http, live::Live, pump::Handle};
 use firmware_config::Config;
 use nix::fcntl::Flock;
-use std::{fs::File, io, net::SocketAddr, thread::JoinHandle, time::Duration};
+use std::{fs::File, io, net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 
 /// A running appliance. Dropping it stops the pump without draining.
 pub struct Running {
     handle: Handle,
+    live: Arc<Live>,
     sip: SocketAddr,
     http: SocketAddr,
     drain_for: Duration,
@@ -32,6 +33,7 @@ pub enum Stopped {
 impl Running {
     pub(crate) fn new(
         handle: Handle,
+        live: Arc<Live>,
         pump: JoinHandle<io::Result<()>>,
         follower: JoinHandle<()>,
         server: http::Server,
@@ -40,6 +42,7 @@ impl Running {
     ) -> Self {
         Self {
             handle,
+            live,
             sip: config.sip.udp,
             http: config.http.admin,
             drain_for: config.node.drain,
@@ -52,6 +55,11 @@ impl Running {
 
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// The configuration that holds.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 
     pub fn sip(&self) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! How a command can fail, and the exit code of each: the one place that knows contract §1.
 
-use crate::client::ClientError;
+use crate::{client::ClientError, live::Refused};
 use firmware_config::Fault;
 use std::io;
 
@@ -20,6 +20,9 @@ pub enum Failure {
     /// What `config check` can see. One fault a line.
     #[error("{}", lines(.0))]
     InvalidConfig(Vec<Fault>),
+    /// The same, as a running appliance said it.
+    #[error("{0}")]
+    InvalidThere(String),
     #[error("{0}")]
     NotAllowed(String),
 }
@@ -33,8 +36,21 @@ impl Failure {
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 4,
             Self::Unavailable(_) => 5,
-            Self::InvalidConfig(_) => 6,
+            Self::InvalidConfig(_) | Self::InvalidThere(_) => 6,
             Self::NotAllowed(_) => 7,
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let said = refused.to_string();
+        match refused {
+            Refused::Invalid(faults) => Self::InvalidConfig(faults),
+            Refused::Conflict { .. } => Self::Conflict(said),
+            Refused::NoSuchGeneration(_) => Self::NotFound(said),
+            Refused::Disk(_) => Self::Failed(said),
+            Refused::Pump(_) => Self::Unavailable(said),
         }
     }
 }
@@ -52,6 +68,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status: 401 | 403, .. } => Self::NotAllowed(said),
             ClientError::Refused { status: 404, .. } => Self::NotFound(said),
             ClientError::Refused { status: 409, .. } => Self::Conflict(said),
+            ClientError::Refused { status: 422, .. } => Self::InvalidThere(said),
             ClientError::Refused { status: 503 | 504, .. } | ClientError::NotReached { .. } => {
                 Self::Unavailable(said)
             }
@@ -96,6 +113,7 @@ mod tests {
             (403, 7),
             (404, 3),
             (409, 4),
+            (422, 6),
             (503, 5),
             (504, 5),
             (400, 1),

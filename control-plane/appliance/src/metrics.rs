@@ -55,7 +55,15 @@ pub struct Shown<'a> {
     pub journal: &'a StoreCounts,
     pub cdrs: &'a CdrCounts,
     pub state: BoxState,
+    pub config: &'a Config,
     pub now: Stamp,
+}
+
+/// Which configuration holds.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub generation: u64,
+    pub hash: String,
 }
 
 /// Children by the names of the plan, which may change; what was counted of a name stays.

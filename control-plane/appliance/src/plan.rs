@@ -4,6 +4,7 @@ use control_plane::config::{
     AnswerMode, Destination, Gone, NumberRow, Plan, SeatPlan, Team, Trunk,
 };
 use control_plane::ids::{SeatId, TeamId};
+use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
 use sip_stack::{Limits, Secret, Target, TrunkId, User};
@@ -32,6 +33,46 @@ pub fn sip(config: &Config, seed: [u8; 32]) -> sip_stack::Config {
         seed,
         limits: Limits::STANDARD,
     }
+}
+
+/// The plan that takes the place of `now`, and the trunks and users at its ids. `tunes`: the names of
+/// the tunes the media thread has, in its order.
+pub fn successor(
+    now: &Plan,
+    config: &Config,
+    tunes: &[String],
+) -> Result<(Plan, sip_stack::Config), NoIdLeft> {
+    let mut next = plan(config);
+    for team in &mut next.teams {
+        let named = team.music.and_then(|tune| config.music.get(usize::from(tune.0)));
+        let at = named.and_then(|music| tunes.iter().position(|tune| *tune == music.name));
+        team.music = at.map(|at| TuneId(place(at)));
+    }
+    let Succession { plan, trunks, seats } = now.succeeded_by(&next)?;
+    // Only trunks, users and limits are taken of it.
+    let mut sip = sip(config, [0; 32]);
+    let nobody = |name: &str| User { name: name.to_owned(), password: None, contact: None };
+    let mut users: Vec<User> = plan.seats.iter().map(|seat| nobody(&seat.extension)).collect();
+    for (user, id) in std::mem::take(&mut sip.users).into_iter().zip(seats) {
+        if let Some(place) = users.get_mut(usize::from(id.0)) {
+            *place = user;
+        }
+    }
+    sip.users = users;
+    let nowhere = |name: &str| sip_stack::Trunk {
+        name: name.to_owned(),
+        peers: vec![],
+        address: None,
+        calls_max: 0,
+    };
+    let mut all: Vec<_> = plan.trunks.iter().map(|trunk| nowhere(&trunk.name)).collect();
+    for (trunk, id) in std::mem::take(&mut sip.trunks).into_iter().zip(trunks) {
+        if let Some(place) = all.get_mut(usize::from(id.0)) {
+            *place = trunk;
+        }
+    }
+    sip.trunks = all;
+    Ok((plan, sip))
 }
 
 fn trunk(trunk: &firmware_config::Trunk) -> Trunk {

@@ -5,13 +5,16 @@
 
 use crate::{
     follower::Turn,
+    plan,
     store::{Lines, Store, StoreCounts},
     view::View,
 };
 use control_plane::{
     exchange::{Exchange, Problem, Request},
     journal::{Chain, Moment},
+    succession::NoIdLeft,
 };
+use firmware_config::Config;
 use media_core::order::Order;
 use media_rt::{
     counters::{MediaCounters, RecorderCounters},
@@ -89,6 +92,8 @@ pub struct Counts {
 pub enum RequestError {
     #[error(transparent)]
     Problem(#[from] Problem),
+    #[error(transparent)]
+    NoIdLeft(#[from] NoIdLeft),
     #[error("too many requests are waiting; try again")]
     Busy,
     #[error("the box has stopped")]
@@ -98,6 +103,8 @@ pub enum RequestError {
 /// What somebody asks of the pump.
 enum Ask {
     Request(Request, oneshot::Sender<Result<(), Problem>>),
+    /// Another configuration, and the names of the tunes the media thread has.
+    Reconfigure(Box<Config>, Vec<String>, oneshot::Sender<Result<(), NoIdLeft>>),
     /// Answered when no new call can come in and the calls that are here have been counted.
     Drain(oneshot::Sender<()>),
     Stop,
@@ -119,6 +126,22 @@ impl Handle {
     pub async fn request(&self, request: Request) -> Result<(), RequestError> {
         let (answer, answered) = oneshot::channel();
         self.asks.try_send(Ask::Request(request, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
+        })?;
+        Ok(answered.await.map_err(|_| RequestError::Gone)??)
+    }
+
+    /// From the answer on calls flow by this configuration; it was checked, and differs in nothing
+    /// that only a start can change.
+    pub async fn reconfigure(
+        &self,
+        config: Config,
+        tunes: Vec<String>,
+    ) -> Result<(), RequestError> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::Reconfigure(Box::new(config), tunes, answer);
+        self.asks.try_send(ask).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RequestError::Busy,
             mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
         })?;
@@ -433,6 +456,14 @@ impl Pump {
         match ask {
             Some(Ask::Request(request, answer)) => {
                 let done = self.exchange.handle_request(request, now);
+                // Whoever asked may have gone.
+                let _gone = answer.send(done);
+            }
+            Some(Ask::Reconfigure(config, tunes, answer)) => {
+                let next = plan::successor(self.exchange.plan(), &config, &tunes);
+                let done = next.map(|(plan, sip)| {
+                    self.exchange.reconfigure(Arc::new(plan), sip, now);
+                });
                 // Whoever asked may have gone.
                 let _gone = answer.send(done);
             }

@@ -5,6 +5,7 @@ use crate::{
     drain::Running,
     follower::{self, CdrCounts, Follower},
     http,
+    live::{Kept, Live},
     metrics::Metrics,
     plan,
     pump::{Handle, Pump},
@@ -96,8 +97,14 @@ pub enum StartError {
 pub struct Appliance;
 
 impl Appliance {
-    /// Starts it all. Calls can be taken when this returns.
+    /// Starts it all, without files: the configuration stays as it is. Calls can be taken when this
+    /// returns.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        Self::start_kept(config, None).await
+    }
+
+    /// The same with what was kept of earlier configurations.
+    pub async fn start_kept(config: Config, kept: Option<Kept>) -> Result<Running, StartError> {
         let plan = Arc::new(plan::plan(&config));
         let http_listener = bind_http(config.http.admin).await?;
         let udp = udp::bind(config.sip.udp)?;
@@ -105,7 +112,10 @@ impl Appliance {
         for taken in ports.taken() {
             tracing::warn!(port = taken.port, why = %taken.why, "a media port is left out");
         }
-        let data_dir = take_data_dir(&config.node.data_dir)?;
+        let (data_dir, kept) = match kept {
+            Some(kept) => kept.unlock(),
+            None => (take_data_dir(&config.node.data_dir)?, None),
+        };
         let token = http::auth::token(&config.http.admin_token_file).map_err(|source| {
             StartError::Token { file: config.http.admin_token_file.clone(), source }
         })?;
@@ -156,10 +166,12 @@ impl Appliance {
             .name("follower".to_owned())
             .spawn(move || follower.run())
             .map_err(StartError::Thread)?;
+        let live = Arc::new(Live::new(handle.clone(), config.clone(), kept));
         let server = http::serve(
             http_listener,
             http::State {
                 handle: handle.clone(),
+                live: Arc::clone(&live),
                 metrics,
                 cdr_counts,
                 token: token.into(),
@@ -169,7 +181,7 @@ impl Appliance {
             },
         );
         handle.ready();
-        Ok(Running::new(handle, pump, follower, server, data_dir, &config))
+        Ok(Running::new(handle, live, pump, follower, server, data_dir, &config))
     }
 }
 
@@ -321,7 +333,7 @@ fn first_turn(
 
 /// The data folder is one process's: two would write one journal. Let go when the process ends,
 /// however it does.
-fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
+pub(crate) fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
     let fail = |source| StartError::DataDir { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(fail)?;
     let file = File::options()

@@ -16,7 +16,6 @@ use clap::{Parser, Subcommand};
 use output::{Format, Output};
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 use target::Target;
@@ -39,9 +38,9 @@ struct Cli {
 enum Verb {
     /// Runs the appliance in the foreground.
     Run,
-    /// Reads a configuration without running it.
+    /// The configuration: checked, compared, applied, gone back from.
     #[command(subcommand)]
-    Config(ConfigVerb),
+    Config(config::Verb),
     /// Starts an appliance of its own, places a real call through it and says what happened.
     Demo {
         /// Keep it running until Ctrl-C.
@@ -67,12 +66,6 @@ enum Verb {
     Recording(recording::Verb),
 }
 
-#[derive(Debug, Subcommand)]
-enum ConfigVerb {
-    /// Says every fault with its place, and what would be accepted.
-    Check { file: PathBuf },
-}
-
 /// Everything `main` does.
 pub fn main() -> ExitCode {
     // Usage errors end here with 2, help and version with 0.
@@ -92,7 +85,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let out = &mut Output::new(output);
     match verb {
         Verb::Run => run::run(&target),
-        Verb::Config(ConfigVerb::Check { file }) => config::check(&file, out),
+        Verb::Config(verb) => match config::offline(verb, &target, out)? {
+            None => Ok(()),
+            Some(verb) => {
+                ask(&target, async |client| config::run(verb, &target, client, out).await)
+            }
+        },
         Verb::Demo { stay } => {
             log::init_quiet();
             many_threads()?.block_on(demo::run(stay, &mut io::stdout()))
@@ -133,6 +131,18 @@ mod tests {
         for line in [
             "run --config node.toml",
             "config check node.toml",
+            "config diff",
+            "config diff new.toml --against gen:7",
+            "config apply new.toml --dry-run --confirm 10m",
+            "config apply new.toml --at-restart",
+            "config confirm",
+            "config rollback",
+            "config rollback 7",
+            "config rollback --unconfirmed",
+            "config history -o json",
+            "config show --rendered",
+            "config reload --wait",
+            "config schema",
             "demo",
             "demo --stay",
             "status",
@@ -164,6 +174,9 @@ mod tests {
             "call",
             "call show",
             "config check",
+            "config apply",
+            "config diff --against yesterday",
+            "config apply x --confirm soon",
             "status -o yaml",
             "status --url 127.0.0.1:8080",
         ] {

@@ -2,36 +2,75 @@
 
 use super::{
     many_threads,
-    target::{Target, load},
+    target::{Target, host},
 };
-use crate::{Appliance, Running, Stopped, error::Failure, log, notify};
+use crate::{
+    Appliance, Running, Stopped,
+    error::Failure,
+    generations::Clocks,
+    live::{self, Kept, Wish},
+    log, notify,
+    start::take_data_dir,
+};
 use firmware_config::Config;
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) fn run(target: &Target) -> Result<(), Failure> {
     log::init();
-    let loaded = load(&target.file()?)?;
+    let file = target.file()?;
+    let own = firmware_config::sources(&file).map_err(Failure::InvalidConfig)?;
+    let host = host()?;
+    let loaded = firmware_config::from_sources(&own, &host).map_err(Failure::InvalidConfig)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    many_threads()?.block_on(serve(loaded.config))
+    let config = loaded.config;
+    let lock = take_data_dir(&config.node.data_dir);
+    let lock = lock.map_err(|error| Failure::Failed(error.to_string()))?;
+    let (config, kept) = live::choose(&file, own, config, lock, &host, Clocks::now())?;
+    many_threads()?.block_on(serve(config, kept))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
     // Before anything runs, so that a signal never ends it half started.
     let mut signals = Signals::new()?;
-    let started = Appliance::start(config).await;
+    let started = Appliance::start_kept(config, Some(kept)).await;
     let running = started.map_err(|error| Failure::Failed(error.to_string()))?;
     say_ready(&running)?;
     notify::ready(&running);
+    let live = Arc::clone(running.live());
+    tokio::spawn(Arc::clone(&live).watch_confirmation());
     tokio::spawn(notify::keep_told(running.handle().clone()));
+    let mut hang_up = signals.hang_up()?;
+    let reload = async {
+        loop {
+            if hang_up.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+            let _reloading = notify::Reloading::begin();
+            if let Err(error) = live.reload(Wish::default()).await {
+                tracing::error!(%error, "the configuration stays as it is");
+            }
+        }
+    };
+    let mut start_anew = false;
     let stopped = tokio::select! {
         () = signals.next() => {
             tracing::info!("no new calls are taken; those that go on may end");
             notify::stopping();
             running.drain_and_stop(signals.next()).await
         }
+        () = live.must_restart() => {
+            start_anew = true;
+            tracing::warn!("calls may end; then the appliance starts anew with what was confirmed");
+            notify::stopping();
+            running.drain_and_stop(signals.next()).await
+        }
+        () = reload => Stopped::Failed,
         () = running.failed() => Stopped::Failed,
     };
     match stopped {
@@ -40,6 +79,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Stopped::Failed => {
             return Err(Failure::Failed("the appliance ended by a fault of its own".to_owned()));
         }
+    }
+    if start_anew {
+        // Whoever watches over it starts it again; nobody else would.
+        return Err(Failure::Failed(
+            "started anew for a configuration nobody confirmed".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -61,6 +106,10 @@ impl Signals {
     fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    fn hang_up(&self) -> io::Result<Signal> {
+        signal(SignalKind::hangup())
     }
 
     async fn next(&mut self) {

@@ -1,8 +1,8 @@
 //! Which appliance a verb talks to: found by its configuration, or named.
 
-use crate::{client::Client, error::Failure};
+use crate::{client::Client, error::Failure, generations};
 use clap::Args;
-use firmware_config::{Host, Loaded};
+use firmware_config::{Host, Http, Loaded};
 use nix::ifaddrs::getifaddrs;
 use std::{
     env, fs, io,
@@ -47,6 +47,14 @@ impl Target {
         })
     }
 
+    /// Where the appliance is reached: as the configuration says that holds, whatever the operator's
+    /// file says meanwhile.
+    fn http(&self) -> Result<Http, Failure> {
+        let own = load(&self.file()?)?.config;
+        let held = generations::held(&own.node.data_dir, &host()?);
+        Ok(held.unwrap_or(own).http)
+    }
+
     /// The appliance itself. What is named on the command line or in the environment needs no
     /// configuration.
     pub(super) fn client(&self) -> Result<Client, Failure> {
@@ -54,7 +62,7 @@ impl Target {
         if let (Some(url), Some(token)) = (&self.url, &token) {
             return Ok(Client::new(url, token));
         }
-        let http = load(&self.file()?)?.config.http;
+        let http = self.http()?;
         let url = self.url.clone().unwrap_or_else(|| format!("http://{}", reachable(http.admin)));
         let token = token.map_or_else(|| read_token(&http.admin_token_file), Ok)?;
         Ok(Client::new(&url, &token))

@@ -1,7 +1,10 @@
 //! `/metrics`, and the count of every answered request.
 
 use super::{State, api::now};
-use crate::{metrics::Shown, pump::read};
+use crate::{
+    metrics::{Config, Shown},
+    pump::read,
+};
 use axum::{
     extract::{MatchedPath, Request, State as Of},
     http::{Method, header::CONTENT_TYPE},
@@ -15,6 +18,8 @@ use std::sync::Arc;
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub(super) async fn metrics(Of(state): Of<Arc<State>>) -> Response {
     let counts = state.handle.counts();
+    let held = state.live.shown();
+    let config = Config { generation: held.generation, hash: held.hash };
     let text = {
         let view = read(state.handle.view());
         state.metrics.render(&Shown {
@@ -23,6 +28,7 @@ pub(super) async fn metrics(Of(state): Of<Arc<State>>) -> Response {
             journal: state.handle.journal(),
             cdrs: &state.cdr_counts,
             state: state.handle.state(),
+            config: &config,
             now: now(),
         })
     };

@@ -2,6 +2,7 @@
 
 mod api;
 pub mod auth;
+mod config;
 mod health;
 mod listener;
 mod metrics;
@@ -11,7 +12,7 @@ mod recordings;
 mod router;
 mod types;
 
-use crate::{follower::CdrCounts, metrics::Metrics, pump::Handle};
+use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -23,6 +24,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// What the handlers read.
 pub struct State {
     pub handle: Handle,
+    /// The configuration that holds.
+    pub live: Arc<Live>,
     pub metrics: Arc<Metrics>,
     pub cdr_counts: Arc<CdrCounts>,
     /// The administrator's.

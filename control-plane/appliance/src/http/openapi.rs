@@ -1,6 +1,6 @@
 //! `/api/v1/openapi.json`: OpenAPI 3.1, made from the handlers and the types they answer with.
 
-use super::{api, health, metrics, recordings};
+use super::{api, config, health, metrics, recordings};
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
@@ -22,6 +22,13 @@ use utoipa::{
         api::cdrs,
         api::queues,
         api::trunks,
+        config::show,
+        config::history,
+        config::diff,
+        config::apply,
+        config::reload,
+        config::confirm,
+        config::roll_back,
         recordings::list,
         recordings::one,
         recordings::audio,

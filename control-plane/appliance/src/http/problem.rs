@@ -20,6 +20,17 @@ pub(super) struct Problem {
     code: &'static str,
     title: &'static str,
     detail: Cow<'static, str>,
+    faults: Vec<FaultBody>,
+}
+
+/// One thing that makes a configuration unusable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FaultBody {
+    pub file: String,
+    /// Counted from 1.
+    pub line: Option<usize>,
+    /// The value, and what would be accepted.
+    pub message: String,
 }
 
 /// The body of every answer that is an error.
@@ -33,6 +44,9 @@ pub struct ProblemBody {
     pub detail: String,
     /// One word for programs to compare.
     pub code: String,
+    /// Of a configuration: everything that is wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultBody>,
 }
 
 impl Problem {
@@ -74,7 +88,7 @@ impl Problem {
         title: &'static str,
         detail: &'static str,
     ) -> Self {
-        Self { status, code, title, detail: Cow::Borrowed(detail) }
+        Self { status, code, title, detail: Cow::Borrowed(detail), faults: Vec::new() }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -83,6 +97,13 @@ impl Problem {
 
     pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::told(StatusCode::CONFLICT, code, "Not possible as things are", detail)
+    }
+
+    /// A configuration with these faults.
+    pub(super) fn invalid(detail: impl Into<String>, faults: Vec<FaultBody>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let told = Self::told(status, "invalid-configuration", "Not a configuration", detail);
+        Self { faults, ..told }
     }
 
     pub(super) fn failed(detail: impl Into<String>) -> Self {
@@ -104,7 +125,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, code, title, detail: Cow::Owned(detail.into()) }
+        Self { status, code, title, detail: Cow::Owned(detail.into()), faults: Vec::new() }
     }
 
     fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
@@ -117,6 +138,7 @@ impl From<RequestError> for Problem {
         let detail = error.to_string();
         match error {
             RequestError::Busy => Self::unavailable("busy", detail),
+            RequestError::NoIdLeft(_) => Self::conflict("restart-needed", detail),
             RequestError::Gone => Self::unavailable("stopped", detail),
             RequestError::Problem(exchange::Problem::NoSuchAgent) => {
                 Self::not_found("no-such-agent", detail)
@@ -140,6 +162,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail.into_owned(),
             code: self.code.to_owned(),
+            faults: self.faults,
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();

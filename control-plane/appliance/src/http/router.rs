@@ -1,7 +1,7 @@
 //! Which path leads where, and what every request passes on its way.
 
 use super::{
-    State, api, auth,
+    State, api, auth, config,
     health::{self, Pulse},
     metrics, openapi,
     problem::Problem,
@@ -20,12 +20,14 @@ type Route = MethodRouter<Arc<State>>;
 
 /// Nothing that is sent here is longer.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Both files of a site with ten thousand agents.
+const FILES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// From the whole request to the head of its answer. Every answer is made from memory or from a
 /// few system calls.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 17] {
+fn routes() -> [(&'static str, Route); 24] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -34,6 +36,13 @@ fn routes() -> [(&'static str, Route); 17] {
         ("/api/v1/calls/{id}", get(api::call)),
         ("/api/v1/calls/{id}/actions/{action}", post(api::act)),
         ("/api/v1/cdrs", get(api::cdrs)),
+        ("/api/v1/config", get(config::show)),
+        ("/api/v1/config/apply", files(post(config::apply))),
+        ("/api/v1/config/confirm", post(config::confirm)),
+        ("/api/v1/config/diff", files(post(config::diff))),
+        ("/api/v1/config/generations", get(config::history)),
+        ("/api/v1/config/reload", post(config::reload)),
+        ("/api/v1/config/rollback", post(config::roll_back)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/queues", get(api::queues)),
         ("/api/v1/recordings", get(recordings::list)),
@@ -45,6 +54,11 @@ fn routes() -> [(&'static str, Route); 17] {
         ("/metrics", get(metrics::metrics)),
         ("/readyz", get(health::readyz)),
     ]
+}
+
+/// For bodies that carry the operator's files.
+fn files(route: Route) -> Route {
+    route.layer(DefaultBodyLimit::max(FILES_BYTES_MAX))
 }
 
 pub(super) fn router(state: Arc<State>) -> Router {

@@ -30,6 +30,11 @@ fn the_box(text: &mut Text, shown: &Shown<'_>) {
     let (name, help) = ("clavija_build_info", "Always 1; its labels say what runs.");
     text.family(name, help, Kind::Gauge);
     text.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let (name, help) =
+        ("clavija_config_info", "Always 1; its labels say which configuration holds.");
+    text.family(name, help, Kind::Gauge);
+    let generation = shown.config.generation.to_string();
+    text.sample(name, &[("generation", &generation), ("hash", &shown.config.hash)], 1);
     let help = "Whether new calls are taken: 1 or 0.";
     text.one("clavija_ready", help, Kind::Gauge, u8::from(shown.state == BoxState::Ready));
     let help = "Whether calls are being finished before the end: 1 or 0.";

@@ -34,6 +34,7 @@ impl Box {
             journal: &StoreCounts::default(),
             cdrs: &CdrCounts::default(),
             state: BoxState::Ready,
+            config: &Config::default(),
             now: Stamp(1_800_000_000_000_000),
         })
     }

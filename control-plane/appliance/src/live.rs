@@ -1,0 +1,539 @@
+//! Another configuration under running calls: checked whole, compared, written down, swapped in at
+//! one moment; and gone back from if nobody confirms it in time.
+//!
+//! Which one counts at a start (ADR 0016): the operator's own files, if they have changed since the
+//! box last decided; else the current generation.
+
+use crate::{
+    generations::{By, Clocks, Confirm, Generations, Meta, New, hash},
+    plan,
+    pump::{Handle, RequestError},
+};
+use firmware_config::{
+    Change, Config, Difference, Fault, Host, Sources, diff, from_sources, masked, render, sources,
+};
+use nix::fcntl::Flock;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::{Mutex, Notify};
+
+/// Who changes one of these may lock themselves out: they have to confirm that they did not.
+const ACCESS: [&str; 6] =
+    ["http.admin", "http.admin_token_file", "sip.advertise", "sip.tcp", "sip.tls", "sip.udp"];
+/// How often the time to confirm is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a configuration does not take the place of the one that holds. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Fault>),
+    #[error("{what}")]
+    Conflict { code: &'static str, what: String },
+    #[error("there is no generation {0}")]
+    NoSuchGeneration(u64),
+    #[error("the generations in node.data_dir cannot be written or read: {0}")]
+    Disk(#[from] io::Error),
+    #[error(transparent)]
+    Pump(#[from] RequestError),
+}
+
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn conflict(code: &'static str, what: impl Into<String>) -> Refused {
+    Refused::Conflict { code, what: what.into() }
+}
+
+/// How something is to be applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Only said, not done.
+    pub dry_run: bool,
+    pub confirm: Option<Duration>,
+    /// Holds from the next start on, the live part of it too.
+    pub at_restart: bool,
+}
+
+/// What has become of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub generation: u64,
+    pub hash: String,
+    /// `unchanged`, `dry_run`, `live` or `at_restart`.
+    pub how: &'static str,
+    /// RFC 3339.
+    pub confirm_until: Option<String>,
+    pub differences: Vec<Difference>,
+}
+
+/// What metrics and `config show` say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    pub generation: u64,
+    pub hash: String,
+    pub confirm_until: Option<String>,
+    pub waits_for_restart: bool,
+    pub rendered: String,
+    /// Name and text of each file, without secrets.
+    pub files: Vec<(String, String)>,
+}
+
+/// What a start found: which configuration counts, and where others are kept.
+pub struct Kept {
+    lock: Flock<File>,
+    on_disk: OnDiskAtStart,
+}
+
+/// The same without the lock, which the running box holds.
+pub(crate) struct OnDiskAtStart {
+    generations: Generations,
+    /// The operator's own file.
+    file: PathBuf,
+    current: Meta,
+    sources: Sources,
+}
+
+impl Kept {
+    pub(crate) fn unlock(self) -> (Flock<File>, Option<OnDiskAtStart>) {
+        (self.lock, Some(self.on_disk))
+    }
+}
+
+/// The configuration that holds, while the box runs.
+pub struct Live {
+    handle: Handle,
+    inner: Mutex<Inner>,
+    shown: RwLock<Shown>,
+    must_restart: Notify,
+}
+
+struct Inner {
+    /// What the box runs by.
+    running: Config,
+    /// The names of the tunes the media thread has, in its order.
+    tunes: Vec<String>,
+    disk: Option<OnDisk>,
+}
+
+struct OnDisk {
+    generations: Generations,
+    file: PathBuf,
+    current: Meta,
+    waits_for_restart: bool,
+}
+
+/// Decides which configuration counts, before any port is open. `lock` is the data folder's.
+pub fn choose(
+    file: &Path,
+    own: Sources,
+    config: Config,
+    lock: Flock<File>,
+    host: &Host,
+    now: Clocks,
+) -> Result<(Config, Kept), Refused> {
+    let generations = Generations::open(&config.node.data_dir)?;
+    let seen = seen(&own);
+    let mut current = generations.current()?;
+    if let Some(due) = current.as_ref().filter(|meta| is_due(meta, now)) {
+        current = Some(go_back(&generations, due, seen.clone(), host, now)?);
+    }
+    let file = file.to_owned();
+    if let Some(current) = current.as_ref().filter(|meta| meta.seen == seen) {
+        let sources = generations.sources(current)?;
+        let config = from_sources(&sources, host).map_err(Refused::Invalid)?.config;
+        let current = current.clone();
+        let on_disk = OnDiskAtStart { generations, file, current, sources };
+        return Ok((config, Kept { lock, on_disk }));
+    }
+    let new = New {
+        by: By::Start,
+        sources: &own,
+        plan: &plan::plan(&config),
+        seen,
+        before: current.map(|meta| meta.generation),
+        of: None,
+        confirm: None,
+    };
+    let current = generations.prepare(&new, now)?;
+    generations.switch(current.generation)?;
+    generations.prune(&current)?;
+    let on_disk = OnDiskAtStart { generations, file, current, sources: own };
+    Ok((config, Kept { lock, on_disk }))
+}
+
+/// For a box that does not run: goes back from what nobody confirmed in time. True if it did.
+pub fn go_back_if_due(
+    own: &Sources,
+    config: &Config,
+    host: &Host,
+    now: Clocks,
+) -> Result<bool, Refused> {
+    let generations = Generations::open(&config.node.data_dir)?;
+    let Some(due) = generations.current()?.filter(|meta| is_due(meta, now)) else {
+        return Ok(false);
+    };
+    go_back(&generations, &due, seen(own), host, now)?;
+    Ok(true)
+}
+
+fn is_due(meta: &Meta, now: Clocks) -> bool {
+    meta.confirm.is_some_and(|confirm| confirm.is_due(now))
+}
+
+fn go_back(
+    generations: &Generations,
+    from: &Meta,
+    seen: String,
+    host: &Host,
+    now: Clocks,
+) -> Result<Meta, Refused> {
+    let back_to = from.confirm.map_or(from.generation, |confirm| confirm.back_to);
+    let old = generations.meta(back_to)?;
+    let sources = generations.sources(&old)?;
+    let config = from_sources(&sources, host).map_err(Refused::Invalid)?.config;
+    let new = New {
+        by: By::Unconfirmed,
+        sources: &sources,
+        plan: &plan::plan(&config),
+        seen,
+        before: old.before,
+        of: Some(back_to),
+        confirm: None,
+    };
+    let meta = generations.prepare(&new, now)?;
+    generations.switch(meta.generation)?;
+    tracing::warn!(
+        unconfirmed = from.generation,
+        generation = meta.generation,
+        "nobody confirmed the configuration in time; generation {back_to} holds again"
+    );
+    Ok(meta)
+}
+
+/// Also where the files lie: the same words in another folder name other music and other secrets.
+fn seen(own: &Sources) -> String {
+    let folder = own.node.folder.display();
+    format!("{} in {folder}", hash(own))
+}
+
+impl Live {
+    pub(crate) fn new(handle: Handle, running: Config, kept: Option<OnDiskAtStart>) -> Self {
+        let tunes = running.music.iter().map(|music| music.name.clone()).collect();
+        let mut shown = Shown { rendered: render(&running), ..Shown::default() };
+        let disk = kept.map(|kept| {
+            show(&mut shown, &kept.current, &kept.sources);
+            let OnDiskAtStart { generations, file, current, sources: _ } = kept;
+            OnDisk { generations, file, current, waits_for_restart: false }
+        });
+        Self {
+            handle,
+            inner: Mutex::new(Inner { running, tunes, disk }),
+            shown: RwLock::new(shown),
+            must_restart: Notify::new(),
+        }
+    }
+
+    pub fn shown(&self) -> Shown {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Newest first.
+    pub async fn history(&self) -> Result<Vec<Meta>, Refused> {
+        let inner = self.inner.lock().await;
+        Ok(inner.disk()?.generations.history()?)
+    }
+
+    /// What differs from what runs, or from a generation.
+    pub async fn compare(
+        &self,
+        sources: Sources,
+        against: Option<u64>,
+    ) -> Result<Vec<Difference>, Refused> {
+        let inner = self.inner.lock().await;
+        let is = read(sources).await?;
+        let was = match against {
+            None => inner.running.clone(),
+            Some(number) => inner.generation(number).await?.1,
+        };
+        Ok(diff(&was, &is))
+    }
+
+    /// The file the box was started with, read anew.
+    pub async fn reload(&self, wish: Wish) -> Result<Applied, Refused> {
+        let file = self.inner.lock().await.disk()?.file.clone();
+        let read = tokio::task::spawn_blocking(move || sources(&file)).await;
+        let own = read.map_err(io::Error::other)?.map_err(Refused::Invalid)?;
+        self.take(By::Reload, own, wish).await
+    }
+
+    pub async fn apply(&self, sources: Sources, wish: Wish) -> Result<Applied, Refused> {
+        self.take(By::Apply, sources, wish).await
+    }
+
+    async fn take(&self, by: By, sources: Sources, wish: Wish) -> Result<Applied, Refused> {
+        let mut inner = self.inner.lock().await;
+        let config = read(sources.clone()).await?;
+        let differences = diff(&inner.running, &config);
+        let disk = inner.disk()?;
+        if disk.waits_for_restart && !wish.at_restart && !wish.dry_run {
+            let what = format!(
+                "generation {} waits for a restart; restart the appliance, roll back, or apply with \
+                 --at-restart",
+                disk.current.generation
+            );
+            return Err(conflict("restart-pending", what));
+        }
+        let nothing = differences.is_empty() && !disk.waits_for_restart;
+        if wish.dry_run || nothing {
+            let how = if nothing { "unchanged" } else { "dry_run" };
+            return Ok(applied(&disk.current, how, differences));
+        }
+        may(&differences, wish, disk.current.confirm.is_some())?;
+        let (before, back_to) = match disk.current.confirm {
+            Some(confirm) => (disk.current.before, confirm.back_to),
+            None => (Some(disk.current.generation), disk.current.generation),
+        };
+        let now = Clocks::now();
+        let confirm = wish.confirm.map(|within| Confirm::new(back_to, within, now));
+        let made = Made { by, before, of: None, confirm };
+        self.hold(&mut inner, sources, config, made, wish.at_restart, differences).await
+    }
+
+    /// Makes a generation hold: on disk first, then under the calls.
+    async fn hold(
+        &self,
+        inner: &mut Inner,
+        sources: Sources,
+        config: Config,
+        made: Made,
+        at_restart: bool,
+        differences: Vec<Difference>,
+    ) -> Result<Applied, Refused> {
+        let tunes = inner.tunes.clone();
+        let disk = inner.disk.as_mut().ok_or_else(no_files)?;
+        let file = disk.file.clone();
+        // The operator's own files as they are at this moment: what is decided now is decided with
+        // them in view. Files that cannot be read have not been seen.
+        let own = tokio::task::spawn_blocking(move || firmware_config::sources(&file)).await;
+        let own = own.map_err(io::Error::other)?;
+        let new = New {
+            by: made.by,
+            sources: &sources,
+            plan: &plan::plan(&config),
+            seen: own.map(|own| seen(&own)).unwrap_or_default(),
+            before: made.before,
+            of: made.of,
+            confirm: made.confirm,
+        };
+        let holds = disk.current.generation;
+        let meta = disk.generations.prepare(&new, Clocks::now())?;
+        disk.generations.switch(meta.generation)?;
+        if !at_restart && let Err(error) = self.handle.reconfigure(config.clone(), tunes).await {
+            disk.generations.undo(meta.generation, holds)?;
+            return Err(error.into());
+        }
+        disk.generations.prune(&meta)?;
+        disk.current = meta.clone();
+        disk.waits_for_restart = at_restart;
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        show(&mut shown, &meta, &sources);
+        shown.waits_for_restart = at_restart;
+        if !at_restart {
+            shown.rendered = render(&config);
+        }
+        drop(shown);
+        let how = if at_restart { "at_restart" } else { "live" };
+        if !at_restart {
+            inner.running = config;
+        }
+        tracing::info!(generation = meta.generation, hash = meta.hash, how, "configuration");
+        Ok(applied(&meta, how, differences))
+    }
+
+    pub async fn confirm(&self) -> Result<u64, Refused> {
+        let mut inner = self.inner.lock().await;
+        let disk = inner.disk.as_mut().ok_or_else(no_files)?;
+        if disk.current.confirm.is_none() {
+            let what = format!("generation {} waits for no confirmation", disk.current.generation);
+            return Err(conflict("nothing-to-confirm", what));
+        }
+        disk.current = disk.generations.confirmed(&disk.current)?;
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        shown.confirm_until = None;
+        Ok(disk.current.generation)
+    }
+
+    /// To the generation before, or to that one.
+    pub async fn roll_back(&self, to: Option<u64>, wish: Wish) -> Result<Applied, Refused> {
+        let mut inner = self.inner.lock().await;
+        let current = &inner.disk()?.current;
+        let back = current.confirm.map(|confirm| confirm.back_to).or(current.before);
+        let no_older = || conflict("no-older-generation", "there is no older generation");
+        let to = to.or(back).ok_or_else(no_older)?;
+        self.go_back(&mut inner, to, By::Rollback, wish).await
+    }
+
+    async fn go_back(
+        &self,
+        inner: &mut Inner,
+        to: u64,
+        by: By,
+        wish: Wish,
+    ) -> Result<Applied, Refused> {
+        let (old, config, sources) = inner.generation_with_sources(to).await?;
+        let differences = diff(&inner.running, &config);
+        if by == By::Rollback {
+            // Going back to where one was can lock nobody out.
+            let forced = Wish { confirm: Some(Duration::ZERO), ..wish };
+            may(&differences, forced, false)?;
+        }
+        let made = Made { by, before: old.before, of: Some(to), confirm: None };
+        self.hold(inner, sources, config, made, wish.at_restart, differences).await
+    }
+
+    /// Ends only when the process has to be started anew, because what it has to go back to only a
+    /// start can bring.
+    pub async fn watch_confirmation(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let mut inner = self.inner.lock().await;
+            let Some(disk) = &inner.disk else { return std::future::pending().await };
+            let Some(confirm) = disk.current.confirm.filter(|c| c.is_due(Clocks::now())) else {
+                continue;
+            };
+            let unconfirmed = disk.current.generation;
+            let waited = disk.waits_for_restart;
+            tracing::warn!(
+                unconfirmed,
+                back_to = confirm.back_to,
+                "nobody confirmed the configuration in time; the one before holds again"
+            );
+            let needs_start = match inner.generation(confirm.back_to).await {
+                Ok((_, old)) => !waited && diff(&inner.running, &old).iter().any(is_for_a_start),
+                Err(_) => true,
+            };
+            let wish = Wish { at_restart: needs_start, ..Wish::default() };
+            match self.go_back(&mut inner, confirm.back_to, By::Unconfirmed, wish).await {
+                Ok(_) if needs_start => {
+                    self.must_restart.notify_one();
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "the configuration before cannot be had"),
+            }
+        }
+    }
+}
+
+/// How a generation is made.
+struct Made {
+    by: By,
+    before: Option<u64>,
+    of: Option<u64>,
+    confirm: Option<Confirm>,
+}
+
+impl Inner {
+    fn disk(&self) -> Result<&OnDisk, Refused> {
+        self.disk.as_ref().ok_or_else(no_files)
+    }
+
+    async fn generation(&self, number: u64) -> Result<(Meta, Config), Refused> {
+        let (meta, config, _) = self.generation_with_sources(number).await?;
+        Ok((meta, config))
+    }
+
+    async fn generation_with_sources(
+        &self,
+        number: u64,
+    ) -> Result<(Meta, Config, Sources), Refused> {
+        let generations = &self.disk()?.generations;
+        let meta = generations.meta(number).map_err(|_| Refused::NoSuchGeneration(number))?;
+        let sources = generations.sources(&meta)?;
+        let config = read(sources.clone()).await?;
+        Ok((meta, config, sources))
+    }
+}
+
+/// Decoding tunes takes a while.
+async fn read(sources: Sources) -> Result<Config, Refused> {
+    let read = tokio::task::spawn_blocking(move || {
+        let host = crate::cli::host().map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(from_sources(&sources, &host))
+    });
+    let loaded: io::Result<_> = read.await.map_err(io::Error::other)?;
+    Ok(loaded?.map_err(Refused::Invalid)?.config)
+}
+
+fn is_for_a_start(one: &Difference) -> bool {
+    one.change == Change::Restart
+}
+
+/// Whether these may take hold as wished.
+fn may(differences: &[Difference], wish: Wish, pending: bool) -> Result<(), Refused> {
+    let keys = |wanted: &dyn Fn(&Difference) -> bool| -> Option<String> {
+        let keys: Vec<&str> =
+            differences.iter().filter(|one| wanted(one)).map(|one| one.key.as_str()).collect();
+        (!keys.is_empty()).then(|| keys.join(", "))
+    };
+    if let Some(keys) = keys(&|one| one.key == "node.data_dir") {
+        let what = format!("{keys}: the generations lie there; edit the file and restart");
+        return Err(conflict("restart-needed", what));
+    }
+    if let Some(keys) = keys(&is_for_a_start).filter(|_| !wish.at_restart) {
+        let what = format!(
+            "only a restart can change {keys}; nothing was changed. Apply with --at-restart and \
+             restart the appliance"
+        );
+        return Err(conflict("restart-needed", what));
+    }
+    if pending && wish.confirm.is_none() {
+        let what = "the generation that holds waits for its confirmation; confirm or roll back, or \
+                    apply with --confirm";
+        return Err(conflict("confirm-pending", what));
+    }
+    let touched = keys(&|one| ACCESS.contains(&one.key.as_str()));
+    if let Some(keys) = touched.filter(|_| wish.confirm.is_none()) {
+        let what = format!(
+            "{keys}: this may lock you out, so it must be confirmed; apply with --confirm 10m"
+        );
+        return Err(conflict("confirm-needed", what));
+    }
+    Ok(())
+}
+
+fn no_files() -> Refused {
+    conflict("no-files", "this appliance was started without files")
+}
+
+fn applied(meta: &Meta, how: &'static str, differences: Vec<Difference>) -> Applied {
+    Applied {
+        generation: meta.generation,
+        hash: meta.hash.clone(),
+        how,
+        confirm_until: meta.confirm.map(|confirm| confirm.until()),
+        differences,
+    }
+}
+
+fn show(shown: &mut Shown, meta: &Meta, sources: &Sources) {
+    shown.generation = meta.generation;
+    shown.hash.clone_from(&meta.hash);
+    shown.confirm_until = meta.confirm.map(|confirm| confirm.until());
+    let files = std::iter::once(&sources.node).chain(&sources.site);
+    shown.files = files.map(|file| (file.name.clone(), masked(&file.text))).collect();
+}
+
+impl Live {
+    /// Ready when the process has to be started anew.
+    pub async fn must_restart(&self) {
+        self.must_restart.notified().await;
+    }
+}
