@@ -104,6 +104,18 @@ impl MediaModel {
         Ok(())
     }
 
+    /// Its process is gone, and with it every leg, talk and port; peers go on as they were.
+    pub fn die(&mut self) {
+        self.open.clear();
+        self.closing.clear();
+        self.in_use.clear();
+        self.closed_at.clear();
+        self.talks.clear();
+        self.events.clear();
+        self.silences.clear();
+        self.silent.clear();
+    }
+
     /// Who hears whom at this moment.
     pub fn pairs(&self) -> impl Iterator<Item = Pair> {
         self.talks.iter().filter(|(_, of)| of.bridged).filter_map(|(&talk, of)| {
@@ -207,6 +219,9 @@ impl MediaModel {
         let before = self.talks.get(&talk).copied();
         if before.is_some_and(|of| of.ended || of.caller != caller) {
             return Err(format!("{talk:?} is over or another caller's, and is bridged"));
+        }
+        if before.is_some_and(|of| of.bridged) {
+            return Err(format!("{talk:?} is bridged twice"));
         }
         let since = before.map_or(now, |of| of.since);
         let record = record || before.is_some_and(|of| of.record);

@@ -5,11 +5,13 @@
 //! (when faults stop, everybody is served) and progress (a handled timer is not due again).
 
 mod checks;
+mod crash;
 mod day;
 mod evening;
 mod hostile;
 mod reached;
 mod site;
+mod turn;
 
 pub use reached::Reached;
 
@@ -18,7 +20,7 @@ use crate::{
     forger::Forger,
     ladder::Ladder,
     media_model::MediaModel,
-    model::Model,
+    model::{MORNING, Model},
     net::{Datagram, Fate, Faults, Net},
     sim_phone::SimPhone,
     sip_peer::{Note, SipPeer, habits::Act},
@@ -27,12 +29,11 @@ use crate::{
 use control_plane::{
     cdr::CallRecord,
     exchange::{Exchange, Restart},
-    fact::What,
-    journal::{Chain, Past},
     switchboard::Switchboard,
 };
+use crash::Journal;
 use day::Deed;
-use media_core::order::{Event, Order};
+use media_core::order::Event;
 use site::Site;
 use std::{
     collections::BTreeMap,
@@ -114,12 +115,12 @@ pub struct World {
     reached: Reached,
     cdrs: Vec<(CallRecord, Instant)>,
     journal: Option<Journal>,
-}
-
-/// What the box wrote down, and how.
-struct Journal {
-    chain: Chain,
-    bytes: Vec<u8>,
+    /// The box is dead until then.
+    down_until: Option<Instant>,
+    /// When the box's process last began, if it is not its first.
+    restarted: Option<Instant>,
+    /// The box dies in the middle of the next turn in which it has something to say.
+    doomed: bool,
 }
 
 impl World {
@@ -159,6 +160,9 @@ impl World {
             reached: Reached::default(),
             cdrs: vec![],
             journal: None,
+            down_until: None,
+            restarted: None,
+            doomed: false,
         };
         world.plan_the_day();
         world
@@ -174,17 +178,20 @@ impl World {
     /// Keeps what the box would have on its disk.
     #[must_use]
     pub fn with_journal(mut self) -> Self {
-        let board = self.site.board();
-        let mut journal = Journal { chain: Chain::default(), bytes: vec![] };
-        let past = Past::none(board.plan());
-        journal.chain.snapshot(past.moment(), &mut journal.bytes);
-        self.journal = Some(journal);
+        self.keep_a_journal();
+        self
+    }
+
+    /// The box's process lives as long as the day.
+    #[must_use]
+    pub fn without_crashes(mut self) -> Self {
+        self.deeds.retain(|_, deed| !matches!(deed, Deed::Crash { .. }));
         self
     }
 
     /// The process that goes on from a journal of such a day.
     pub fn next_process(board: Switchboard, restart: Restart, seed: u64, now: Instant) -> Exchange {
-        Site::process(board, Some(restart), Dice::new(seed, 3).seed(), now)
+        Site::process(board, Some(restart), Dice::new(seed, 3).seed(), MORNING, now)
     }
 
     /// The whole day: things go wrong, then they stop, then everybody goes home.
@@ -207,16 +214,21 @@ impl World {
         self.cdrs.iter().map(|(cdr, _)| cdr)
     }
 
-    /// What the box wrote down.
-    pub fn journal(&self) -> &[u8] {
-        self.journal.as_ref().map_or(&[], |journal| &journal.bytes)
+    /// What the box wrote down: a segment for each of its processes.
+    pub fn journal(&self) -> &[Vec<u8>] {
+        self.journal.as_ref().map_or(&[], |journal| &journal.segments)
     }
 
     fn live_on(&mut self) -> Result<(), String> {
         self.drain()?;
         self.pass_until(self.epoch + STORM)?;
         self.note(|| "-- the storm is over".to_owned());
+        self.doomed = false;
+        if self.down_until.is_some() {
+            self.restart()?;
+        }
         self.check_known_over()?;
+        self.check_orphans()?;
         self.calm_down()?;
         let queued = self.in_the_queue();
         self.serve_everybody()?;
@@ -245,7 +257,7 @@ impl World {
         let peers = carriers.map(|(place, peer)| (peer.poll_timeout(), Turn::Carrier(place)));
         let peers = peers.chain(phones.map(|(place, p)| (p.poll_timeout(), Turn::Phone(place))));
         let ours = [
-            (self.exchange.poll_timeout().map(|(at, _)| at.max(self.now)), Turn::Box),
+            (self.box_is_due(), Turn::Box),
             (self.deeds.first_key_value().map(|(&(at, _), _)| at), Turn::Deed),
             (self.media.poll_timeout(), Turn::Media),
             (self.net.poll_timeout(), Turn::Net),
@@ -297,11 +309,19 @@ impl World {
         self.model.check_owed(self.now)
     }
 
+    fn box_is_due(&self) -> Option<Instant> {
+        let works = || self.exchange.poll_timeout().map(|(at, _)| at.max(self.now));
+        self.down_until.or_else(works)
+    }
+
     fn wake_the_box(&mut self) -> Result<(), String> {
+        if self.down_until.is_some() {
+            return self.restart();
+        }
         let Some((_, why)) = self.exchange.poll_timeout() else { return Ok(()) };
         self.exchange.handle_timeout(self.now);
         self.drain()?;
-        match self.exchange.poll_timeout() {
+        match self.exchange.poll_timeout().filter(|_| self.down_until.is_none()) {
             Some((next, again)) if next <= self.now => {
                 Err(format!("`{why}`, handled, and `{again}` is due at once"))
             }
@@ -313,6 +333,10 @@ impl World {
         let Datagram { from, to, bytes } = datagram;
         let text = Text::read(bytes);
         self.forger.overhear(datagram);
+        if *to == self.site.address && self.down_until.is_some() {
+            self.note(|| format!("{} -> nobody {}", self.name(*from), short(text.as_ref())));
+            return Ok(());
+        }
         if *to == self.site.address {
             self.note(|| format!("{} -> box   {}", self.name(*from), short(text.as_ref())));
             if let Some(text) = &text {
@@ -403,71 +427,6 @@ impl World {
             self.reached.lost_bye += u64::from(is_bye);
             self.note(|| format!("      lost: {} -> {}  {start}", self.name(from), self.name(to)));
         }
-    }
-
-    /// Takes from the box what it has to give, in the order the real shell does, and holds it
-    /// against the promises.
-    fn drain(&mut self) -> Result<(), String> {
-        let mut outputs = 0;
-        while let Some(record) = self.exchange.poll_record() {
-            outputs += 1;
-            if let Some(journal) = &mut self.journal {
-                journal.chain.record(&record, &mut journal.bytes);
-            }
-        }
-        while let Some(note) = self.exchange.poll_note() {
-            if let Some(journal) = &mut self.journal {
-                journal.chain.note(&note, &mut journal.bytes);
-            }
-        }
-        while let Some(order) = self.exchange.poll_order() {
-            outputs += 1;
-            self.note(|| format!("order     {order:?}"));
-            self.media.handle_order(order, self.now)?;
-            if let Order::Bridge { talk, .. } = order {
-                let pair = self.media.pairs().find(|pair| pair.talk == talk);
-                pair.map_or(Ok(()), |pair| self.model.meet(pair, self.now))?;
-            }
-        }
-        while let Some(transmit) = self.exchange.poll_transmit() {
-            outputs += 1;
-            let text = Text::read(&transmit.bytes)
-                .ok_or_else(|| format!("not SIP: {}", transmit.bytes.escape_ascii()))?;
-            self.note(|| format!("box -> {} {}", self.name(transmit.to), text.short()));
-            self.model.sent(&text, transmit.to, self.now)?;
-            let from = self.site.address;
-            self.send(Datagram { from, to: transmit.to, bytes: transmit.bytes });
-        }
-        outputs += self.drain_facts()?;
-        if outputs > OUTPUTS_MAX {
-            return Err(format!("one input brought {outputs} outputs"));
-        }
-        self.check_now()
-    }
-
-    fn drain_facts(&mut self) -> Result<usize, String> {
-        let mut outputs = 0;
-        while let Some(fact) = self.exchange.poll_fact() {
-            outputs += 1;
-            self.note(|| match &fact.what {
-                What::Call(call, step) => format!("decided   {call} {step:?}"),
-                What::Claim(result) => format!("claim     {result:?}"),
-                What::Plan(plan) => format!("plan      {} agents", plan.seats.len()),
-                What::Seat(seat, view) => {
-                    format!("seat      {} {:?} {:?}", seat.0, view.state, view.reason)
-                }
-            });
-            self.reached.count(&fact);
-            self.model.fact(&fact, self.now)?;
-            self.check_given_up(&fact)?;
-        }
-        while let Some(cdr) = self.exchange.poll_cdr() {
-            outputs += 1;
-            self.model.cdr(&cdr)?;
-            self.check_lost_caller(&cdr)?;
-            self.cdrs.push((cdr, self.now));
-        }
-        Ok(outputs)
     }
 
     fn name(&self, address: SocketAddr) -> &str {

@@ -60,8 +60,15 @@ impl Model {
         self.note_request(text, from);
         match (text.method(), text.status()) {
             (Some("INVITE"), _) if text.to_tag().is_none() => {
-                let known = self.dialog(text).map(|dialog| dialog.invited + GIVE_UP);
-                if known.is_some_and(|until| now <= until) {
+                let died = self.died;
+                let known = self.dialog(text).is_some_and(|dialog| {
+                    let open = dialog.answered.is_none() && dialog.refused.is_none();
+                    let cut_off = open && died.is_some_and(|died| dialog.invited <= died);
+                    let over = dialog.dismissed.is_some() || dialog.gone.is_some();
+                    let straggler = over && now > dialog.invited + GIVE_UP;
+                    !straggler && !cut_off
+                });
+                if known {
                     self.seen.duplicate_invite += 1;
                 } else if !self.strangers.contains(&from) {
                     self.add(text, from, false, now);
@@ -173,12 +180,13 @@ impl Model {
         } else if from_user.starts_with('+') {
             self.callers.insert(from_user, place);
         }
+        let invited = self.died.filter(|_| self.first_turn).unwrap_or(now);
         self.dialogs.push(Dialog {
             called,
             peer,
             phone: self.phones.contains(&peer),
             from_user: invite.from_user().to_owned(),
-            invited: now,
+            invited,
             number: (self.number)(invite.to_user()),
             heard: false,
             welcomed: false,
@@ -205,16 +213,17 @@ impl Model {
     fn responds(&mut self, text: &Text<'_>, status: u16, now: Instant) {
         let (_, method) = text.cseq();
         let name = (text.branch().to_owned(), method.to_owned());
-        if let Some(open) = self.requests.get_mut(&name) {
-            *open = None;
-        }
+        self.requests.insert(name, None);
         let Some(&place) = self.by_call_id.get(text.call_id()) else { return };
         let called = self.dialogs[place].called;
         self.dialogs[place].welcomed |= method == "INVITE" && (101..300).contains(&status);
         match (method, status) {
             ("INVITE", 200..300) => {
                 self.dialogs[place].answered.get_or_insert(now);
-                self.name_port(text, place);
+                // An answer of the process before is repeated; there is no media behind it.
+                if !self.is_of_before(&self.dialogs[place]) {
+                    self.name_port(text, place);
+                }
             }
             ("INVITE", 300..) if !called && self.dialogs[place].answered.is_none() => {
                 self.dialogs[place].refused.get_or_insert(status);

@@ -1,6 +1,6 @@
 //! What the record of a call says, held against what its peers went through.
 
-use super::{Dialog, Model};
+use super::{Call, Dialog, Model};
 use control_plane::{
     cdr::CallRecord,
     fact::End,
@@ -18,6 +18,12 @@ impl Model {
     /// The one record of a call.
     pub fn cdr(&mut self, cdr: &CallRecord) -> Result<(), String> {
         let id: CallId = cdr.id.parse().map_err(|_| format!("no call id: {}", cdr.id))?;
+        // The box died before it could say that it had come.
+        if let Some(&dialog) = self.by_call_id.get(&cdr.sip_call_id).filter(|_| self.died.is_some())
+        {
+            let new = Call { dialog, bridged: false, requeued: false, recorded: false };
+            self.calls.entry(id).or_insert(new);
+        }
         let Some(call) = self.calls.get_mut(&id) else {
             return Err(format!("a record of {id}, which never arrived"));
         };
@@ -26,6 +32,9 @@ impl Model {
         }
         let (bridged, requeued) = (call.bridged, call.requeued);
         let dialog = &self.dialogs[call.dialog];
+        if self.is_of_before(dialog) {
+            return self.check_cut_record(cdr, dialog).map_err(|why| format!("{id}: {why}"));
+        }
         let Some(end) = cdr.end else { return Err(format!("{id} ended without an end")) };
         if !fits(end, dialog.refused, bridged, requeued) {
             return Err(format!(
@@ -75,6 +84,30 @@ impl Model {
     fn rung_for(&self, caller: &Dialog) -> impl Iterator<Item = &Dialog> {
         let rung = self.rang_for.get(&caller.from_user).map_or(&[][..], Vec::as_slice);
         rung.iter().map(|&place| &self.dialogs[place])
+    }
+
+    /// What the box decided in the turn in which it died was written and not said.
+    fn check_cut_record(&self, cdr: &CallRecord, dialog: &Dialog) -> Result<(), String> {
+        let clock = Clock::new(self.morning, MORNING);
+        let stamp = |at: Option<Instant>| at.map(|at| clock.stamp(at));
+        if cdr.started_at < stamp(Some(dialog.invited)) {
+            return Err(format!("started at {:?}, before it was called", cdr.started_at));
+        }
+        if cdr.ended_at > stamp(self.died) {
+            return Err(format!("ended at {:?}, after the box had died", cdr.ended_at));
+        }
+        let latest = cdr.started_at.max(cdr.answered_at).max(cdr.bridged_at);
+        if cdr.ended_at < latest {
+            return Err(format!("ended at {:?}, before {latest:?}", cdr.ended_at));
+        }
+        let answered = stamp(dialog.answered);
+        if answered.is_some() && cdr.answered_at > answered {
+            return Err(format!("answered at {:?}, but at {answered:?}", cdr.answered_at));
+        }
+        if cdr.end_reason.as_deref() == Some("restart") && cdr.end != Some(End::Failed) {
+            return Err(format!("cut off, and {:?}", cdr.end));
+        }
+        Ok(())
     }
 
     fn check_reason(&self, cdr: &CallRecord, caller: &Dialog) -> Result<(), String> {

@@ -209,8 +209,7 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
                 acts.push((soon + dice.millis(50..15_000), Act::HangUp));
             }
             if dice.percent(10) {
-                let again = dice.pick(&[Act::AnswerAgain, Act::AnswerElsewhere]);
-                acts.push((soon + dice.millis(1..6_000), again));
+                acts.push((soon + dice.millis(1..6_000), Act::AnswerAgain));
             }
             if dice.percent(10) {
                 acts.push((
@@ -241,7 +240,7 @@ fn people(ring: Duration, dice: &mut Dice) -> Vec<(Duration, Act)> {
         // Leaves while it rings; the call may still be answered.
         89 => vec![
             rings,
-            (soon / 2, Act::SignOff { forgets: dice.percent(50) }),
+            (dice.span(Duration::ZERO..soon), Act::SignOff { forgets: dice.percent(50) }),
             (soon, dice.pick(&[Act::Answer(Offer::Both), Act::Refuse(480), Act::Mute])),
         ],
         // Silence on the line once, then back.
@@ -266,7 +265,7 @@ fn trunk(dice: &mut Dice) -> Vec<(Duration, Act)> {
         0..5 => vec![
             rings,
             (soon, Act::Answer(Offer::Both)),
-            (soon / 2, Act::RingElsewhere),
+            (dice.span(Duration::ZERO..soon), Act::RingElsewhere),
             (soon + dice.millis(0..3_000), Act::AnswerElsewhere),
             (soon + dice.millis(0..8_000), Act::AnswerElsewhere),
             (soon + dice.millis(0..5_000), Act::AnswerAgain),

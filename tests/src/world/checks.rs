@@ -22,6 +22,9 @@ impl World {
         if self.exchange.double_claims() > 0 {
             return Err("the legs found a double claim".to_owned());
         }
+        if let Some((due, why)) = self.exchange.poll_timeout().filter(|(due, _)| *due < self.now) {
+            return Err(format!("`{why}` is due {:?} ago", self.now - due));
+        }
         self.media.pairs().try_for_each(|pair| self.model.check_pair(pair, true))?;
         self.check_nobody_waits_in_vain()
     }
@@ -63,28 +66,23 @@ impl World {
 
     /// One agent, one call, however many phones they have.
     pub(super) fn check_agent(&self, seat: SeatId) -> Result<(), String> {
-        let mut call: Option<&str> = None;
-        let mut since = None;
-        for (place, phone) in self.phones.iter().enumerate() {
-            if self.site.seat_of(place) != seat {
-                continue;
+        let phones = self.phones.iter().enumerate();
+        let phones = phones.filter(|(place, _)| self.site.seat_of(*place) == seat);
+        let dialogs = phones.flat_map(|(_, phone)| phone.peer.dialogs());
+        let mut alive = dialogs.filter(|dialog| {
+            dialog.is_alive()
+                && !self.model.was_never_heard(&dialog.call_id, self.now)
+                && !self.model.was_never_told(&dialog.call_id, self.now)
+        });
+        let Some(first) = alive.next() else { return Ok(()) };
+        // All their phones, and all places one of them is registered at, ring at once.
+        let offer = self.model.offer(&first.call_id);
+        match alive.find(|other| self.model.offer(&other.call_id) != offer) {
+            Some(other) => {
+                Err(format!("agent {} has {} and {} at once", seat.0, name(first), name(other)))
             }
-            let alive = phone.peer.dialogs().iter().filter(|dialog| {
-                dialog.is_alive()
-                    && !self.model.was_never_heard(&dialog.call_id, self.now)
-                    && !self.model.was_never_told(&dialog.call_id, self.now)
-            });
-            for dialog in alive {
-                let name = dialog.call_name.as_deref().unwrap_or(&dialog.call_id);
-                let other = *call.get_or_insert(name);
-                // All their phones, and all places one of them is registered at, ring at once.
-                let invited = self.model.invited_at(&dialog.call_id);
-                if other != name || *since.get_or_insert(invited) != invited {
-                    return Err(format!("agent {} has {other} and {name} at once", seat.0));
-                }
-            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The leak check in the middle of the storm: what is known to be over must not hold a seat.
@@ -92,8 +90,10 @@ impl World {
         for seat in self.site.seats() {
             let Some(call) = self.exchange.board().seat_view(seat).call else { continue };
             let over = self.cdrs.iter().find(|(cdr, _)| cdr.id == call.to_string());
-            if let Some((_, since)) = over.filter(|(_, since)| *since + SEAT_BACK < self.now) {
-                let held = self.now - *since;
+            // A new process begins anew with what is left.
+            let over = over.map(|&(_, since)| self.restarted.map_or(since, |at| at.max(since)));
+            if let Some(since) = over.filter(|since| *since + SEAT_BACK < self.now) {
+                let held = self.now - since;
                 return Err(format!("seat {} is still held {held:?} after {call}", seat.0));
             }
         }
@@ -155,4 +155,10 @@ impl World {
             false => Err(format!("seat {} is {view:?} at the end, not {expected:?}", seat.0)),
         }
     }
+}
+
+/// The call as a phone knows it.
+fn name(dialog: &Dialog) -> String {
+    let call = dialog.call_name.as_deref().unwrap_or("a call");
+    format!("{call} [{}]", dialog.call_id)
 }

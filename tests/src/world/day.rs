@@ -23,6 +23,10 @@ use std::{
 pub(super) enum Deed {
     Ask(Wish),
     Boot(usize),
+    /// The box's process ends: now, or in the middle of its next turn.
+    Crash {
+        in_a_turn: bool,
+    },
     /// The cable of a host, or the box's own, is pulled.
     Cut {
         host: Option<IpAddr>,
@@ -75,6 +79,7 @@ const LAST_CALL_MS: u64 = 110_000;
 
 impl World {
     pub(super) fn plan_the_day(&mut self) {
+        self.plan_crashes();
         self.plan_cuts();
         self.plan_forgeries();
         for caller in 0..self.dice.number(20..40) {
@@ -106,6 +111,7 @@ impl World {
     pub(super) fn carry_out(&mut self, deed: Deed) -> Result<(), String> {
         self.note(|| format!("deed      {deed:?}"));
         match deed {
+            Deed::Ask(_) | Deed::Resume(_) if self.down_until.is_some() => {}
             Deed::Ask(wish) => return self.ask_for(wish),
             Deed::Boot(phone) => {
                 let address = self.phones[phone].peer.address;
@@ -130,6 +136,7 @@ impl World {
                     self.lose_power(phone);
                 }
             }
+            Deed::Crash { in_a_turn } => return self.crash(in_a_turn),
             Deed::Cut { host, way, span } => self.cut(host, way, span),
             Deed::Flood { from } => self.flood(from),
             Deed::Forge(forgery) => self.forge(forgery),
@@ -229,16 +236,17 @@ impl World {
     }
 
     fn resume(&mut self, call: CallId) -> Result<(), String> {
-        match self.exchange.handle_request(Ask::Resume(call), self.now) {
-            Ok(()) => {
-                self.drain()?;
-                match self.hears_somebody(call) {
-                    true => Ok(()),
-                    false => Err(format!("{call} is resumed and hears nobody")),
-                }
-            }
+        let doomed = std::mem::take(&mut self.doomed);
+        let asked = self.exchange.handle_request(Ask::Resume(call), self.now);
+        self.drain()?;
+        self.doomed = doomed;
+        match asked {
+            Ok(()) => match self.hears_somebody(call) {
+                true => Ok(()),
+                false => Err(format!("{call} is resumed and hears nobody")),
+            },
             // It ended, or somebody resumed it meanwhile.
-            Err(Problem::NoSuchCall | Problem::WrongState { .. }) => self.drain(),
+            Err(Problem::NoSuchCall | Problem::WrongState { .. }) => Ok(()),
             Err(problem @ (Problem::NoSuchAgent | Problem::WordTooLong)) => {
                 Err(problem.to_string())
             }
@@ -249,9 +257,13 @@ impl World {
     pub(super) fn ask(&mut self, request: Ask) -> Result<(), String> {
         self.note(|| format!("asked     {request:?}"));
         let what = format!("{request:?}");
+        // Whoever asks has an answer, or asks again.
+        let doomed = std::mem::take(&mut self.doomed);
         let done = self.exchange.handle_request(request, self.now);
         done.map_err(|problem| format!("{what}: {problem}"))?;
-        self.drain()
+        self.drain()?;
+        self.doomed = doomed;
+        Ok(())
     }
 
     fn some_call(&mut self, is_fit: impl Fn(State) -> bool) -> Option<CallId> {

@@ -86,6 +86,8 @@ impl World {
             .filter(|dialog| dialog.role == Role::Calling)
             .filter(|dialog| matches!(dialog.stage, Stage::Ringing | Stage::Answered))
             .filter(|dialog| dialog.dialled == site::TEAM)
+            .filter(|dialog| !self.model.was_cut_off(&dialog.call_id))
+            .filter(|dialog| !self.model.was_dismissed(&dialog.call_id))
             .map(|dialog| dialog.call_id.clone())
             .collect()
     }

@@ -56,6 +56,9 @@ reached! {
     ended_by_hand,
     caller_lost,
     no_codec,
+    crash_with_calls_up,
+    /// The box died while it was ending what the process before had left.
+    crash_in_clean_up,
     /// A cable was cut while somebody talked over it.
     partition_in_a_call,
     /// Requests, answers and digests with the right ids from the wrong place.

@@ -11,6 +11,7 @@ use control_plane::{
     exchange::{Exchange, Restart, Start},
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
+    time::Stamp,
 };
 use media_core::order::{PortName, TuneId};
 use sip_stack::{event::Target, ids::TrunkId};
@@ -94,6 +95,10 @@ impl Site {
         Switchboard::new(Arc::clone(&self.plan))
     }
 
+    pub(super) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
     pub(super) fn seats(&self) -> impl Iterator<Item = SeatId> {
         (0..AGENTS.len()).filter_map(|place| u16::try_from(place).ok()).map(SeatId)
     }
@@ -103,7 +108,7 @@ impl Site {
     }
 
     pub(super) fn exchange(&self, seed: [u8; 32], now: Instant) -> Exchange {
-        Self::process(self.board(), None, seed, now)
+        Self::process(self.board(), None, seed, MORNING, now)
     }
 
     /// A process of this box: the first, or one that goes on from a journal.
@@ -111,6 +116,7 @@ impl Site {
         board: Switchboard,
         restart: Option<Restart>,
         seed: [u8; 32],
+        wall: Stamp,
         now: Instant,
     ) -> Exchange {
         let trunk = |name: &str, address: SocketAddr, calls_max| sip_stack::Trunk {
@@ -141,7 +147,7 @@ impl Site {
             ports: (0..150).map(|pair| PortName(20_000 + 2 * pair)).collect(),
             media_address: ADDRESS.ip(),
             seed,
-            wall: MORNING,
+            wall,
             restart,
         };
         Exchange::new(start, now)
