@@ -143,8 +143,12 @@ impl Talk {
     }
 
     fn speak_in_turns(&mut self, rounds: u32) -> io::Result<()> {
-        // From one span to the next without a break, unless there was a real one.
-        self.frame_at = self.frame_at.max(clock::now().saturating_sub(FRAME));
+        // From one span to the next without a break. After a real one, and at first, from now on: a
+        // frame begun too late is a burst, and whoever evens out jitter would remember it.
+        let now = clock::now();
+        if now.saturating_sub(self.frame_at) > FRAME {
+            self.frame_at = now;
+        }
         for _ in 0..rounds {
             for turn in 0..self.phases.len() {
                 let (phase, place) = self.phases[turn];
