@@ -3,6 +3,7 @@
 mod agent;
 mod call;
 mod config;
+mod host;
 mod output;
 mod queue;
 mod recording;
@@ -41,6 +42,9 @@ enum Verb {
     /// The configuration: checked, compared, applied, gone back from.
     #[command(subcommand)]
     Config(config::Verb),
+    /// What this host has to be for audio to be on time.
+    #[command(subcommand)]
+    Host(host::Verb),
     /// Starts an appliance of its own, places a real call through it and says what happened.
     Demo {
         /// Keep it running until Ctrl-C.
@@ -91,6 +95,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 ask(&target, async |client| config::run(verb, &target, client, out).await)
             }
         },
+        Verb::Host(verb) => host::run(&verb, &target, out),
         Verb::Demo { stay } => {
             log::init_quiet();
             many_threads()?.block_on(demo::run(stay, &mut io::stdout()))
@@ -143,6 +148,8 @@ mod tests {
             "config show --rendered",
             "config reload --wait",
             "config schema",
+            "host check",
+            "host check --pid 1 -o json",
             "demo",
             "demo --stay",
             "status",

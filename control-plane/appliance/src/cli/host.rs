@@ -1,0 +1,191 @@
+//! `clavija host check`: reads what the host is, lets `firmware-config` judge it.
+
+use super::{
+    output::{Column, Output},
+    target::{Target, load},
+};
+use crate::{
+    error::Failure,
+    start::{StartError, take_data_dir},
+};
+use clap::Subcommand;
+use firmware_config::{Config, FolderFacts, HostFacts, Verdict, evaluate};
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit},
+        statvfs::statvfs,
+    },
+    unistd::{AccessFlags, access},
+};
+use serde_json::json;
+use std::{
+    collections::BTreeSet,
+    fs,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Says what is wrong with this host and the line that mends it.
+    Check {
+        /// Whose limits are looked at: by default the service's, or those of this command.
+        #[arg(long, value_name = "PID")]
+        pid: Option<u32>,
+    },
+}
+
+const COLUMNS: [Column; 5] = [
+    ("VERDICT", "verdict"),
+    ("CHECK", "check"),
+    ("FOUND", "found"),
+    ("WANTED", "wanted"),
+    ("SET", "set"),
+];
+
+pub(super) fn run(verb: &Verb, target: &Target, out: &mut Output) -> Result<(), Failure> {
+    let Verb::Check { pid } = verb;
+    let config = load(&target.file()?)?.config;
+    let found = evaluate(&facts(&config, *pid), &config);
+    let bad = found.iter().filter(|one| one.verdict == Verdict::Bad).count();
+    let items: Vec<_> = found
+        .into_iter()
+        .map(|one| {
+            json!({
+                "check": one.check,
+                "verdict": one.verdict.word(),
+                "found": one.found,
+                "wanted": one.wanted,
+                "set": one.set,
+            })
+        })
+        .collect();
+    out.list(&json!({ "items": items }), &COLUMNS)?;
+    match bad {
+        0 => Ok(()),
+        bad => Err(Failure::Failed(format!("{bad} of them are bad"))),
+    }
+}
+
+fn facts(config: &Config, pid: Option<u32>) -> HostFacts {
+    let sysctl = |key: &str| text(&format!("/proc/sys/{key}"));
+    let number = |key: &str| sysctl(key)?.parse().ok();
+    let limits = Limits::of(pid.or_else(service));
+    let cpu = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+    let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    HostFacts {
+        kernel: sysctl("kernel/osrelease"),
+        rmem_max: number("net/core/rmem_max"),
+        wmem_max: number("net/core/wmem_max"),
+        netdev_max_backlog: number("net/core/netdev_max_backlog"),
+        local_ports: sysctl("net/ipv4/ip_local_port_range").and_then(|text| range(&text)),
+        reserved_ports: sysctl("net/ipv4/ip_local_reserved_ports"),
+        nofile: limits.nofile,
+        rtprio: limits.rtprio,
+        memlock: limits.memlock,
+        clock_source: text(clock),
+        clock_synchronised: synchronised(),
+        governor: text(cpu),
+        open_ports: if runs(config) { BTreeSet::new() } else { open_ports() },
+        folders: vec![
+            folder("node.data_dir", &config.node.data_dir),
+            folder("recording.dir", &config.recording.dir),
+        ],
+    }
+}
+
+fn text(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once(char::is_whitespace)?;
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
+/// The hard limits: the appliance raises the soft ones.
+struct Limits {
+    nofile: Option<u64>,
+    rtprio: Option<u64>,
+    memlock: Option<u64>,
+}
+
+impl Limits {
+    fn of(pid: Option<u32>) -> Self {
+        if let Some(text) = pid.and_then(|pid| text(&format!("/proc/{pid}/limits"))) {
+            let hard = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+                match line.split_whitespace().nth(1)? {
+                    "unlimited" => Some(u64::MAX),
+                    number => number.parse().ok(),
+                }
+            };
+            return Self {
+                nofile: hard("Max open files"),
+                rtprio: hard("Max realtime priority"),
+                memlock: hard("Max locked memory"),
+            };
+        }
+        let hard = |what| getrlimit(what).ok().map(|(_, hard)| hard);
+        Self {
+            nofile: hard(Resource::RLIMIT_NOFILE),
+            rtprio: hard(Resource::RLIMIT_RTPRIO),
+            memlock: hard(Resource::RLIMIT_MEMLOCK),
+        }
+    }
+}
+
+/// The process of the unit, where there is one.
+fn service() -> Option<u32> {
+    let words = ["show", "--property=MainPID", "--value", "clavija"];
+    let output = Command::new("systemctl").args(words).output().ok()?;
+    let pid = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// By what systemd-timesyncd leaves behind, or by asking chrony, or systemd.
+fn synchronised() -> Option<bool> {
+    if Path::new("/run/systemd/timesync/synchronized").exists() {
+        return Some(true);
+    }
+    let asked = |program: &str, words: &[&str]| {
+        let output = Command::new(program).args(words).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    if let Some(said) = asked("chronyc", &["-n", "tracking"]) {
+        return Some(
+            said.lines()
+                .any(|line| line.starts_with("Leap status") && !line.contains("Not synchronised")),
+        );
+    }
+    let said = asked("timedatectl", &["show", "--property=NTPSynchronized", "--value"])?;
+    Some(said.trim() == "yes")
+}
+
+/// Whether the ports are the appliance's own.
+fn runs(config: &Config) -> bool {
+    let there = config.node.data_dir.join("lock").exists();
+    there && matches!(take_data_dir(&config.node.data_dir), Err(StartError::InUse { .. }))
+}
+
+/// Local ports of every UDP socket, as the kernel lists them.
+fn open_ports() -> BTreeSet<u16> {
+    let lists = ["/proc/net/udp", "/proc/net/udp6"].into_iter().filter_map(text);
+    let mut ports = BTreeSet::new();
+    for list in lists {
+        let local = list.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));
+        let port = |local: &str| u16::from_str_radix(local.rsplit_once(':')?.1, 16).ok();
+        ports.extend(local.filter_map(port));
+    }
+    ports
+}
+
+fn folder(key: &'static str, path: &Path) -> FolderFacts {
+    let mut there: PathBuf = path.to_owned();
+    while !there.exists() && there.pop() {}
+    let free = statvfs(&there);
+    let free = free.ok().map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
+    let writable = there.is_dir() && access(&there, AccessFlags::W_OK).is_ok();
+    FolderFacts { key, path: path.to_owned(), writable, free_bytes: free }
+}
