@@ -4,16 +4,18 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones
+BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # Each fuzz target's time; a release takes 3600.
 FUZZ_SECONDS ?= 60
 FUZZ ?=
+# Of the package: another for a test of upgrades.
+DEB_VERSION ?=
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz test-long deny
+.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz deb test-systemd test-arm test-long deny
 
 help:
 	@echo "make run         build, place a real call through the box, say what happened"
@@ -23,7 +25,10 @@ help:
 	@echo "make box         only the tests of the real binary"
 	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
 	@echo "make fuzz        every fuzz target for $(FUZZ_SECONDS) s; FUZZ=target for one of them"
-	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans, fuzzing"
+	@echo "make deb         the Debian package of this machine's architecture"
+	@echo "make test-systemd  the package on a blank Debian with a booted systemd (root)"
+	@echo "make test-arm    unit tests for aarch64 under emulation"
+	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans, fuzzing, the package, aarch64"
 
 # On a terminal the demonstration stays up until Ctrl-C.
 run:
@@ -37,7 +42,7 @@ build:
 
 # The box tests wait in real time and one at a time; the others use both cores.
 test: build
-	@tools/install-prerequisites.sh peers
+	@tools/install-prerequisites.sh peers package
 	cargo test $(FAST) --no-fail-fast
 
 check: fmt clippy docs tidy
@@ -76,7 +81,20 @@ fuzz:
 	@tools/install-prerequisites.sh build fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh $(FUZZ)
 
-test-long: test deny fuzz
+deb:
+	@tools/install-prerequisites.sh build package
+	cargo build --release --bin clavija
+	tools/make-deb.sh $(TARGET)/release/clavija $(TARGET)/debian $$(dpkg --print-architecture) $(DEB_VERSION)
+
+test-systemd: build
+	@tools/install-prerequisites.sh package boot
+	tests/box/systemd.sh $(TARGET)/fast/clavija $(TARGET)/box
+
+test-arm:
+	@tools/install-prerequisites.sh build arm
+	tools/test-arm.sh $(TARGET)/arm
+
+test-long: test deny fuzz test-systemd test-arm
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 
 deny:

@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 use sip_stack::ids::TrunkId;
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+/// The name of the trunk, the agent and the team that belong to the box's own self-test. No
+/// configuration can give a name with parentheses.
+pub const SELF_TEST: &str = "(self-test)";
+/// The number a self-test dials; no configured number has letters.
+pub const SELF_TEST_NUMBER: &str = "selftest";
+
 /// How calls flow here. Ids are places in these lists, for as long as the process lives: a plan
 /// that takes the place of another is made by [`Plan::succeeded_by`], which gives no id anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +24,21 @@ pub struct Plan {
     /// Who was configured once and is not any more.
     #[serde(default)]
     pub gone: Gone,
+}
+
+impl Plan {
+    /// The trunk and the seat of the self-test, if this plan has them.
+    pub fn self_test(&self) -> Option<(TrunkId, SeatId)> {
+        let trunk = self.trunks.iter().position(|trunk| trunk.name == SELF_TEST)?;
+        let seat = self.seats.iter().position(|seat| seat.name == SELF_TEST)?;
+        Some((TrunkId(u16::try_from(trunk).ok()?), SeatId(u16::try_from(seat).ok()?)))
+    }
+
+    /// How many agents there are to be reached.
+    pub(crate) fn phones(&self) -> usize {
+        let own = usize::from(self.self_test().is_some());
+        self.seats.len() - self.gone.seats.len() - own
+    }
 }
 
 /// Ids that stand for nobody now. They keep their place and their name, because a call, a journal

@@ -7,7 +7,7 @@ mod restart;
 
 use crate::{
     cdr::{CallRecord, Ledger},
-    config::Plan,
+    config::{Plan, SELF_TEST_NUMBER},
     fact::Fact,
     ids::{CallId, OfferId, SeatId},
     journal::{Memory, Note, Record},
@@ -21,8 +21,8 @@ use crate::{
 };
 use media_core::order::{self, LegName, Order, PortName, TalkName};
 use sip_stack::{
-    Endpoint,
-    event::{Event, Transmit},
+    Endpoint, Guests,
+    event::{Event, Target, Transmit},
     ids::{LegId, UserId},
 };
 use std::{
@@ -108,7 +108,7 @@ impl Exchange {
         let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
         let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
-        let phones = plan.seats.len() - plan.gone.seats.len();
+        let phones = plan.phones();
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
@@ -199,8 +199,7 @@ impl Exchange {
         // Phones that are gone sign their agents out before anybody is offered anything.
         self.work(now);
         let seats = (0..).map(SeatId).take(plan.seats.len());
-        let phones = plan.seats.len() - plan.gone.seats.len();
-        self.media.set_phones(phones);
+        self.media.set_phones(plan.phones());
         self.inbox.push_back(Input::Replan(plan));
         self.work(now);
         for seat in seats {
@@ -210,6 +209,26 @@ impl Exchange {
                 self.inbox.push_back(Input::SignedIn(seat));
             }
         }
+        self.work(now);
+    }
+
+    /// Lets in a self-test's caller and phone, by their sockets, or out again. Its agent is signed
+    /// in for as long.
+    pub fn let_in(&mut self, caller_and_phone: Option<(SocketAddr, SocketAddr)>, now: Instant) {
+        let Some((trunk, seat)) = self.plan().self_test() else { return };
+        let guests = caller_and_phone.map(|(caller, phone)| Guests {
+            trunk,
+            caller,
+            user: UserId(seat.0),
+            phone: Target { uri: format!("sip:{SELF_TEST_NUMBER}@{phone}"), to: phone },
+        });
+        let inputs = match &guests {
+            // An earlier test may have left it set aside.
+            Some(_) => vec![Input::SignedIn(seat), Input::Available(seat)],
+            None => vec![Input::SignedOut(seat)],
+        };
+        self.endpoint.admit(guests);
+        self.inbox.extend(inputs);
         self.work(now);
     }
 

@@ -1,7 +1,7 @@
 //! Called number to destination: exact rows first, then the pattern with most literal digits.
 
 use crate::{
-    config::{Destination, NumberRow, Plan},
+    config::{Destination, NumberRow, Plan, SELF_TEST, SeatPlan},
     ids::SeatId,
 };
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,9 @@ pub fn route(plan: &Plan, source: Source, number: &str) -> Option<Route> {
 fn extension(plan: &Plan, source: Source, number: &str) -> Option<Route> {
     let Source::Phone(_) = source else { return None };
     let mut seats = plan.seats.iter().zip((0_u16..).map(SeatId));
-    let (_, seat) =
-        seats.find(|(seat, id)| seat.extension == number && !plan.gone.seats.contains(id))?;
+    let reached =
+        |seat: &SeatPlan, id: &SeatId| seat.name != SELF_TEST && !plan.gone.seats.contains(id);
+    let (_, seat) = seats.find(|(seat, id)| seat.extension == number && reached(seat, id))?;
     Some(Route { to: Destination::Seat(seat), record: None })
 }
 
@@ -91,7 +92,7 @@ fn matches(pattern: &str, number: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        config::{SeatPlan, Trunk},
+        config::{SELF_TEST_NUMBER, Trunk},
         ids::TeamId,
     };
     use sip_stack::ids::UserId;
@@ -181,6 +182,25 @@ mod tests {
 
         assert_eq!(to(&plan, CARRIER, "10"), Some(team(1)));
         assert_eq!(to(&plan, PBX, "10"), Some(team(0)));
+    }
+
+    #[test]
+    fn the_number_of_the_self_test_is_open_to_its_own_trunk_and_its_phone_to_no_extension() {
+        let own = TrunkId(2);
+        let mut plan = plan(&[(SELF_TEST_NUMBER, team(0), &[own])]);
+        plan.trunks.push(Trunk { name: SELF_TEST.into(), address: None, pstn: false });
+        plan.seats.push(SeatPlan {
+            name: SELF_TEST.into(),
+            extension: SELF_TEST.into(),
+            fixed: false,
+        });
+
+        assert_eq!(plan.self_test(), Some((own, SeatId(2))));
+        assert_eq!(to(&plan, Source::Trunk(own), SELF_TEST_NUMBER), Some(team(0)));
+        for source in [CARRIER, PBX, ANA] {
+            assert_eq!(to(&plan, source, SELF_TEST_NUMBER), None, "{source:?}");
+            assert_eq!(to(&plan, source, SELF_TEST), None, "{source:?}");
+        }
     }
 
     #[test]

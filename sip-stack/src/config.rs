@@ -1,6 +1,10 @@
 //! What the endpoint is told when it starts: plain data, checked by whoever made it.
 
-use crate::{event::Target, trunk::Trunk};
+use crate::{
+    event::Target,
+    ids::{TrunkId, UserId},
+    trunk::Trunk,
+};
 use std::{fmt, net::SocketAddr};
 
 /// The whole of it. The place of a trunk or a user in its list is its id.
@@ -50,6 +54,17 @@ pub struct User {
     pub password: Option<Secret>,
     /// Where a phone that does not register is reached.
     pub contact: Option<Target>,
+}
+
+/// A caller and a phone of the box's own, known by their sockets and not by their hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guests {
+    /// The trunk the caller is.
+    pub trunk: TrunkId,
+    pub caller: SocketAddr,
+    /// Whose phone the phone is.
+    pub user: UserId,
+    pub phone: Target,
 }
 
 /// A password, which no log can print.

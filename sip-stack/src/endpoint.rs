@@ -9,7 +9,7 @@ mod legs;
 mod memory;
 
 use crate::{
-    config::{Config, Limits},
+    config::{Config, Guests, Limits},
     counters::Counters,
     dialog::{
         desk::{Desk, Ours},
@@ -17,7 +17,7 @@ use crate::{
     },
     dice::Dice,
     event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
-    ids::{LegId, UserId},
+    ids::{LegId, TrunkId, UserId},
     registrar::Registrar,
     trunk::Trunks,
     txn::Transactions,
@@ -38,6 +38,8 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     next_leg: u64,
     draining: bool,
+    /// Let in for a self-test.
+    guests: Option<Guests>,
 }
 
 impl Endpoint {
@@ -61,6 +63,7 @@ impl Endpoint {
             events: VecDeque::new(),
             next_leg: config.first_leg,
             draining: false,
+            guests: None,
         }
     }
 
@@ -152,6 +155,18 @@ impl Endpoint {
         self.command(leg, now, |leg, desk| leg.check(desk));
     }
 
+    /// Lets in a caller and a phone of the box's own, or out again. Who sends from exactly that
+    /// socket is that trunk; whatever its address may otherwise be.
+    pub fn admit(&mut self, guests: Option<Guests>) {
+        let before = std::mem::replace(&mut self.guests, guests);
+        if let Some(before) = before {
+            self.registrar.fix_contact(before.user, None);
+        }
+        if let Some(guests) = &self.guests {
+            self.registrar.fix_contact(guests.user, Some(guests.phone.clone()));
+        }
+    }
+
     /// While draining, calls that come are refused with 503; the others go on.
     pub fn set_draining(&mut self, draining: bool) {
         self.draining = draining;
@@ -163,6 +178,9 @@ impl Endpoint {
         self.trunks.reconfigure(config.trunks);
         self.registrar.reconfigure(config.users, &mut self.events);
         self.limits = config.limits;
+        if let Some(guests) = &self.guests {
+            self.registrar.fix_contact(guests.user, Some(guests.phone.clone()));
+        }
     }
 
     // ---- questions ----
@@ -191,7 +209,13 @@ impl Endpoint {
     /// Whose phone or trunk speaks from there.
     fn source(&self, from: SocketAddr, name: &str) -> Option<Source> {
         let phone = self.registrar.user_at(from, name).map(Source::Phone);
-        phone.or_else(|| self.trunks.of(from.ip()).map(Source::Trunk))
+        phone.or_else(|| self.trunk_at(from).map(Source::Trunk))
+    }
+
+    /// Whose trunk sends from there; a guest's socket is known to the port.
+    fn trunk_at(&self, from: SocketAddr) -> Option<TrunkId> {
+        let guest = self.guests.as_ref().filter(|guests| guests.caller == from);
+        guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.ip()))
     }
 
     fn new_leg_id(&mut self) -> LegId {

@@ -20,7 +20,7 @@ mod trunk;
 pub mod txn;
 pub mod wire;
 
-pub use config::{Config, Limits, Secret, User};
+pub use config::{Config, Guests, Limits, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit};

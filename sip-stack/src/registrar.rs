@@ -153,6 +153,16 @@ impl Registrar {
         named.or_else(|| here.first()).copied()
     }
 
+    /// Gives a user a fixed contact, or takes it away.
+    pub(crate) fn fix_contact(&mut self, user: UserId, contact: Option<Target>) {
+        let Some(known) = self.users.get_mut(usize::from(user.0)) else { return };
+        let before = std::mem::replace(&mut known.contact, contact);
+        if let Some(before) = before {
+            self.leave(user, before.to);
+        }
+        self.readdress(user, &[]);
+    }
+
     /// User part of their address.
     pub(crate) fn name(&self, user: UserId) -> Option<&str> {
         self.users.get(usize::from(user.0)).map(|known| known.name.as_str())

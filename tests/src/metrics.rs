@@ -34,6 +34,11 @@ impl Metrics {
         self.samples.iter().filter(|sample| sample.name == name).filter(fits).map(|s| s.value).sum()
     }
 
+    /// Whether this word is the value of any label.
+    pub fn names(&self, word: &str) -> bool {
+        self.samples.iter().any(|sample| sample.labels.iter().any(|(_, value)| value == word))
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.samples.iter().any(|sample| sample.name == name)
     }

@@ -1,10 +1,13 @@
 //! `clavija demo`: an appliance of its own on this host, and one real call through it.
 
-mod peer;
-mod sound;
+pub(crate) mod hearing;
+mod keys;
+pub(crate) mod peer;
+pub(crate) mod sound;
 
 use crate::{Appliance, Running, Stopped, cli::host, client::Client, error::Failure};
 use firmware_config::{Demo, demo_text};
+use hearing::{PATIENCE, VOICE_SHARE};
 use peer::{Happens, Peer};
 use rand::{TryRng, rngs::SysRng};
 use serde_json::Value;
@@ -25,14 +28,10 @@ const AGENT_HZ: f64 = 660.0;
 /// How long the caller listens to music, and then the two to each other.
 const RING: Duration = Duration::from_secs(2);
 const TALK: Duration = Duration::from_secs(3);
-/// Much longer than anything here takes, even on a host that does other things.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Media ports: those of the demo's configuration.
 const MEDIA_PORTS: u16 = 64;
 /// A second of audio.
 const SECOND_SAMPLES: usize = 8_000;
-/// Of all power that is heard, what must be the other's voice.
-const VOICE_SHARE: f64 = 0.8;
 
 /// Starts, calls, tells; with `stay` it goes on until Ctrl-C.
 pub async fn run(stay: bool, out: &mut dyn Write) -> Result<(), Failure> {
@@ -170,45 +169,19 @@ async fn place_call(
 }
 
 async fn expect(peer: &mut Peer, wanted: Happens, step: &str) -> Result<(), Failure> {
-    match timeout(PATIENCE, peer.next()).await {
-        Ok(happens) if happens == wanted => Ok(()),
-        Ok(other) => Err(failed(step, &format!("instead it was told {other:?}"))),
-        Err(_) => Err(failed(step, "nothing happened in time")),
-    }
+    hearing::expect(peer, wanted).await.map_err(|why| failed(step, &why))
 }
 
 async fn ended(peer: &mut Peer, step: &str) -> Result<(), Failure> {
-    match timeout(PATIENCE, peer.next()).await {
-        Ok(Happens::Ended(_)) => Ok(()),
-        Ok(other) => Err(failed(step, &format!("instead it was told {other:?}"))),
-        Err(_) => Err(failed(step, "nothing happened in time")),
-    }
+    hearing::ended(peer).await.map_err(|why| failed(step, &why))
 }
 
-/// What is heard in the time to come, measured by the sound itself.
 async fn listen(peer: &Peer, span: Duration, step: &str) -> Result<Vec<i16>, Failure> {
-    let wanted = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let heard = async {
-        while sound::millis(peer.heard_samples()) < wanted {
-            sleep(Duration::from_millis(20)).await;
-        }
-        peer.take_heard()
-    };
-    timeout(PATIENCE, heard).await.map_err(|_| failed(step, "no audio came"))
+    hearing::listen(peer, span).await.map_err(|why| failed(step, &why))
 }
 
-/// Until the other's voice has come through: what is on its way may still be music.
 async fn await_voice(peer: &Peer, hz: f64, step: &str) -> Result<(), Failure> {
-    let arrived = async {
-        loop {
-            let heard = listen(peer, Duration::from_millis(200), step).await?;
-            if sound::share(&heard, hz) > VOICE_SHARE {
-                return Ok(());
-            }
-        }
-    };
-    let in_time = timeout(PATIENCE, arrived).await;
-    in_time.unwrap_or_else(|_| Err(failed(step, "other sounds came, not this voice")))
+    hearing::await_voice(peer, hz).await.map(drop).map_err(|why| failed(step, &why))
 }
 
 /// The share of a voice in a talk's middle.

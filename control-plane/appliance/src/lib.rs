@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod notify;
 pub mod plan;
 pub mod pump;
+pub mod selftest;
 mod start;
 pub mod store;
 pub mod view;

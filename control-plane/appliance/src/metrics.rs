@@ -15,7 +15,7 @@ use crate::{
 };
 use control_plane::{
     cdr::{CallRecord, Direction},
-    config::{Destination, Plan},
+    config::{Destination, Plan, SELF_TEST},
     fact::{ClaimResult, End, Fact, Side, Step, What},
     ids::{CallId, TeamId},
     time::Stamp,
@@ -71,15 +71,15 @@ pub struct Config {
 struct Named {
     setup: Setup,
     /// In the order of the plan's teams.
-    queue_waits: Vec<QueueWait>,
+    queue_waits: Vec<Option<QueueWait>>,
 }
 
 /// Children of `clavija_call_setup_seconds`.
 #[derive(Debug)]
 struct Setup {
-    /// In the order of the plan's trunks.
-    inbound: Vec<Histogram>,
-    outbound: Vec<Histogram>,
+    /// In the order of the plan's trunks; the self-test's is not measured.
+    inbound: Vec<Option<Histogram>>,
+    outbound: Vec<Option<Histogram>>,
     internal: Histogram,
 }
 
@@ -277,12 +277,15 @@ impl Metrics {
         outcome: impl FnOnce(&QueueWait) -> &Histogram,
     ) {
         let (Some(team), Some(since)) = (of.team, of.waits.take()) else { return };
-        if let Some(wait) = self.named().queue_waits.get(usize::from(team.0)) {
+        if let Some(Some(wait)) = self.named().queue_waits.get(usize::from(team.0)) {
             outcome(wait).observe(at.since(since).as_secs_f64());
         }
     }
 
     fn call_ended(&self, record: &CallRecord) {
+        if is_self_test(record) {
+            return;
+        }
         let direction = record.direction.label();
         let end = record.end.unwrap_or(End::Failed).label();
         self.calls_ended.with_label_values(&[direction, record.channel.label(), end]).inc();
@@ -309,13 +312,18 @@ impl Metrics {
 
 impl Named {
     fn new(plan: &Plan, setup: &HistogramVec, queue_wait: &HistogramVec) -> Self {
-        let each = |direction: Direction| -> Vec<Histogram> {
+        // The self-test's own are in no statistics.
+        let counted = |name: &str| name != SELF_TEST;
+        let each = |direction: Direction| -> Vec<Option<Histogram>> {
+            let of = |trunk: &str| setup.with_label_values(&[direction.label(), trunk]);
             let names = plan.trunks.iter().map(|trunk| trunk.name.as_str());
-            names.map(|trunk| setup.with_label_values(&[direction.label(), trunk])).collect()
+            names.map(|trunk| counted(trunk).then(|| of(trunk))).collect()
         };
         let of = |outcome: &str, team: &str| queue_wait.with_label_values(&[team, outcome]);
-        let wait =
-            |team| QueueWait { answered: of("answered", team), abandoned: of("abandoned", team) };
+        let wait = |team: &str| {
+            let both = || (of("answered", team), of("abandoned", team));
+            counted(team).then(both).map(|(answered, abandoned)| QueueWait { answered, abandoned })
+        };
         let teams = plan.teams.iter().map(|team| team.name.as_str());
         Self {
             setup: Setup {
@@ -331,9 +339,9 @@ impl Named {
 impl Setup {
     fn of(&self, direction: Direction, trunk: Option<usize>) -> Option<&Histogram> {
         match direction {
-            Direction::Inbound => self.inbound.get(trunk?),
+            Direction::Inbound => self.inbound.get(trunk?)?.as_ref(),
             Direction::Internal => Some(&self.internal),
-            Direction::Outbound => self.outbound.get(trunk?),
+            Direction::Outbound => self.outbound.get(trunk?)?.as_ref(),
         }
     }
 }
@@ -347,6 +355,11 @@ impl Following {
         };
         Self { arrived, direction, trunk, team: None, waits: None }
     }
+}
+
+/// Calls of the box's own are in no statistics.
+fn is_self_test(record: &CallRecord) -> bool {
+    record.trunk.as_deref() == Some(SELF_TEST)
 }
 
 fn counters(

@@ -1,23 +1,54 @@
 //! From what the operator wrote to what each core is told.
 
 use control_plane::config::{
-    AnswerMode, Destination, Gone, NumberRow, Plan, SeatPlan, Team, Trunk,
+    AnswerMode, Destination, Gone, NumberRow, Plan, SELF_TEST, SELF_TEST_NUMBER, SeatPlan, Team,
+    Trunk,
 };
 use control_plane::ids::{SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
 use sip_stack::{Limits, Secret, Target, TrunkId, User};
+use std::time::Duration;
 
 /// How calls flow.
 pub fn plan(config: &Config) -> Plan {
-    Plan {
+    let mut plan = Plan {
         trunks: config.trunks.iter().map(trunk).collect(),
         seats: config.agents.iter().map(seat).collect(),
         teams: config.teams.iter().map(team).collect(),
         numbers: config.numbers.iter().map(number).collect(),
         gone: Gone::default(),
-    }
+    };
+    add_self_test(&mut plan, config);
+    plan
+}
+
+/// After everything that was configured, so that no place in a list moves.
+fn add_self_test(plan: &mut Plan, config: &Config) {
+    let (own_trunk, own_seat) =
+        (TrunkId(place(plan.trunks.len())), SeatId(place(plan.seats.len())));
+    let own_team = TeamId(place(plan.teams.len()));
+    let name = SELF_TEST.to_owned();
+    plan.trunks.push(Trunk { name: name.clone(), address: None, pstn: false });
+    plan.seats.push(SeatPlan { name: name.clone(), extension: name.clone(), fixed: false });
+    plan.teams.push(Team {
+        name,
+        seats: vec![own_seat],
+        // Whatever customers wait to, somebody's first.
+        music: (!config.music.is_empty()).then_some(TuneId(0)),
+        ring: Duration::from_secs(20),
+        wrap_up: Duration::ZERO,
+        set_aside: Some(Duration::from_secs(1)),
+        record: true,
+        answer: AnswerMode::AtOnce,
+    });
+    plan.numbers.push(NumberRow {
+        pattern: SELF_TEST_NUMBER.to_owned(),
+        to: Destination::Team(own_team),
+        from: vec![own_trunk],
+        record: None,
+    });
 }
 
 /// Who may speak SIP to us, and as whom. Which leg comes first is the board's to say.
@@ -27,8 +58,8 @@ pub fn sip(config: &Config, seed: [u8; 32]) -> sip_stack::Config {
         advertise: config.sip.advertise,
         domain: config.sip.domain.clone(),
         user_agent: concat!("clavija/", env!("CARGO_PKG_VERSION")).to_owned(),
-        trunks: config.trunks.iter().map(sip_trunk).collect(),
-        users: config.agents.iter().map(user).collect(),
+        trunks: config.trunks.iter().map(sip_trunk).chain([own_trunk()]).collect(),
+        users: config.agents.iter().map(user).chain([own_user()]).collect(),
         first_leg: 1,
         seed,
         limits: Limits::STANDARD,
@@ -91,6 +122,18 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
         address: trunk.address,
         calls_max: trunk.calls_max,
     }
+}
+
+/// Of the self-test: nobody calls from it until its caller is let in.
+fn own_trunk() -> sip_stack::Trunk {
+    // One call at a time, and the last of the one before.
+    let calls_max = 2;
+    sip_stack::Trunk { name: SELF_TEST.to_owned(), peers: vec![], address: None, calls_max }
+}
+
+/// Of the self-test: cannot register, and is reached nowhere until its phone is let in.
+fn own_user() -> User {
+    User { name: SELF_TEST.to_owned(), password: None, contact: None }
 }
 
 fn seat(agent: &firmware_config::Agent) -> SeatPlan {

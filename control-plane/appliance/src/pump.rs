@@ -25,6 +25,7 @@ use sip_net::udp::{Bound, Udp};
 use std::{
     collections::VecDeque,
     io,
+    net::SocketAddr,
     os::fd::AsFd,
     sync::{
         Arc, PoisonError, RwLock,
@@ -105,6 +106,8 @@ enum Ask {
     Request(Request, oneshot::Sender<Result<(), Problem>>),
     /// Another configuration, and the names of the tunes the media thread has.
     Reconfigure(Box<Config>, Vec<String>, oneshot::Sender<Result<(), NoIdLeft>>),
+    /// A self-test's caller and phone; answered when they are in, or out.
+    Admit(Option<(SocketAddr, SocketAddr)>, oneshot::Sender<()>),
     /// Answered when no new call can come in and the calls that are here have been counted.
     Drain(oneshot::Sender<()>),
     Stop,
@@ -194,6 +197,15 @@ impl Handle {
         let mut calls = self.calls.clone();
         // The sender is gone only with the pump, and with it the calls.
         let _gone = calls.wait_for(|&calls| calls == 0).await;
+    }
+
+    /// Lets a self-test's caller and phone in by their sockets, or out again.
+    pub(crate) async fn admit(&self, caller_and_phone: Option<(SocketAddr, SocketAddr)>) {
+        let (answer, answered) = oneshot::channel();
+        // Without a pump the test fails at its next step.
+        if self.asks.send(Ask::Admit(caller_and_phone, answer)).await.is_ok() {
+            let _gone = answered.await;
+        }
     }
 
     /// Hangs up what is left and ends the pump.
@@ -466,6 +478,11 @@ impl Pump {
                 });
                 // Whoever asked may have gone.
                 let _gone = answer.send(done);
+            }
+            Some(Ask::Admit(caller_and_phone, answer)) => {
+                self.exchange.let_in(caller_and_phone, now);
+                // Whoever asked may have gone.
+                let _gone = answer.send(());
             }
             Some(Ask::Drain(answer)) => {
                 self.exchange.set_draining(true);

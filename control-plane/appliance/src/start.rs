@@ -9,6 +9,7 @@ use crate::{
     metrics::Metrics,
     plan,
     pump::{Handle, Pump},
+    selftest::SelfTest,
     store::{self, Store, StoreCounts, StoreError},
     view::View,
 };
@@ -167,6 +168,7 @@ impl Appliance {
             .spawn(move || follower.run())
             .map_err(StartError::Thread)?;
         let live = Arc::new(Live::new(handle.clone(), config.clone(), kept));
+        let self_test = Arc::new(SelfTest::new(handle.clone(), &config));
         let server = http::serve(
             http_listener,
             http::State {
@@ -174,6 +176,7 @@ impl Appliance {
                 live: Arc::clone(&live),
                 metrics,
                 cdr_counts,
+                self_test,
                 token: token.into(),
                 recordings: config.recording.dir.clone(),
                 node: config.node.name.clone(),

@@ -2,7 +2,7 @@
 
 use control_plane::{
     cdr::{CallRecord, CallState, Ledger, to_rfc3339},
-    config::{self, Plan},
+    config::{self, Plan, SELF_TEST},
     fact::{AgentState, Fact, SeatView, Step, What},
     ids::{CallId, SeatId, TeamId},
     time::Stamp,
@@ -218,8 +218,10 @@ impl View {
         }
     }
 
+    /// Everybody who was configured.
     pub fn agents(&self) -> Vec<Agent> {
-        (0..self.seats.len()).filter_map(|place| self.agent_at(place)).collect()
+        let all = (0..self.seats.len()).filter_map(|place| self.agent_at(place));
+        all.filter(|agent| agent.name != SELF_TEST).collect()
     }
 
     /// An agent who is not configured any more is shown until their last call has ended.
@@ -234,7 +236,8 @@ impl View {
 
     /// The seat of an agent's name.
     pub fn seat(&self, name: &str) -> Option<SeatId> {
-        let place = self.plan.seats.iter().position(|seat| seat.name == name)?;
+        let named = |seat: &config::SeatPlan| seat.name == name && name != SELF_TEST;
+        let place = self.plan.seats.iter().position(named)?;
         let seat = u16::try_from(place).ok().map(SeatId)?;
         self.is_there(place, self.seats.get(place)?).then_some(seat)
     }
@@ -309,6 +312,7 @@ impl View {
 
     pub fn queues(&self, now: Stamp) -> Vec<Queue> {
         let teams = self.plan.teams.iter().zip((0..).map(TeamId));
+        let teams = teams.filter(|(team, _)| team.name != SELF_TEST);
         let queues = teams.map(|(team, id)| (id, self.queue(&team.name, id, now)));
         // A team that is not configured any more is shown until nobody waits for it.
         let there =
@@ -334,7 +338,8 @@ impl View {
         };
         let trunks = self.plan.trunks.iter().zip((0..).map(TrunkId));
         let there = |(trunk, id): &(&config::Trunk, TrunkId)| {
-            !self.plan.gone.trunks.contains(id) || calls(&trunk.name) > 0
+            let there = !self.plan.gone.trunks.contains(id) || calls(&trunk.name) > 0;
+            there && trunk.name != SELF_TEST
         };
         trunks
             .filter(there)

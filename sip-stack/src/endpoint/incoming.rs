@@ -37,6 +37,7 @@ impl Endpoint {
             return;
         }
         let known = self.registrar.knows(from)
+            || self.trunk_at(from).is_some()
             || self.trunks.knows(from.ip())
             || self.legs.knows_host(from.ip());
         if !known && !guard::may_come_from_anywhere(bytes) {

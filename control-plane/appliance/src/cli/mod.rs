@@ -8,6 +8,7 @@ mod output;
 mod queue;
 mod recording;
 mod run;
+mod selftest;
 mod status;
 mod target;
 mod trunk;
@@ -51,6 +52,8 @@ enum Verb {
         #[arg(long)]
         stay: bool,
     },
+    /// Has the running appliance call itself: tones, digits, hold and recording, step by step.
+    Selftest,
     /// What the running appliance is doing.
     Status,
     /// Calls.
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             log::init_quiet();
             many_threads()?.block_on(demo::run(stay, &mut io::stdout()))
         }
+        Verb::Selftest => ask(&target, async |client| selftest::run(client, out).await),
         Verb::Status => ask(&target, async |client| status::status(client, out).await),
         Verb::Call(verb) => ask(&target, async |client| call::run(verb, client, out).await),
         Verb::Agent(verb) => ask(&target, async |client| agent::run(verb, client, out).await),
@@ -152,6 +156,8 @@ mod tests {
             "host check --pid 1 -o json",
             "demo",
             "demo --stay",
+            "selftest",
+            "selftest -o json",
             "status",
             "status -o json",
             "call list --config node.toml",

@@ -52,6 +52,14 @@ impl Output {
         }
     }
 
+    /// Said to programs only; people were told line by line.
+    pub(super) fn document(&mut self, answer: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.json(answer),
+            Format::Table => Ok(()),
+        }
+    }
+
     /// Said to people only; JSON stays JSON.
     pub(super) fn say(&mut self, line: &str) -> Result<(), Failure> {
         match self.format {

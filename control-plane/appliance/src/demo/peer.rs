@@ -1,6 +1,10 @@
-//! A telephone of the demo's own: SIP and RTP over real sockets, one person who says one tone.
+//! A telephone of the appliance's own, for the demo and the self-test: SIP and RTP over real sockets,
+//! one person who says one tone and presses keys.
 
-use super::sound::Tone;
+use super::{
+    keys::{Heard, Pressed},
+    sound::Tone,
+};
 use media_core::{
     codec::g711,
     order::Law,
@@ -11,12 +15,12 @@ use sip_stack::{
     Cause, Config, Endpoint, Event, HangUp, Invite, LegId, Limits, Target, Trunk,
     sdp::{
         Session,
-        answer::{self, Agreed, Allowed, Local},
+        answer::{self, Agreed, Allowed},
     },
 };
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -30,11 +34,21 @@ const A_WHILE: Duration = Duration::from_secs(1);
 
 /// The telephone, as who holds it sees it. Dropped, it goes silent at once.
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
     does: mpsc::UnboundedSender<Does>,
     happens: mpsc::UnboundedReceiver<Happens>,
     heard: Arc<Mutex<Vec<i16>>>,
+    digits: Arc<Mutex<String>>,
+}
+
+/// Where it stands: the addresses at which the appliance is reached from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) sip: IpAddr,
+    pub(crate) media: IpAddr,
+    /// What it calls from.
+    pub(crate) number: &'static str,
 }
 
 /// What its owner does.
@@ -43,11 +57,12 @@ enum Does {
     Answer,
     Call { number: String, at: SocketAddr },
     HangUp,
+    Press(String),
 }
 
 /// What it tells its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Happens {
+pub(crate) enum Happens {
     /// Somebody calls, and it rings.
     Called,
     /// Both sides have said yes.
@@ -57,21 +72,30 @@ pub(super) enum Happens {
 
 impl Peer {
     /// Listens on a free port of 127.0.0.1. Whatever `hz` it speaks begins with a connection.
-    pub(super) async fn start(hz: f64) -> io::Result<Self> {
-        let sip = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let rtp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    pub(crate) async fn start(hz: f64) -> io::Result<Self> {
+        let here = Ipv4Addr::LOCALHOST.into();
+        Self::start_at(Local { sip: here, media: here, number: "+12025550123" }, hz).await
+    }
+
+    /// Listens on free ports of the appliance's own addresses: wherever those may be announced to
+    /// others, its calls and its audio are reached here.
+    pub(crate) async fn start_at(local: Local, hz: f64) -> io::Result<Self> {
+        let sip = UdpSocket::bind((local.sip, 0)).await?;
+        let rtp = UdpSocket::bind((local.media, 0)).await?;
         let address = sip.local_addr()?;
         let heard = Arc::new(Mutex::new(Vec::new()));
+        let digits = Arc::new(Mutex::new(String::new()));
         let (does, orders) = mpsc::unbounded_channel();
         let (told, happens) = mpsc::unbounded_channel();
         let line = Line {
             endpoint: Endpoint::new(config(address)?),
-            local: Local {
-                addr: Ipv4Addr::LOCALHOST.into(),
+            local: answer::Local {
+                addr: local.media,
                 rtp_port: rtp.local_addr()?.port(),
                 session_id: 1,
                 version: 1,
             },
+            number: local.number,
             sip,
             rtp,
             leg: None,
@@ -79,26 +103,37 @@ impl Peer {
             talk: None,
             tone: Tone::new(hz),
             heard: Arc::clone(&heard),
+            digits: Arc::clone(&digits),
             told,
         };
         tokio::spawn(line.run(orders));
-        Ok(Self { address, does, happens, heard })
+        Ok(Self { address, does, happens, heard, digits })
     }
 
-    pub(super) fn call(&self, number: &str, at: SocketAddr) {
+    pub(crate) fn call(&self, number: &str, at: SocketAddr) {
         self.order(Does::Call { number: number.to_owned(), at });
     }
 
-    pub(super) fn answer(&self) {
+    pub(crate) fn answer(&self) {
         self.order(Does::Answer);
     }
 
-    pub(super) fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         self.order(Does::HangUp);
     }
 
+    /// Presses these keys one after the other.
+    pub(crate) fn press(&self, digits: &str) {
+        self.order(Does::Press(digits.to_owned()));
+    }
+
+    /// The keys the other side pressed so far.
+    pub(crate) fn digits(&self) -> String {
+        self.digits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The next thing that happens; never, if the line is dead.
-    pub(super) async fn next(&mut self) -> Happens {
+    pub(crate) async fn next(&mut self) -> Happens {
         match self.happens.recv().await {
             Some(happens) => happens,
             None => std::future::pending().await,
@@ -106,12 +141,12 @@ impl Peer {
     }
 
     /// What was heard since this was last asked.
-    pub(super) fn take_heard(&self) -> Vec<i16> {
+    pub(crate) fn take_heard(&self) -> Vec<i16> {
         std::mem::take(&mut *self.heard())
     }
 
     /// How many samples were heard since they were last taken.
-    pub(super) fn heard_samples(&self) -> usize {
+    pub(crate) fn heard_samples(&self) -> usize {
         self.heard().len()
     }
 
@@ -129,7 +164,7 @@ impl Peer {
 fn config(local: SocketAddr) -> io::Result<Config> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
-    let here = "127.0.0.1".parse().map_err(io::Error::other)?;
+    let here = local.ip().to_string().parse().map_err(io::Error::other)?;
     Ok(Config {
         local,
         advertise: local,
@@ -149,21 +184,23 @@ fn config(local: SocketAddr) -> io::Result<Config> {
 }
 
 fn allowed() -> Allowed {
-    Allowed { laws: vec![answer::Law::A, answer::Law::Mu], telephone_event: false }
+    Allowed { laws: vec![answer::Law::A, answer::Law::Mu], telephone_event: true }
 }
 
 /// The telephone itself.
 struct Line {
     endpoint: Endpoint,
+    number: &'static str,
     sip: UdpSocket,
     rtp: UdpSocket,
-    local: Local,
+    local: answer::Local,
     leg: Option<LegId>,
     /// Of a call that rings.
     offer: Option<Session>,
     talk: Option<Talk>,
     tone: Tone,
     heard: Arc<Mutex<Vec<i16>>>,
+    digits: Arc<Mutex<String>>,
     told: mpsc::UnboundedSender<Happens>,
 }
 
@@ -173,6 +210,9 @@ struct Talk {
     law: Law,
     next: Header,
     due: Instant,
+    telephone_event: Option<u8>,
+    pressed: Pressed,
+    keys: Heard,
 }
 
 impl Line {
@@ -230,7 +270,7 @@ impl Line {
                 let invite = Invite {
                     target: Target { uri: format!("sip:{number}@{at}"), to: at },
                     trunk: None,
-                    from_user: "+12025550123".to_owned(),
+                    from_user: self.number.to_owned(),
                     from_display: None,
                     to_user: number,
                     offer: answer::offer(&allowed(), self.local),
@@ -238,6 +278,11 @@ impl Line {
                     call_name: None,
                 };
                 self.leg = Some(self.endpoint.invite(invite, now));
+            }
+            Does::Press(digits) => {
+                if let Some(talk) = &mut self.talk {
+                    talk.pressed.press(&digits);
+                }
             }
             Does::HangUp => {
                 self.talk = None;
@@ -306,15 +351,33 @@ impl Line {
             timestamp: 0,
             ssrc: u32::from(self.local.rtp_port),
         };
-        self.talk = Some(Talk { to: agreed.remote_rtp, law, next, due: now });
+        // The appliance's media are at the address this telephone has, whatever it announces.
+        let to = SocketAddr::new(self.local.addr, agreed.remote_rtp.port());
+        self.talk = Some(Talk {
+            to,
+            law,
+            next,
+            due: now,
+            telephone_event: agreed.telephone_event,
+            pressed: Pressed::default(),
+            keys: Heard::default(),
+        });
     }
 
     /// Absolute deadlines: a late wake is followed by the packets it owes.
     fn speak_if_due(&mut self, now: Instant) {
         let Some(talk) = &mut self.talk else { return };
         while talk.due <= now {
-            let mut packet = talk.next.bytes().to_vec();
-            packet.extend(self.tone.frame().map(|sample| g711::encode(talk.law, sample)));
+            let audio = self.tone.frame().map(|sample| g711::encode(talk.law, sample));
+            let key = talk.telephone_event.zip(talk.pressed.next(talk.next.timestamp));
+            let packet = match key {
+                Some((payload_type, key)) => {
+                    let (marker, timestamp) = (key.first, key.timestamp);
+                    let header = Header { payload_type, marker, timestamp, ..talk.next };
+                    [header.bytes().as_slice(), &key.payload].concat()
+                }
+                None => [talk.next.bytes().as_slice(), &audio].concat(),
+            };
             // A far side that has gone answers with an ICMP error, which is its business.
             let _refused = self.rtp.try_send_to(&packet, talk.to);
             talk.next.marker = false;
@@ -325,9 +388,13 @@ impl Line {
     }
 
     fn hear(&mut self, bytes: &[u8]) {
-        let Some(talk) = &self.talk else { return };
+        let Some(talk) = &mut self.talk else { return };
         let Ok(packet) = Packet::parse(bytes) else { return };
-        if packet.header.payload_type == talk.next.payload_type {
+        let Header { payload_type, timestamp, .. } = packet.header;
+        if Some(payload_type) == talk.telephone_event {
+            let digit = talk.keys.hear(timestamp, packet.payload);
+            self.digits.lock().unwrap_or_else(PoisonError::into_inner).extend(digit);
+        } else if payload_type == talk.next.payload_type {
             let samples = packet.payload.iter().map(|&code| g711::decode(talk.law, code));
             self.heard.lock().unwrap_or_else(PoisonError::into_inner).extend(samples);
         }

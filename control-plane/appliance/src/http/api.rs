@@ -200,7 +200,7 @@ pub(super) fn state_name(state: BoxState) -> &'static str {
 }
 
 /// Good enough for how long somebody waits; a stamp of the box follows the wall clock of its start.
-pub(super) fn now() -> Stamp {
+pub(crate) fn now() -> Stamp {
     Stamp::default() + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -10,12 +10,14 @@ mod openapi;
 mod problem;
 mod recordings;
 mod router;
+mod selftest;
 mod types;
 
-use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle};
+use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle, selftest::SelfTest};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
+pub(crate) use api::now;
 pub use problem::ProblemBody;
 
 /// How long answers that are being sent may take when the server stops.
@@ -28,6 +30,7 @@ pub struct State {
     pub live: Arc<Live>,
     pub metrics: Arc<Metrics>,
     pub cdr_counts: Arc<CdrCounts>,
+    pub self_test: Arc<SelfTest>,
     /// The administrator's.
     pub token: Arc<str>,
     /// Where recordings lie.

@@ -1,6 +1,6 @@
 //! `/api/v1/openapi.json`: OpenAPI 3.1, made from the handlers and the types they answer with.
 
-use super::{api, config, health, metrics, recordings};
+use super::{api, config, health, metrics, recordings, selftest};
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
@@ -32,6 +32,8 @@ use utoipa::{
         recordings::list,
         recordings::one,
         recordings::audio,
+        selftest::begin,
+        selftest::report,
         health::livez,
         health::readyz,
         metrics::metrics,

@@ -128,7 +128,7 @@ impl Problem {
         Self { status, code, title, detail: Cow::Owned(detail.into()), faults: Vec::new() }
     }
 
-    fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::told(StatusCode::SERVICE_UNAVAILABLE, code, "Not available", detail)
     }
 }

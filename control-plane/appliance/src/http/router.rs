@@ -5,7 +5,7 @@ use super::{
     health::{self, Pulse},
     metrics, openapi,
     problem::Problem,
-    recordings,
+    recordings, selftest,
 };
 use axum::{
     Extension, Router,
@@ -27,7 +27,7 @@ const FILES_BYTES_MAX: usize = 8 * 1024 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 24] {
+fn routes() -> [(&'static str, Route); 25] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -48,6 +48,7 @@ fn routes() -> [(&'static str, Route); 24] {
         ("/api/v1/recordings", get(recordings::list)),
         ("/api/v1/recordings/{id}", get(recordings::one)),
         ("/api/v1/recordings/{id}/audio", get(recordings::audio)),
+        ("/api/v1/selftest", get(selftest::report).post(selftest::begin)),
         ("/api/v1/status", get(api::status)),
         ("/api/v1/trunks", get(api::trunks)),
         ("/livez", get(health::livez)),

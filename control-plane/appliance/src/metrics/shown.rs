@@ -5,7 +5,7 @@ use super::{
     exposition::{Kind, Text},
 };
 use crate::pump::BoxState;
-use control_plane::{cdr::Channel, fact::AgentState, ids::TeamId};
+use control_plane::{cdr::Channel, config::SELF_TEST, fact::AgentState, ids::TeamId};
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
@@ -48,7 +48,8 @@ fn calls(text: &mut Text, shown: &Shown<'_>) {
     let (name, help) = ("clavija_calls_active", "Calls that have not ended.");
     text.family(name, help, Kind::Gauge);
     for direction in DIRECTIONS {
-        let active = shown.view.active().filter(|record| record.direction == direction).count();
+        let counted = shown.view.active().filter(|record| !super::is_self_test(record));
+        let active = counted.filter(|record| record.direction == direction).count();
         let labels = [("direction", direction.label()), ("channel", Channel::Sip.label())];
         text.sample(name, &labels, active);
     }
@@ -59,7 +60,7 @@ fn agents(text: &mut Text, shown: &Shown<'_>) {
     text.family("clavija_agents", help, Kind::Gauge);
     let plan = shown.view.plan();
     for (team, place) in plan.teams.iter().zip(0..) {
-        if plan.gone.teams.contains(&TeamId(place)) {
+        if plan.gone.teams.contains(&TeamId(place)) || team.name == SELF_TEST {
             continue;
         }
         for state in AgentState::ALL {

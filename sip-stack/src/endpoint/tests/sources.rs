@@ -270,3 +270,29 @@ fn a_call_from_behind_a_proxy_goes_back_through_it() {
     assert!(text.contains("Route: <sip:192.0.2.66:5066;lr>\r\n"), "{text}");
     assert!(text.starts_with("BYE sip:192.0.2.1:5060 "), "{text}");
 }
+
+#[test]
+fn a_guest_is_known_by_its_socket_and_only_while_it_is_let_in() {
+    let (guest, neighbour) = ("100.64.0.1:6000", "100.64.0.1:6001");
+    let mut bench = Bench::new();
+    let phone =
+        Target { uri: "sip:selftest@100.64.0.1:6002".into(), to: address("100.64.0.1:6002") };
+    let guests = |trunk, user| Guests { trunk, caller: address(guest), user, phone: phone.clone() };
+    let (own_trunk, own_user) = (TrunkId(0), UserId(0));
+
+    assert_eq!(bench.feed(guest, &invite()), []);
+    bench.endpoint.admit(Some(guests(own_trunk, own_user)));
+    assert_eq!(bench.feed(neighbour, &invite()), [], "the host alone is nobody");
+    bench.feed(guest, &invite());
+    let events = bench.events();
+    assert!(matches!(
+        events.as_slice(),
+        [Event::Invited { source: Source::Trunk(trunk), .. }] if *trunk == own_trunk
+    ));
+    assert_eq!(bench.endpoint.contacts(own_user), std::slice::from_ref(&phone));
+
+    bench.endpoint.admit(None);
+    let again = invite().replace("z9hG4bKi1", "z9hG4bKi9").replace("Call-ID: ", "Call-ID: x");
+    bench.feed(guest, &again);
+    assert_eq!((bench.events(), bench.endpoint.contacts(own_user)), (vec![], vec![]));
+}

@@ -1,0 +1,225 @@
+//! The steps of the self-test, in the order a call takes them.
+
+use super::{SelfTest, StepFailed};
+use crate::{
+    demo::{
+        hearing::{self, await_silence_of, await_voice, expect, listen},
+        peer::{Happens, Local, Peer},
+        sound,
+    },
+    pump::read,
+};
+use control_plane::{
+    cdr::{CallRecord, CallState},
+    config::{SELF_TEST, SELF_TEST_NUMBER},
+    exchange::Request,
+    fact::End,
+    ids::CallId,
+};
+use std::{fs, io, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
+
+const CALLER_HZ: f64 = 440.0;
+const PHONE_HZ: f64 = 660.0;
+const CALLER_DIGITS: &str = "159#";
+const PHONE_DIGITS: &str = "*20";
+/// Heard before the phone answers, and recorded after everything else.
+const WAITING: Duration = Duration::from_millis(500);
+const TALK: Duration = Duration::from_millis(1_500);
+/// Of the recording's last audio, what is looked at: after hold and digits, before the end.
+const TAIL_SAMPLES: usize = 8_000;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Bytes before the samples of a recording, and of one stereo sample.
+const WAV_HEADER: usize = 44;
+const STEREO_BYTES: usize = 4;
+
+type Done<T> = Result<(T, String), String>;
+
+/// All of them, or up to the one that fails.
+pub(super) async fn run(test: &SelfTest) -> Result<(), StepFailed> {
+    let (mut caller, mut phone) =
+        test.step("a caller and a phone are let in", let_in(test)).await?;
+    let step = "the appliance takes the call";
+    let (call, id) = test.step(step, dial(test, &mut caller)).await?;
+    test.lock().call_id = Some(id.clone());
+    test.step("the caller hears the appliance while waiting", waiting(&caller)).await?;
+    test.step("the phone rings and answers", pick_up(&mut phone)).await?;
+    test.step("the phone hears the caller", hears(&phone, CALLER_HZ)).await?;
+    test.step("the caller hears the phone", hears(&caller, PHONE_HZ)).await?;
+    let step = "digits of the caller reach the phone";
+    test.step(step, digits(&caller, &phone, CALLER_DIGITS)).await?;
+    let step = "digits of the phone reach the caller";
+    test.step(step, digits(&phone, &caller, PHONE_DIGITS)).await?;
+    test.step("on hold neither hears the other", hold(test, call, &caller, &phone)).await?;
+    let step = "after the hold both hear each other again";
+    test.step(step, resume(test, call, &caller, &phone)).await?;
+    test.step("both are told of the end", hang_up(&mut caller, &mut phone)).await?;
+    let record = test.step("the call is accounted for", account(test, call)).await?;
+    let recording = test.step("the recording holds both voices", recorded(test, &record)).await?;
+    test.lock().recording_id = Some(recording);
+    Ok(())
+}
+
+async fn let_in(test: &SelfTest) -> Done<(Peer, Peer)> {
+    let (sip, media) = (test.sip.ip(), test.media);
+    let local = Local { sip, media, number: SELF_TEST_NUMBER };
+    let start = async |hz| Peer::start_at(local, hz).await.map_err(|error| error.to_string());
+    let (caller, phone) = (start(CALLER_HZ).await?, start(PHONE_HZ).await?);
+    test.handle.admit(Some((caller.address, phone.address))).await;
+    let detail = format!("at {} and {}", caller.address, phone.address);
+    Ok(((caller, phone), detail))
+}
+
+async fn dial(test: &SelfTest, caller: &mut Peer) -> Done<(CallId, String)> {
+    caller.call(SELF_TEST_NUMBER, test.sip);
+    expect(caller, Happens::Connected).await?;
+    // What reads the calls follows the one that carries them.
+    let found = soon(|| {
+        let view = read(test.handle.view());
+        let own = view.active().find(|record| record.trunk.as_deref() == Some(SELF_TEST));
+        own.map(|record| record.id.clone())
+    });
+    let id = found.await.ok_or("it is in no list of calls")?;
+    let call = id.parse().map_err(|error: control_plane::ids::NotACallId| error.to_string())?;
+    Ok(((call, id.clone()), id))
+}
+
+async fn waiting(caller: &Peer) -> Done<()> {
+    let heard = listen(caller, WAITING).await?;
+    let what = if sound::is_audible(&heard) { "music" } else { "silence, without gaps" };
+    Ok(((), what.to_owned()))
+}
+
+async fn pick_up(phone: &mut Peer) -> Done<()> {
+    expect(phone, Happens::Called).await?;
+    phone.answer();
+    expect(phone, Happens::Connected).await?;
+    Ok(((), String::new()))
+}
+
+async fn hears(peer: &Peer, hz: f64) -> Done<()> {
+    let share = await_voice(peer, hz).await?;
+    Ok(((), format!("{:.0} % of what came", 100.0 * share.min(1.0))))
+}
+
+/// RFC 4733 events, one after the other as they were pressed, each once.
+async fn digits(from: &Peer, to: &Peer, pressed: &str) -> Done<()> {
+    from.press(pressed);
+    let arrived = soon(|| (to.digits().len() >= pressed.len()).then(|| to.digits())).await;
+    let arrived = arrived.unwrap_or_else(|| to.digits());
+    if arrived == pressed {
+        return Ok(((), arrived));
+    }
+    Err(format!("{pressed} was pressed and {arrived:?} arrived"))
+}
+
+async fn hold(test: &SelfTest, call: CallId, caller: &Peer, phone: &Peer) -> Done<()> {
+    ask(test, Request::Hold(call)).await?;
+    await_silence_of(caller, PHONE_HZ).await.map_err(|why| format!("the caller: {why}"))?;
+    await_silence_of(phone, CALLER_HZ).await.map_err(|why| format!("the phone: {why}"))?;
+    Ok(((), String::new()))
+}
+
+async fn resume(test: &SelfTest, call: CallId, caller: &Peer, phone: &Peer) -> Done<()> {
+    ask(test, Request::Resume(call)).await?;
+    await_voice(caller, PHONE_HZ).await.map_err(|why| format!("the caller: {why}"))?;
+    await_voice(phone, CALLER_HZ).await.map_err(|why| format!("the phone: {why}"))?;
+    listen(caller, TALK).await?;
+    Ok(((), String::new()))
+}
+
+async fn hang_up(caller: &mut Peer, phone: &mut Peer) -> Done<()> {
+    caller.hang_up();
+    hearing::ended(phone).await.map_err(|why| format!("the phone: {why}"))?;
+    hearing::ended(caller).await.map_err(|why| format!("the caller: {why}"))?;
+    Ok(((), String::new()))
+}
+
+async fn account(test: &SelfTest, call: CallId) -> Done<Arc<CallRecord>> {
+    let is_over = |record: &Arc<CallRecord>| record.state == CallState::Ended;
+    let ended = soon(|| read(test.handle.view()).call(call).filter(is_over));
+    let record = ended.await.ok_or("its record does not end")?;
+    if record.end != Some(End::Completed) {
+        let reason = record.end_reason.clone().unwrap_or_default();
+        return Err(format!("its record says that it did not go well: {reason}"));
+    }
+    let detail = format!("{:.1} s of talk", record.talk_seconds);
+    Ok((record, detail))
+}
+
+/// Left the caller, right the phone (contract §4).
+async fn recorded(test: &SelfTest, record: &CallRecord) -> Done<String> {
+    let failed = record.events.iter().find(|step| step.event == "recording_failed");
+    if let Some(failed) = failed {
+        return Err(failed.detail.clone());
+    }
+    let id = record.recording_id.clone().ok_or("there is none")?;
+    let file = test.recordings.join(&id).with_extension("wav");
+    let wrong = |error: io::Error| format!("{}: {error}", file.display());
+    let bytes = fs::read(&file).map_err(wrong)?;
+    let (left, right) = tail(&bytes);
+    let caller = sound::usual_share(&left, CALLER_HZ);
+    let phone = sound::usual_share(&right, PHONE_HZ);
+    if caller < hearing::VOICE_SHARE || phone < hearing::VOICE_SHARE {
+        let percent = |share: f64| 100.0 * share.min(1.0);
+        return Err(format!(
+            "{}: {:.0} % of its end is the caller on the left and {:.0} % the phone on the right",
+            file.display(),
+            percent(caller),
+            percent(phone)
+        ));
+    }
+    Ok((id, file.display().to_string()))
+}
+
+/// The last second, a little before the end.
+fn tail(wav: &[u8]) -> (Vec<i16>, Vec<i16>) {
+    let samples = wav.get(WAV_HEADER..).unwrap_or_default().chunks_exact(STEREO_BYTES);
+    let end = samples.len().saturating_sub(TAIL_SAMPLES / 8);
+    let begin = end.saturating_sub(TAIL_SAMPLES);
+    samples
+        .skip(begin)
+        .take(end - begin)
+        .map(|pair| {
+            (i16::from_le_bytes([pair[0], pair[1]]), i16::from_le_bytes([pair[2], pair[3]]))
+        })
+        .unzip()
+}
+
+async fn ask(test: &SelfTest, request: Request) -> Result<(), String> {
+    test.handle.request(request).await.map_err(|error| error.to_string())
+}
+
+/// What `look` gives, within the patience of everything here.
+async fn soon<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+    let seen = async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    timeout(hearing::PATIENCE, seen).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_recording_is_its_last_second_by_side() {
+        let mut wav = vec![0; WAV_HEADER];
+        for sample in 0..20_000_i16 {
+            wav.extend(sample.to_le_bytes());
+            wav.extend((-sample).to_le_bytes());
+        }
+
+        let (left, right) = tail(&wav);
+
+        assert_eq!((left.len(), left.first(), left.last()), (8_000, Some(&11_000), Some(&18_999)));
+        assert_eq!(right.first(), Some(&-11_000));
+        assert_eq!(tail(&[]), (vec![], vec![]));
+        assert_eq!(tail(&[1; 50]), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,134 @@
+#!/bin/sh
+# Runs inside a booted Debian: the package's whole life, from a blank system to a purge. Every step is named; the first that fails ends it.
+# Wants /opt/first.deb and /opt/second.deb, the second with a higher version.
+set -eu
+trap 'status=$?; [ $status = 0 ] || { echo "FAILED: $step"; systemctl status clavija --no-pager || true; journalctl -u clavija --no-pager | tail -40; }' EXIT
+
+step() {
+    step=$*
+    echo "-- $step"
+}
+show() {
+    systemctl show clavija -P "$1"
+}
+# Until the words after the seconds succeed.
+within() {
+    left=$(($1 * 10))
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        sleep .1
+    done
+}
+is_active() {
+    [ "$(show ActiveState)" = active ]
+}
+# It runs, as another process than before.
+came_back() {
+    now=$(show MainPID)
+    [ "$now" != 0 ] && [ "$now" != "$before" ] && is_active
+}
+recordings() {
+    find /var/spool/clavija/recordings -name '*.wav' | wc -l
+}
+records() {
+    cat /var/lib/clavija/cdr/*.jsonl 2>/dev/null | wc -l
+}
+
+# What systemd itself says about the unit is looked for below.
+systemctl log-target journal
+
+step "a blank system takes the package and starts it"
+dpkg -i /opt/first.deb >/dev/null
+within 30 is_active
+systemctl is-enabled clavija >/dev/null
+
+step "ready and alive is what the daemon says"
+[ "$(show Type)" = notify ] && [ "$(show NotifyAccess)" = main ]
+case $(show StatusText) in calls=0*) ;; *) false ;; esac
+
+step "no capability, no new privileges, a filter on system calls, users of its own"
+pid=$(show MainPID)
+grep -q '^CapEff:.*0000000000000000$' "/proc/$pid/status"
+grep -q '^CapBnd:.*0000000000000000$' "/proc/$pid/status"
+grep -q '^NoNewPrivs:.*1$' "/proc/$pid/status"
+grep -q '^Seccomp:.*2$' "/proc/$pid/status"
+[ "$(stat -c %U "/proc/$pid")" = clavija ]
+[ "$(wc -l <"/proc/$pid/uid_map")" -gt 1 ]
+# Only with CAP_SYS_RESOURCE (bit 24) can systemd itself give limits above its own.
+if [ $((0x$(awk '/^CapEff/ {print $2}' /proc/1/status) >> 24 & 1)) = 1 ]; then
+    step "the media thread is real-time and memory is locked, by limits alone"
+    policy=''
+    for task in "/proc/$pid/task"/*; do
+        [ "$(cat "$task/comm")" != media-0 ] || policy=$(awk '{print $41}' "$task/stat")
+    done
+    [ "$policy" = 1 ]
+    [ "$(awk '/^VmLck/ {print $2}' "/proc/$pid/status")" -gt 10000 ]
+else
+    echo "   (systemd itself may raise no limits here, so real time by limits cannot be seen)"
+fi
+
+step "its exposure is at most 1.5"
+systemd-analyze security --no-pager --threshold=15 clavija.service >/dev/null
+
+step "a recorded self-test call through the sandboxed appliance"
+clavija selftest
+[ "$(recordings)" = 1 ]
+[ "$(stat -c %U /var/spool/clavija/recordings/*.wav)" = clavija ]
+
+if clavija config reload --help >/dev/null 2>&1; then
+    step "a reload keeps the process"
+    before=$(show MainPID)
+    systemctl reload clavija
+    [ "$(show MainPID)" = "$before" ] && is_active
+fi
+
+step "kill -9 brings it back with what it had"
+before=$(show MainPID)
+kill -9 "$before"
+within 30 came_back
+[ "$(show NRestarts)" = 1 ]
+within 10 test "$(records)" = 1
+[ "$(recordings)" = 1 ]
+
+step "a process that stands still is killed by the watchdog and comes back"
+before=$(show MainPID)
+kill -STOP "$before"
+within 60 came_back
+journalctl -u clavija --no-pager | grep -q "Watchdog timeout"
+
+step "who comes back takes calls"
+clavija selftest >/dev/null
+[ "$(recordings)" = 2 ]
+
+step "a stop lets the call that is up finish"
+clavija selftest >/tmp/selftest.txt &
+test=$!
+within 20 grep -q "the caller hears the phone" /tmp/selftest.txt
+systemctl stop clavija
+wait $test || { cat /tmp/selftest.txt; false; }
+[ "$(show Result)" = success ] && [ "$(show ActiveState)" = inactive ]
+[ "$(recordings)" = 3 ] && [ "$(records)" = 3 ]
+
+step "an upgrade keeps configuration and data and restarts in one transaction"
+systemctl start clavija
+before=$(show MainPID)
+sed -i 's/^name = "edge-1"/name = "edge-kept"/' /etc/clavija/node.toml
+dpkg -i --force-confold /opt/second.deb >/dev/null
+within 60 came_back
+[ "$(recordings)" = 3 ] && [ "$(records)" = 3 ]
+clavija status | grep edge-kept >/dev/null
+clavija selftest >/dev/null
+
+step "after a removal nothing runs and all data is there"
+dpkg -r clavija >/dev/null
+[ "$(show ActiveState)" = inactive ]
+[ ! -e /usr/bin/clavija ] && [ "$(recordings)" = 4 ] && [ "$(records)" = 4 ]
+[ -e /etc/clavija/node.toml ]
+
+step "after a purge nothing is left"
+dpkg -P clavija >/dev/null
+[ ! -e /var/lib/clavija ] && [ ! -e /var/spool/clavija ] && [ ! -e /etc/clavija ]
+step "done"
+echo "the package lives and dies as it should"

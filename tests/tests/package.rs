@@ -1,0 +1,105 @@
+//! The Debian package as an archive: what is in it, what it asks for, what its scripts call. Its life is lived in `make test-systemd`.
+#![allow(clippy::unwrap_used)]
+
+use clavija_tests::{appliance::binary, folder::TestFolder};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// What a tool says on stdout; its absence or failure fails the test by its name.
+fn said(tool: &str, words: &[&str]) -> String {
+    let output = Command::new(tool).args(words).output();
+    let output = output.unwrap_or_else(|error| panic!("{tool}: {error}"));
+    assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// This machine's, in Debian's words.
+fn architecture() -> String {
+    said("dpkg", &["--print-architecture"]).trim().to_owned()
+}
+
+fn package(folder: &TestFolder) -> String {
+    let tool = root().join("tools/make-deb.sh").display().to_string();
+    let (binary, output) = (binary().display().to_string(), folder.path().display().to_string());
+    said(&tool, &[&binary, &output, &architecture(), "9.8.7"]).trim().to_owned()
+}
+
+#[test]
+fn the_archive_holds_what_the_manifest_says_and_nothing_else() {
+    let folder = TestFolder::new("package");
+    let package = package(&folder);
+
+    let list = said("dpkg-deb", &["-c", &package]);
+
+    // Folders are the system's, except our own below /etc.
+    let found: BTreeSet<String> = list
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            assert_eq!(words[1], "root/root", "{line}");
+            let path = words[5].trim_start_matches("./").trim_end_matches('/');
+            let ours = !line.starts_with('d') || path == "etc/clavija";
+            ours.then(|| format!("{} {path}", words[0]))
+        })
+        .collect();
+    let manifest = read("packaging/manifest.txt");
+    let wanted = manifest.lines().filter(|line| !line.starts_with('#')).map(str::to_owned);
+    assert_eq!(found, wanted.collect());
+    let field = |name: &str| said("dpkg-deb", &["-f", &package, name]).trim().to_owned();
+    assert_eq!((field("Version"), field("Architecture")), ("9.8.7".into(), architecture()));
+    let needs = field("Depends");
+    assert!(needs.contains("libc6 (>= 2.") && needs.contains("systemd (>= 252)"), "{needs}");
+    assert_eq!(said("dpkg-deb", &["-I", &package, "conffiles"]).lines().count(), 2);
+}
+
+#[test]
+fn the_scripts_are_sound_and_an_upgrade_restarts_without_stopping_first() {
+    for script in ["postinst", "prerm", "postrm"] {
+        let file = root().join("packaging/debian").join(script);
+        said("sh", &["-n", file.to_str().unwrap()]);
+        let text = read(&format!("packaging/debian/{script}"));
+        assert!(text.starts_with("#!/bin/sh\n# ") && text.contains("\nset -e\n"), "{script}");
+    }
+    let (postinst, prerm) = (read("packaging/debian/postinst"), read("packaging/debian/prerm"));
+    assert!(postinst.contains("action=restart") && !postinst.contains("stop clavija"));
+    assert!(prerm.contains(r#"[ "$1" = remove ]"#), "an upgrade must not stop it");
+    let postrm = read("packaging/debian/postrm");
+    let (_, purge) = postrm.split_once(r#"[ "$1" = purge ]; then"#).unwrap();
+    assert!(purge.contains("/var/lib/clavija"), "data goes with a purge");
+}
+
+#[test]
+fn the_manual_knows_every_verb_and_every_key() {
+    let help = said(binary().to_str().unwrap(), &["help"]);
+    let (_, verbs) = help.split_once("Commands:\n").unwrap();
+    let manual = read("packaging/man/clavija.1");
+    let mut known = 0;
+    for verb in verbs.lines().take_while(|line| !line.is_empty()) {
+        let verb = verb.split_whitespace().next().unwrap();
+        known += 1;
+        assert!(
+            manual.contains(&format!("\n.TP\n.B {verb}\n")),
+            "clavija.1 says nothing of {verb}"
+        );
+    }
+    assert!(known > 8, "{verbs}");
+
+    let script = root().join("packaging/man/config.awk").display().to_string();
+    let page = root().join("docs/config.md").display().to_string();
+    let made = said("awk", &["-v", "version=9.8.7", "-f", &script, &page]);
+    for key in ["node.data\\_dir", "ring\\_seconds"].map(|key| key.replace("\\_", "_")) {
+        assert!(made.contains(&format!("\\fB{key}\\fR")), "clavija.toml.5 says nothing of {key}");
+    }
+}
