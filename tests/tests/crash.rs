@@ -26,11 +26,13 @@ fn a_call_cut_off_by_kill_9_keeps_its_recording_and_has_one_record_that_says_so(
     appliance.kill_and_start_again();
     let ended = appliance.await_ended(1);
     // Both are hung up on: their scenarios end.
-    (desk.finish(), caller.finish());
+    desk.finish();
+    caller.finish();
     let (second, desk, caller) = talk(&appliance, SECOND);
     appliance.kill_and_start_again();
     let all = appliance.await_ended(2);
-    (desk.finish(), caller.finish());
+    desk.finish();
+    caller.finish();
 
     assert_eq!((&ended[0]["id"], &ended[0]["end"]), (&first, &"failed".into()));
     assert_eq!(ended[0]["end_reason"], "restart");
