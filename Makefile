@@ -7,6 +7,8 @@ FAST = --workspace --profile fast
 BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones
 SEED ?= 1
 SEEDS_LONG ?= 10000
+# How often ten recorded calls are cut off by kill -9; `make test` does it twice.
+CRASHES_LONG ?= 5
 # Each fuzz target's time; a release takes 3600.
 FUZZ_SECONDS ?= 60
 FUZZ ?=
@@ -28,7 +30,7 @@ help:
 	@echo "make deb         the Debian package of this machine's architecture"
 	@echo "make test-systemd  the package on a blank Debian with a booted systemd (root)"
 	@echo "make test-arm    unit tests for aarch64 under emulation"
-	@echo "make test-long   $(SEEDS_LONG) seeds, licences and bans, fuzzing, the package, aarch64"
+	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64"
 
 # On a terminal the demonstration stays up until Ctrl-C.
 run:
@@ -96,6 +98,7 @@ test-arm:
 
 test-long: test deny fuzz test-systemd test-arm
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
+	CRASHES=$(CRASHES_LONG) cargo test $(FAST) --test crash -- --test-threads=1
 
 deny:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2

@@ -456,6 +456,21 @@ fn an_agent_who_is_gone_takes_seat_and_binding_along_and_their_phone_still_gets_
 }
 
 #[test]
+fn a_name_that_is_no_text_is_in_the_bye_as_it_came() {
+    let mut process = Process::new();
+    let invite = carrier_request("INVITE", "one", "", 1, SDP);
+    let invite = invite.replace("From: <", "From: \"Zo\u{eb}\u{20ac}\" <");
+    let said = process.feed(CARRIER, &invite);
+    let refused = one(&said, "SIP/2.0 480 ");
+    assert!(refused.header("From").contains("Zo\u{eb}\u{20ac}"));
+
+    let (_, said) = process.killed(SECOND, &ONE_ORDER);
+
+    let again = one(&said, "SIP/2.0 480 ");
+    assert_eq!(again.header("From"), refused.header("From"));
+}
+
+#[test]
 fn an_orderly_end_keeps_registrations_too() {
     let mut process = Process::new();
     process.register();

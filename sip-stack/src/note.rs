@@ -8,7 +8,7 @@ use crate::{
     ids::{LegId, UserId},
     wire::{Headers, Method, Request},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{net::SocketAddr, time::Instant};
 
 /// Something that must be written down.
@@ -138,33 +138,52 @@ pub struct BindingNote {
 
 /// Bytes of a message, which are text nearly always. Written one character a byte, so that an
 /// operator can read them and none is lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(pub Vec<u8>);
 
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        // Only what a byte can be was written.
-        Self(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect())
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if text.is_ascii() => serializer.serialize_str(text),
+            Ok(_) | Err(_) => {
+                let characters: String = self.0.iter().copied().map(char::from).collect();
+                serializer.serialize_str(&characters)
+            }
+        }
     }
 }
 
-impl From<Text> for String {
-    fn from(Text(bytes): Text) -> Self {
-        bytes.into_iter().map(char::from).collect()
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_ascii() {
+            return Ok(Self(text.into_bytes()));
+        }
+        // Only what a byte can be was written.
+        let byte = |character| u8::try_from(character).map_err(D::Error::custom);
+        text.chars().map(byte).collect::<Result<_, _>>().map(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::de::{IntoDeserializer, value};
 
     #[test]
     fn every_byte_survives_being_written_as_text() {
         let all = Text((0..=255).collect());
+        let written: String = all.0.iter().copied().map(char::from).collect();
 
-        let text = String::from(all.clone());
+        let read: Result<Text, value::Error> = Text::deserialize(written.into_deserializer());
 
-        assert_eq!(Text::from(text), all);
+        assert_eq!(read, Ok(all));
+    }
+
+    #[test]
+    fn what_no_byte_can_be_is_no_text_of_a_message() {
+        let read: Result<Text, value::Error> = Text::deserialize("\u{20ac}".into_deserializer());
+
+        assert!(read.is_err());
     }
 }
