@@ -161,7 +161,8 @@ impl<'a> SentBy<'a> {
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (name, rest) = lex::split_once(bytes, b'/')?;
         let (version, rest) = lex::split_once(rest, b'/')?;
-        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::trim(version) == b"2.0";
+        // §25.1: the version is any token here; that of the request line says what we speak.
+        let sip = lex::trim(name).eq_ignore_ascii_case(b"SIP") && lex::is_token(lex::trim(version));
         let rest = lex::trim(rest);
         let blank = rest.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
         let (transport, rest) = rest.split_at_checked(blank)?;
