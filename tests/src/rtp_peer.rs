@@ -2,9 +2,12 @@
 //!
 //! The RTP header is written and read here by hand, so that the product's own code is not its judge.
 
-use crate::tone::{self, Law};
+use crate::{
+    dice::Dice,
+    tone::{self, Law},
+};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr, UdpSocket},
     ops::Range,
     sync::{
@@ -72,6 +75,17 @@ impl Packet {
     }
 }
 
+/// What happens to packets between this party and the box, the same from the same seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    pub seed: u64,
+    /// Of a hundred packets.
+    pub lost: u64,
+    pub twice: u64,
+    /// Frames of 20 ms by which a packet may be late, each by itself: they overtake each other.
+    pub late: u64,
+}
+
 /// What the thread and the test both see.
 #[derive(Debug)]
 struct Shared {
@@ -81,6 +95,12 @@ struct Shared {
     sent: u64,
     reports: u64,
     not_rtp: u64,
+    trouble: Option<(Trouble, Dice)>,
+    /// Packets on their way, and the frame in which they arrive.
+    flying: Vec<(u64, Vec<u8>)>,
+    /// Keys to be pressed (RFC 4733 events), five frames each and five between.
+    keys: VecDeque<u8>,
+    pressed: u16,
 }
 
 /// A party that listens and, once it knows where to, speaks.
@@ -108,6 +128,10 @@ impl RtpPeer {
             sent: 0,
             reports: 0,
             not_rtp: 0,
+            trouble: None,
+            flying: vec![],
+            keys: VecDeque::new(),
+            pressed: 0,
         }));
         let stop = Arc::new(AtomicBool::new(false));
         let speaker =
@@ -131,6 +155,20 @@ impl RtpPeer {
 
     pub fn say(&self, says: Says) {
         self.shared().says = says;
+    }
+
+    /// From here on the way to the box is a bad one.
+    pub fn trouble(&self, trouble: Trouble) {
+        self.shared().trouble = Some((trouble, Dice::new(trouble.seed, 0)));
+    }
+
+    /// Presses these keys, one after the other, in place of what it says.
+    ///
+    /// # Panics
+    /// If there is no such key.
+    pub fn press(&self, keys: &str) {
+        let event = |key| "0123456789*#ABCD".find(key).and_then(|event| u8::try_from(event).ok());
+        self.shared().keys.extend(keys.chars().map(|key| event(key).expect("a telephone's key")));
     }
 
     /// How many packets were heard so far; a mark to cut the recording at.
@@ -264,14 +302,66 @@ impl Speaker {
                 bytes.iter().cycle().skip(start).take(FRAME_SAMPLES).copied().collect()
             }
         };
-        // A far side that has closed its port answers with an ICMP error; that is its business.
-        drop(self.rtp.send_to(&next.bytes(), to));
+        for packet in shared.press(next) {
+            shared.send(packet);
+        }
+        let now = shared.sent;
+        for (_, bytes) in shared.flying.extract_if(.., |(due, _)| *due <= now) {
+            // A far side that has closed its port answers with an ICMP error; that is its business.
+            drop(self.rtp.send_to(&bytes, to));
+        }
         shared.sent += 1;
         next.marker = false;
         next.sequence = next.sequence.wrapping_add(1);
         next.timestamp = next.timestamp.wrapping_add(FRAME_TIMESTAMP);
     }
 }
+
+impl Shared {
+    /// This frame's packets: what is said, or a key in place of it; its end three times.
+    fn press(&mut self, next: &mut Packet) -> Vec<Vec<u8>> {
+        let Some(&key) = self.keys.front() else { return vec![next.bytes()] };
+        self.pressed += 1;
+        let n = self.pressed;
+        if n > KEY_FRAMES {
+            if n == 2 * KEY_FRAMES {
+                self.keys.pop_front();
+                self.pressed = 0;
+            }
+            return vec![next.bytes()];
+        }
+        let end = n == KEY_FRAMES;
+        let [high, low] = (n * 160).to_be_bytes();
+        let payload = vec![key, if end { 0x8A } else { 10 }, high, low];
+        let timestamp = next.timestamp.wrapping_sub(u32::from(n - 1) * FRAME_TIMESTAMP);
+        let mut packets = vec![];
+        for copy in 0..if end { 3 } else { 1 } {
+            next.sequence = next.sequence.wrapping_add(u16::from(copy > 0));
+            let (payload_type, marker) = (TELEPHONE_EVENT, n == 1);
+            let key = Packet { payload_type, marker, timestamp, payload: payload.clone(), ..*next };
+            packets.push(key.bytes());
+        }
+        packets
+    }
+
+    fn send(&mut self, packet: Vec<u8>) {
+        let Some((Trouble { lost, twice, late, .. }, dice)) = &mut self.trouble else {
+            return self.flying.push((self.sent, packet));
+        };
+        for _ in 0..1 + u8::from(dice.percent(*twice)) {
+            let due = self.sent + dice.number(0..*late + 1);
+            if !dice.percent(*lost) {
+                self.flying.push((due, packet.clone()));
+            }
+        }
+    }
+}
+
+/// Frames a key is held, and frames between two.
+const KEY_FRAMES: u16 = 5;
+
+/// What the scenarios of SIPp offer.
+const TELEPHONE_EVENT: u8 = 101;
 
 /// All that a party heard, in the order of arrival.
 #[derive(Debug)]
