@@ -4,7 +4,7 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test bad_network
+BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test bad_network --test flood --test torture
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # How often ten recorded calls are cut off by kill -9; `make test` does it twice.
@@ -99,6 +99,7 @@ test-arm:
 test-long: test deny fuzz test-systemd test-arm
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 	CRASHES=$(CRASHES_LONG) cargo test $(FAST) --test crash -- --test-threads=1
+	FLOOD_SECONDS=60 cargo test $(FAST) --test flood
 
 deny:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2

@@ -100,6 +100,7 @@ impl Bench {
                     peers: vec!["192.0.2.0/24".parse().expect("written here")],
                     address: None,
                     calls_max: 100,
+                    calls_per_second_max: None,
                 }],
                 users: Vec::new(),
                 first_leg: 1,

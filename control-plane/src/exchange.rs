@@ -29,7 +29,7 @@ use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What an exchange starts from.
@@ -230,6 +230,16 @@ impl Exchange {
         self.endpoint.admit(guests);
         self.inbox.extend(inputs);
         self.work(now);
+    }
+
+    /// The loop round this exchange was so late at what it had to do.
+    pub fn was_late(&mut self, late: Duration, now: Instant) {
+        self.endpoint.was_late(late, now);
+    }
+
+    /// Hears a source again. Whether it was banned.
+    pub fn lift_ban(&mut self, address: IpAddr, now: Instant) -> bool {
+        self.endpoint.lift_ban(address, now)
     }
 
     /// New calls are refused from here on; those that are here go on.

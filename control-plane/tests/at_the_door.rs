@@ -28,6 +28,7 @@ fn sip() -> Config {
         peers: vec![peer.parse().unwrap()],
         address,
         calls_max: 100,
+        calls_per_second_max: None,
     };
     let pbx: SocketAddr = PBX.parse().unwrap();
     Config {

@@ -81,6 +81,7 @@ fn sip(agents: &[&str], seed: u8) -> Config {
             peers: vec!["192.0.2.1".parse().unwrap()],
             address: None,
             calls_max: 100,
+            calls_per_second_max: None,
         }],
         users: agents.iter().map(user).collect(),
         first_leg: 1,

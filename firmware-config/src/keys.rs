@@ -225,6 +225,49 @@ pub(crate) const TABLES: &[Table] = &[
         )],
     },
     Table {
+        name: "limits",
+        many: false,
+        about: "How much is heard of strangers, and how long who misbehaves is not heard.",
+        keys: &[
+            key(
+                "strangers_per_second",
+                Whole { from: 1, to: 100_000, unit: "REGISTERs per second" },
+                Is("1000"),
+                Restart,
+                "REGISTERs of phones that are not registered yet, all together.",
+            ),
+            key(
+                "stranger_per_second",
+                Whole { from: 1, to: 10_000, unit: "messages per second" },
+                Is("20"),
+                Restart,
+                "Messages of one address (IPv6: one /64) that is no phone and no trunk; twice as many at \
+                 once.",
+            ),
+            key(
+                "wrong_passwords_max",
+                Whole { from: 1, to: 1_000, unit: "passwords" },
+                Is("20"),
+                Restart,
+                "Wrong passwords from one address in a minute; then it is banned.",
+            ),
+            key(
+                "ban_seconds",
+                Whole { from: 1, to: 86_400, unit: "seconds" },
+                Is("600"),
+                Restart,
+                "The first ban for wrong passwords; each further one is twice as long.",
+            ),
+            key(
+                "ban_seconds_max",
+                Whole { from: 1, to: 2_592_000, unit: "seconds" },
+                Is("86400"),
+                Restart,
+                "The longest ban.",
+            ),
+        ],
+    },
+    Table {
         name: "trunk",
         many: true,
         about: "A carrier or another exchange, known by its addresses: peers, address or both.",
@@ -250,6 +293,13 @@ pub(crate) const TABLES: &[Table] = &[
                 Refused,
                 Live,
                 "Calls at once in both directions; more get 503 with Retry-After.",
+            ),
+            key(
+                "calls_per_second_max",
+                Whole { from: 1, to: 10_000, unit: "calls per second" },
+                Means("as many as come"),
+                Live,
+                "New calls a second in both directions; more get 503 with Retry-After.",
             ),
             key(
                 "pstn",

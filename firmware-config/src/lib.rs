@@ -11,6 +11,7 @@ mod fault;
 mod file;
 mod host;
 mod keys;
+mod limits;
 mod mask;
 mod music;
 mod nearest;
@@ -31,6 +32,7 @@ pub use fault::{Fault, Warning};
 pub use file::{Source, Sources, check_bytes, from_sources, from_strings, load, sources};
 pub use host::{Finding, FolderFacts, HostFacts, Verdict, evaluate};
 pub use keys::Change;
+pub use limits::Limits;
 pub use mask::masked;
 pub use music::Music;
 pub use node::{Http, Media, Node, Recording, Sip};
@@ -49,6 +51,7 @@ pub struct Config {
     pub media: Media,
     pub http: Http,
     pub recording: Recording,
+    pub limits: Limits,
     pub trunks: Vec<Trunk>,
     pub agents: Vec<Agent>,
     pub music: Vec<Music>,

@@ -4,6 +4,7 @@ use crate::{
     address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
     check::{choices, host_name, name},
     fault::Reported,
+    limits::{self, Limits},
     reader::{At, Given, Section},
 };
 use std::{
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// The first-level tables of this half.
-pub(crate) const TABLES: [&str; 5] = ["node", "sip", "media", "http", "recording"];
+pub(crate) const TABLES: [&str; 6] = ["node", "sip", "media", "http", "recording", "limits"];
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -79,6 +80,7 @@ pub(crate) struct NodeHalf {
     pub(crate) media: Media,
     pub(crate) http: Http,
     pub(crate) recording: Recording,
+    pub(crate) limits: Limits,
 }
 
 impl NodeHalf {
@@ -97,7 +99,9 @@ impl NodeHalf {
             let dir = folder(section, "dir", "data/recordings")?.unwrap_or(default);
             Ok(Recording { dir })
         });
-        Ok(Self { node: node?, sip: sip?, media: media?, http: http?, recording: recording? })
+        let limits = root.table("limits", limits::read);
+        let (node, sip, media, http) = (node?, sip?, media?, http?);
+        Ok(Self { node, sip, media, http, recording: recording?, limits: limits? })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     Config,
     agent::Agent,
     keys::{Change, change},
+    limits::Limits,
     number::{Destination, Number},
     secret::Secret,
     team::{Answer, Channel, Strategy, Team},
@@ -138,6 +139,7 @@ fn blocks(config: &Config) -> Vec<Block> {
             ],
         ),
         one("recording", vec![("dir", path(&config.recording.dir))]),
+        one("limits", limits(&config.limits)),
     ];
     all.extend(config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk))));
     all.extend(config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent))));
@@ -159,11 +161,25 @@ fn blocks(config: &Config) -> Vec<Block> {
     all
 }
 
+fn limits(limits: &Limits) -> Vec<(&'static str, Line)> {
+    let rows = [
+        ("strangers_per_second", limits.strangers_per_second),
+        ("stranger_per_second", limits.stranger_per_second),
+        ("wrong_passwords_max", limits.wrong_passwords_max),
+        ("ban_seconds", limits.ban_seconds),
+        ("ban_seconds_max", limits.ban_seconds_max),
+    ];
+    rows.into_iter().map(|(key, value)| (key, plain(&value.to_string()))).collect()
+}
+
 fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
     let mut lines = vec![("name", text(&trunk.name)), ("peers", list(&peers))];
     lines.extend(trunk.address.map(|address| ("address", text(&address.to_string()))));
     lines.push(("calls_max", plain(&trunk.calls_max.to_string())));
+    if let Some(most) = trunk.calls_per_second_max {
+        lines.push(("calls_per_second_max", plain(&most.to_string())));
+    }
     lines.push(("pstn", plain(&trunk.pstn.to_string())));
     lines
 }

@@ -18,6 +18,8 @@ pub struct Trunk {
     pub address: Option<SocketAddr>,
     /// Both directions together, at least 1.
     pub calls_max: u32,
+    /// New calls a second, both directions together.
+    pub calls_per_second_max: Option<u32>,
     /// Breaks out to the telephone network.
     pub pstn: bool,
 }
@@ -35,6 +37,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let address = section.parsed("address", "203.0.113.7:5060", sip_target);
     let calls_max = section.whole("calls_max", 1..=1_000_000);
     let calls_max = section.required("calls_max", calls_max, "30");
+    let calls_per_second_max = section.whole("calls_per_second_max", 1..=10_000);
     let pstn = section.flag("pstn");
     let network = section.text("network", "lan").and_then(|given| match given {
         Some(at) => {
@@ -59,6 +62,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         peers: peers.iter().map(|peer| peer.value).collect(),
         address,
         calls_max: calls_max?.value,
+        calls_per_second_max: calls_per_second_max?.map(|given| given.value),
         // The careful reading: what breaks out is open to agents only.
         pstn: pstn?.unwrap_or(true),
     };

@@ -37,12 +37,29 @@ pub struct Limits {
     pub transactions_max: usize,
     /// Legs at once, in both directions; new calls beyond get 503.
     pub legs_max: usize,
+    /// REGISTERs a second that are read of all strangers together.
+    pub strangers_per_second: u32,
+    /// Datagrams a second of one stranger, twice as many at once.
+    pub stranger_per_second: u32,
+    /// Wrong passwords in a minute; beyond, their source is banned.
+    pub wrong_passwords_max: u32,
+    /// The first ban of a source; each further one is twice as long.
+    pub ban_seconds: u32,
+    pub ban_seconds_max: u32,
 }
 
 impl Limits {
     /// For the reference machine: far above what it is sold for.
-    pub const STANDARD: Self =
-        Self { message_bytes: 65_535, transactions_max: 100_000, legs_max: 10_000 };
+    pub const STANDARD: Self = Self {
+        message_bytes: 65_535,
+        transactions_max: 100_000,
+        legs_max: 10_000,
+        strangers_per_second: 1_000,
+        stranger_per_second: 20,
+        wrong_passwords_max: 20,
+        ban_seconds: 600,
+        ban_seconds_max: 86_400,
+    };
 }
 
 /// Somebody with a phone.

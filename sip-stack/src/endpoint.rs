@@ -17,13 +17,18 @@ use crate::{
     },
     dice::Dice,
     event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
+    guard::{Guard, bans::Ban},
     ids::{LegId, TrunkId, UserId},
     registrar::Registrar,
     trunk::Trunks,
     txn::Transactions,
 };
 use legs::Legs;
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 #[derive(Debug)]
 pub struct Endpoint {
@@ -31,6 +36,7 @@ pub struct Endpoint {
     limits: Limits,
     dice: Dice,
     counters: Counters,
+    guard: Guard,
     trunks: Trunks,
     registrar: Registrar,
     txns: Transactions,
@@ -46,7 +52,15 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let mut dice = Dice::new(config.seed);
         let own_hosts = [config.advertise.ip(), config.local.ip()];
-        let registrar = Registrar::new(config.users, &config.domain, own_hosts, dice.key());
+        let registrar = Registrar::new(
+            config.users,
+            &config.domain,
+            own_hosts,
+            dice.key(),
+            config.limits.wrong_passwords_max,
+        );
+        let [k0, k1, k2, k3, k4, k5, k6, k7, ..] = dice.key();
+        let guard_key = u64::from_be_bytes([k0, k1, k2, k3, k4, k5, k6, k7]);
         Self {
             ours: Ours {
                 advertise: config.advertise,
@@ -54,6 +68,7 @@ impl Endpoint {
                 user_agent: config.user_agent,
             },
             limits: config.limits,
+            guard: Guard::new(&config.limits, guard_key),
             dice,
             counters: Counters::default(),
             trunks: Trunks::new(config.trunks),
@@ -108,8 +123,13 @@ impl Endpoint {
     pub fn invite(&mut self, invite: Invite, now: Instant) -> LegId {
         let id = self.new_leg_id();
         let full = self.legs.live() >= self.limits.legs_max;
-        if full || invite.trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
-            self.counters.reject(if full { "legs_max" } else { "calls_max" });
+        let fast = invite.trunk.is_some_and(|trunk| !self.trunks.take_turn(trunk, now));
+        if full || fast || invite.trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
+            self.counters.reject(match (full, fast) {
+                (true, _) => "legs_max",
+                (false, true) => "calls_per_second_max",
+                (false, false) => "calls_max",
+            });
             self.events.push_back(Event::Ended { leg: id, cause: Cause::Refused { status: 503 } });
             return id;
         }
@@ -183,7 +203,27 @@ impl Endpoint {
         }
     }
 
+    /// The loop round this endpoint was so late: far behind, it takes no new calls for a moment.
+    pub fn was_late(&mut self, late: Duration, now: Instant) {
+        self.guard.was_late(late, now);
+    }
+
+    /// Hears a source again. Whether it was banned.
+    pub fn lift_ban(&mut self, address: IpAddr, now: Instant) -> bool {
+        self.guard.bans.lift(address, now)
+    }
+
     // ---- questions ----
+
+    /// Sources that are not heard at this moment, by address.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.guard.bans.list(now)
+    }
+
+    /// Bans there have ever been.
+    pub fn bans_total(&self) -> u64 {
+        self.guard.bans.serial()
+    }
 
     /// Where this user can be reached: every live binding, newest first, or the fixed contact.
     pub fn contacts(&self, user: UserId) -> Vec<Target> {

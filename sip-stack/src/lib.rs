@@ -24,5 +24,6 @@ pub use config::{Config, Guests, Limits, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit};
+pub use guard::bans::{Ban, Misdeed};
 pub use ids::{LegId, TrunkId, UserId};
 pub use trunk::{BadCidr, Cidr, Trunk};

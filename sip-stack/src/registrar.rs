@@ -41,13 +41,16 @@ pub(crate) struct Registrar {
     changed: BTreeSet<UserId>,
     /// Wrong answers to a challenge of ours, for the endpoint to take into its counters.
     pub(crate) wrong_passwords: u64,
+    /// Who has just guessed too often.
+    pub(crate) guesser: Option<IpAddr>,
 }
 
 /// What a REGISTER gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// 401, the same for whom we do not know and for who is wrong.
-    Challenge { www_authenticate: String },
+    /// The values of `WWW-Authenticate`, the one that every phone knows first.
+    Challenge { www_authenticate: Vec<String> },
     /// Of somebody who has tried too many passwords.
     Silence,
     /// Of somebody who proved who they are.
@@ -73,6 +76,7 @@ impl Registrar {
         domain: &str,
         own_hosts: [IpAddr; 2],
         key: [u8; 32],
+        wrong_passwords_max: u32,
     ) -> Self {
         let mut addresses = BTreeMap::<_, BTreeSet<_>>::new();
         for (id, user) in (0_u16..).zip(&users) {
@@ -88,9 +92,10 @@ impl Registrar {
             addresses,
             deadlines: BTreeSet::new(),
             nonces: Nonces::new(key),
-            guesses: Guesses::default(),
+            guesses: Guesses::new(wrong_passwords_max),
             changed: BTreeSet::new(),
             wrong_passwords: 0,
+            guesser: None,
         }
     }
 
@@ -116,16 +121,18 @@ impl Registrar {
         }
     }
 
+    /// `banned`: only a phone that is registered there is heard.
     pub(crate) fn handle_register(
         &mut self,
         request: &Request,
         from: SocketAddr,
+        banned: bool,
         now: Instant,
         events: &mut VecDeque<Event>,
     ) -> Verdict {
-        let user = match self.authenticate(request, from, now) {
+        let user = match self.authenticate(request, from, banned, now) {
             Ok(user) => user,
-            Err(No::Challenge { stale }) => return self.challenge(stale, from, now),
+            Err(No::Challenge { stale }) => return self.challenge(request, stale, from, now),
             Err(No::Silence) => return Verdict::Silence,
         };
         let answer =
@@ -231,6 +238,7 @@ impl Registrar {
         &mut self,
         request: &Request,
         from: SocketAddr,
+        banned: bool,
         now: Instant,
     ) -> Result<UserId, No> {
         let answers = request.headers.all("Authorization");
@@ -238,10 +246,15 @@ impl Registrar {
             answers.filter_map(|answer| Credentials::parse(std::str::from_utf8(answer).ok()?).ok());
         let ours = parsed.into_iter().find(|credentials| credentials.realm == self.domain);
         let claimed = ours.as_ref().map(|credentials| credentials.username.as_str());
-        if self.guesses.are_spent(from.ip(), now) && !self.is_phone_of(from, claimed) {
+        let shut_out = banned || self.guesses.are_spent(from.ip(), now);
+        if shut_out && !self.is_phone_of(from, claimed) {
             return Err(No::Silence);
         }
         let credentials = ours.ok_or(No::Challenge { stale: false })?;
+        // RFC 7616 §3.4.6: an answer made for another place is none to us.
+        if !self.is_meant(&credentials.uri, &request.uri) {
+            return Err(No::Challenge { stale: false });
+        }
         let known = (0_u16..).zip(&self.users).find_map(|(id, user)| {
             let password = user.password.as_ref().filter(|_| user.name == credentials.username)?;
             Some((UserId(id), password.reveal()))
@@ -253,12 +266,24 @@ impl Registrar {
         let password = known.map_or("nobody's", |(_, password)| password);
         let right = verify(&credentials, "REGISTER", password, &request.body);
         let Some((user, _)) = known.filter(|_| right) else {
-            self.guesses.count(from.ip(), now);
+            self.guesser = self.guesses.count(from.ip(), now).then(|| from.ip());
             self.wrong_passwords += 1;
             return Err(No::Challenge { stale: false });
         };
         let unused = self.nonces.spend(nonce, user, &credentials, now);
         unused.then_some(user).ok_or(No::Challenge { stale: true })
+    }
+
+    /// Peers write the Request-URI, or our address as they know it.
+    fn is_meant(&self, written: &str, request_uri: &str) -> bool {
+        let Ok(uri) = Uri::parse(written) else { return false };
+        let asked = Uri::parse(request_uri);
+        asked.is_ok_and(|asked| asked.is_equivalent(&uri)) || self.names_us(&uri)
+    }
+
+    fn names_us(&self, uri: &Uri) -> bool {
+        uri.host.eq_ignore_ascii_case(&self.domain)
+            || uri.host_ip().is_some_and(|host| self.own_hosts.contains(&host))
     }
 
     /// A phone that is registered there goes on whoever else guesses from its host; but it guesses
@@ -268,15 +293,25 @@ impl Registrar {
         here.is_some_and(|user| name.is_none() || self.name(user) == name)
     }
 
-    fn challenge(&mut self, stale: bool, from: SocketAddr, now: Instant) -> Verdict {
-        let challenge = Challenge {
-            realm: self.domain.clone(),
-            nonce: self.nonces.issue(from.ip(), now),
-            opaque: None,
-            algorithm: Algorithm::Md5,
-            stale,
+    /// RFC 8760 §2.4 would have the strongest first; phones that know MD5 only often take the first
+    /// challenge or none, so that one stands there. One nonce for all: an answer by one algorithm is
+    /// a use of it for every other.
+    fn challenge(
+        &mut self,
+        request: &Request,
+        stale: bool,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Verdict {
+        let nonce = self.nonces.issue(from.ip(), now);
+        let by = |algorithm| {
+            let (realm, nonce) = (self.domain.clone(), nonce.clone());
+            Challenge { realm, nonce, opaque: None, algorithm, stale }.to_string()
         };
-        Verdict::Challenge { www_authenticate: challenge.to_string() }
+        let all = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
+        let offered = if knows_md5_only(request) { 1 } else { all.len() };
+        let www_authenticate = all.into_iter().take(offered).map(by).collect();
+        Verdict::Challenge { www_authenticate }
     }
 
     /// §10.3 steps 4 and 5: a phone binds its own address of record, in our domain.
@@ -285,9 +320,7 @@ impl Registrar {
         let Some(to) = request.headers.to().ok().and_then(|to| Uri::parse(&to.uri).ok()) else {
             return bad(400);
         };
-        let ours = to.host.eq_ignore_ascii_case(&self.domain)
-            || to.host_ip().is_some_and(|host| self.own_hosts.contains(&host));
-        match (ours, to.user() == self.name(user)) {
+        match (self.names_us(&to), to.user() == self.name(user)) {
             (true, true) => Ok(()),
             (true, false) => bad(403),
             (false, _) => bad(404),
@@ -382,6 +415,13 @@ impl Registrar {
         let live = self.bindings.get(usize::from(user.0)).into_iter().flatten();
         live.map(|binding| ("Contact", binding.listed(now))).collect()
     }
+}
+
+/// libre before 2.6 gives up at a challenge by another algorithm, wherever it stands; what is built
+/// on it says so.
+fn knows_md5_only(request: &Request) -> bool {
+    let agent = request.headers.text("User-Agent").unwrap_or_default();
+    ["baresip v0.", "baresip v1."].into_iter().any(|old| agent.starts_with(old))
 }
 
 /// Seconds a contact asks for: its own, the request's, or what we give who asks for nothing.

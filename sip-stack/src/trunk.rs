@@ -1,9 +1,10 @@
 //! Trunks: who may call without a challenge, and how many calls at once.
 
-use crate::ids::TrunkId;
+use crate::{guard::bucket::Bucket, ids::TrunkId};
 use std::{
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    time::Instant,
 };
 
 /// A peer known by its addresses.
@@ -16,6 +17,8 @@ pub struct Trunk {
     pub address: Option<SocketAddr>,
     /// Calls at once, in both directions.
     pub calls_max: u32,
+    /// New calls a second, in both directions; none: as many as come.
+    pub calls_per_second_max: Option<u32>,
 }
 
 /// One address or a network of them.
@@ -79,6 +82,7 @@ impl FromStr for Cidr {
 pub(crate) struct Trunks {
     trunks: Vec<Trunk>,
     calls: Vec<u32>,
+    rates: Vec<Bucket>,
     /// Where the peers of running calls were until the configuration changed: what belongs to such a
     /// call may still come from there, a new call may not.
     former: Vec<Vec<Cidr>>,
@@ -87,7 +91,8 @@ pub(crate) struct Trunks {
 impl Trunks {
     pub(crate) fn new(trunks: Vec<Trunk>) -> Self {
         let (calls, former) = (vec![0; trunks.len()], vec![vec![]; trunks.len()]);
-        Self { trunks, calls, former }
+        let rates = vec![Bucket::default(); trunks.len()];
+        Self { trunks, calls, rates, former }
     }
 
     /// The trunks as they are from now on, at the ids they have. Calls go on.
@@ -95,6 +100,7 @@ impl Trunks {
         let old = std::mem::replace(&mut self.trunks, trunks);
         self.calls.resize(self.trunks.len().max(old.len()), 0);
         self.former.resize(self.calls.len(), vec![]);
+        self.rates.resize(self.calls.len(), Bucket::default());
         let used = old.into_iter().zip(&mut self.former).zip(&self.calls);
         for ((trunk, former), _) in used.filter(|(_, calls)| **calls > 0) {
             let own = trunk.address.map(|own| Cidr::host(own.ip()));
@@ -134,6 +140,16 @@ impl Trunks {
                 || trunk.address.is_some_and(|own| own.ip() == address)
         });
         now || former.into_iter().any(|peer| peer.contains(address))
+    }
+
+    /// Whether this second has room for one more new call.
+    pub(crate) fn take_turn(&mut self, trunk: TrunkId, now: Instant) -> bool {
+        let at = usize::from(trunk.0);
+        let most = self.trunks.get(at).and_then(|trunk| trunk.calls_per_second_max);
+        match (most, self.rates.get_mut(at)) {
+            (Some(most), Some(rate)) => rate.take(most, most, now),
+            (None, _) | (Some(_), None) => true,
+        }
     }
 
     /// Counts one more call, or says no.
@@ -181,7 +197,7 @@ mod tests {
 
     fn trunk(peers: &[&str], calls_max: u32) -> Trunk {
         let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
-        Trunk { name: "t".into(), peers, address: None, calls_max }
+        Trunk { name: "t".into(), peers, address: None, calls_max, calls_per_second_max: None }
     }
 
     fn contains(network: &str, address: &str) -> bool {
@@ -226,6 +242,19 @@ mod tests {
         assert!(!trunks.take_call(TrunkId(0)), "the new bound counts the old call");
         trunks.give_call_back(TrunkId(0));
         assert!(!trunks.owns(TrunkId(0), old) && !trunks.knows(old), "nobody is left of it");
+    }
+
+    #[test]
+    fn a_trunk_takes_no_more_new_calls_in_a_second_than_it_may() {
+        let now = Instant::now();
+        let paced = Trunk { calls_per_second_max: Some(3), ..trunk(&[], 100) };
+        let mut trunks = Trunks::new(vec![paced, trunk(&[], 100)]);
+        let turns = |trunks: &mut Trunks, id, at| {
+            (0..9).filter(|_| trunks.take_turn(TrunkId(id), at)).count()
+        };
+
+        assert_eq!((turns(&mut trunks, 0, now), turns(&mut trunks, 1, now)), (3, 9));
+        assert_eq!(turns(&mut trunks, 0, now + std::time::Duration::from_secs(1)), 3);
     }
 
     #[test]

@@ -132,6 +132,18 @@ impl Appliance {
         tone::to_telephone(&tone::waltz(MUSIC_RATE), MUSIC_RATE)
     }
 
+    /// Memory it holds (`man 5 proc`, VmRSS).
+    ///
+    /// # Panics
+    /// If it has gone.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("our own child runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kilobytes.expect("a running process has a resident set") * 1_024
+    }
+
     /// What it wrote to its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log.txt")).unwrap_or_default()

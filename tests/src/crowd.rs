@@ -108,6 +108,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         peers: vec![peer.parse().expect("one address is a network")],
         address,
         calls_max: 1_000_000,
+        calls_per_second_max: None,
     };
     let sip = Config {
         local: address(BOX),

@@ -4,6 +4,7 @@ pub mod appliance;
 pub mod baresip;
 pub mod crowd;
 pub mod dice;
+pub mod flood;
 pub mod folder;
 pub mod forger;
 pub mod kamailio;

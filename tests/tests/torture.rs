@@ -78,6 +78,7 @@ fn endpoint() -> Endpoint {
             peers: vec!["192.0.2.0/24".parse().unwrap()],
             address: None,
             calls_max: 4,
+            calls_per_second_max: None,
         }],
         users: vec![User {
             name: "1001".into(),

@@ -62,7 +62,14 @@ pub fn sip(config: &Config, seed: [u8; 32]) -> sip_stack::Config {
         users: config.agents.iter().map(user).chain([own_user()]).collect(),
         first_leg: 1,
         seed,
-        limits: Limits::STANDARD,
+        limits: Limits {
+            strangers_per_second: config.limits.strangers_per_second,
+            stranger_per_second: config.limits.stranger_per_second,
+            wrong_passwords_max: config.limits.wrong_passwords_max,
+            ban_seconds: config.limits.ban_seconds,
+            ban_seconds_max: config.limits.ban_seconds_max,
+            ..Limits::STANDARD
+        },
     }
 }
 
@@ -95,6 +102,7 @@ pub fn successor(
         peers: vec![],
         address: None,
         calls_max: 0,
+        calls_per_second_max: None,
     };
     let mut all: Vec<_> = plan.trunks.iter().map(|trunk| nowhere(&trunk.name)).collect();
     for (trunk, id) in std::mem::take(&mut sip.trunks).into_iter().zip(trunks) {
@@ -121,6 +129,7 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
         peers: trunk.peers.iter().map(cidr).collect(),
         address: trunk.address,
         calls_max: trunk.calls_max,
+        calls_per_second_max: trunk.calls_per_second_max,
     }
 }
 
@@ -128,7 +137,13 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
 fn own_trunk() -> sip_stack::Trunk {
     // One call at a time, and the last of the one before.
     let calls_max = 2;
-    sip_stack::Trunk { name: SELF_TEST.to_owned(), peers: vec![], address: None, calls_max }
+    sip_stack::Trunk {
+        name: SELF_TEST.to_owned(),
+        peers: vec![],
+        address: None,
+        calls_max,
+        calls_per_second_max: None,
+    }
 }
 
 /// Of the self-test: cannot register, and is reached nowhere until its phone is let in.

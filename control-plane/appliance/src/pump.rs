@@ -21,11 +21,12 @@ use media_rt::{
     handle::Media,
     recorder::RecorderEvent,
 };
-use sip_net::udp::{Bound, Udp};
+use sip_net::udp::{Bound, Udp, UdpCounts};
+use sip_stack::Ban;
 use std::{
     collections::VecDeque,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     sync::{
         Arc, PoisonError, RwLock,
@@ -58,6 +59,8 @@ const TURNS_WAITING_MAX: usize = 100_000;
 const COUNT_EVERY: Duration = Duration::from_millis(250);
 /// How soon a full ring is tried again.
 const RETRY: Duration = Duration::from_millis(1);
+/// Bans that get a line at one look at the counts.
+const BANS_LOGGED_MAX: usize = 20;
 /// With nothing due the loop still turns, for the watchdog and the counts.
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -86,6 +89,10 @@ pub struct Counts {
     pub recordings_failed: u64,
     pub turns_lost: u64,
     pub datagrams_refused: u64,
+    pub udp: UdpCounts,
+    /// Sources that are not heard, by address, and how many there have ever been.
+    pub bans: Arc<Vec<Ban>>,
+    pub bans_total: u64,
 }
 
 /// Why a request was not carried out.
@@ -108,6 +115,8 @@ enum Ask {
     Reconfigure(Box<Config>, Vec<String>, oneshot::Sender<Result<(), NoIdLeft>>),
     /// A self-test's caller and phone; answered when they are in, or out.
     Admit(Option<(SocketAddr, SocketAddr)>, oneshot::Sender<()>),
+    /// Whether it was banned.
+    LiftBan(IpAddr, oneshot::Sender<bool>),
     /// Answered when no new call can come in and the calls that are here have been counted.
     Drain(oneshot::Sender<()>),
     Stop,
@@ -149,6 +158,16 @@ impl Handle {
             mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
         })?;
         Ok(answered.await.map_err(|_| RequestError::Gone)??)
+    }
+
+    /// Hears a source again. Whether it was banned.
+    pub async fn lift_ban(&self, address: IpAddr) -> Result<bool, RequestError> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.try_send(Ask::LiftBan(address, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
+        })?;
+        answered.await.map_err(|_| RequestError::Gone)
     }
 
     pub fn counts(&self) -> Arc<Counts> {
@@ -243,6 +262,9 @@ pub(crate) struct Pump {
     recordings_failed: u64,
     turns_lost: u64,
     datagrams_refused: u64,
+    /// As they were shown last.
+    bans: Arc<Vec<Ban>>,
+    bans_logged: u64,
     /// Calls were told to end; the loop ends when they have, or at this moment.
     stopping: Option<Instant>,
 }
@@ -297,6 +319,8 @@ impl Pump {
             recordings_failed: 0,
             turns_lost: 0,
             datagrams_refused: 0,
+            bans: Arc::default(),
+            bans_logged: 0,
             stopping: None,
         };
         (pump, handle)
@@ -336,7 +360,11 @@ impl Pump {
                     self.hear_sip(&mut udp);
                 }
             }
-            self.exchange.handle_timeout(Instant::now());
+            let now = Instant::now();
+            if let Some((due, _why)) = self.exchange.poll_timeout() {
+                self.exchange.was_late(now.saturating_duration_since(due), now);
+            }
+            self.exchange.handle_timeout(now);
         }
         self.finish(&mut udp);
         Ok(())
@@ -360,7 +388,7 @@ impl Pump {
         self.tell_follower();
         if now.duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
-            self.show_counts();
+            self.show_counts(Some(udp));
         }
     }
 
@@ -484,9 +512,15 @@ impl Pump {
                 // Whoever asked may have gone.
                 let _gone = answer.send(());
             }
+            Some(Ask::LiftBan(address, answer)) => {
+                let was_banned = self.exchange.lift_ban(address, now);
+                self.show_counts(None);
+                // Whoever asked may have gone.
+                let _gone = answer.send(was_banned);
+            }
             Some(Ask::Drain(answer)) => {
                 self.exchange.set_draining(true);
-                self.show_counts();
+                self.show_counts(None);
                 // Whoever asked may have gone.
                 let _gone = answer.send(());
             }
@@ -526,7 +560,25 @@ impl Pump {
         self.stopping.is_some_and(|at| at <= now || nobody())
     }
 
-    fn show_counts(&mut self) {
+    /// One line a ban, however many packets it is for; of a crowd only the first.
+    fn tell_bans(&mut self) {
+        let total = self.exchange.endpoint().bans_total();
+        let now = Instant::now();
+        let bans = self.exchange.endpoint().bans(now);
+        let new = bans.iter().filter(|ban| ban.serial > self.bans_logged);
+        for ban in new.take(BANS_LOGGED_MAX) {
+            let seconds = ban.until.saturating_duration_since(now).as_secs();
+            tracing::warn!(address = %ban.address, reason = ban.why.label(), seconds, "not heard");
+        }
+        self.bans_logged = total;
+        if *self.bans != bans {
+            self.bans = Arc::new(bans);
+        }
+    }
+
+    fn show_counts(&mut self, udp: Option<&Udp>) {
+        self.tell_bans();
+        let udp = udp.map_or_else(|| self.counts.borrow().udp, Udp::counts);
         let calls = self.exchange.board().calls().count();
         self.calls.send_if_modified(|shown| std::mem::replace(shown, calls) != calls);
         let media = self.media.counters();
@@ -554,6 +606,9 @@ impl Pump {
             recordings_failed: self.recordings_failed,
             turns_lost: self.turns_lost,
             datagrams_refused: self.datagrams_refused,
+            udp,
+            bans: Arc::clone(&self.bans),
+            bans_total: self.bans_logged,
         }));
     }
 
@@ -565,7 +620,7 @@ impl Pump {
             self.exchange.handle_media(event, now);
         }
         self.finish_turn(udp, now);
-        self.show_counts();
+        self.show_counts(Some(udp));
         self.state.store(BoxState::Stopped as u8, Ordering::Release);
         self.store.close();
     }

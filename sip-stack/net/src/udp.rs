@@ -2,7 +2,7 @@
 
 use sip_stack::Transmit;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, os::fd::AsRawFd};
 use tokio::net::UdpSocket;
 
 /// Bytes asked of the kernel for each direction; it gives what its limits allow. A second of a
@@ -19,6 +19,15 @@ const SIGNALLING_TOS: u32 = 24 << 2;
 pub struct BindError {
     pub address: SocketAddr,
     pub source: io::Error,
+}
+
+/// What the kernel gave and took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpCounts {
+    /// Bytes of the receive buffer, as the kernel counts them: twice what was asked.
+    pub buffer_bytes: u32,
+    /// Datagrams that found it full.
+    pub dropped: u32,
 }
 
 /// A bound listener that nobody reads yet.
@@ -103,6 +112,16 @@ impl Udp {
         most
     }
 
+    /// What the kernel gave and took; zeros where it does not say.
+    pub fn counts(&self) -> UdpCounts {
+        let info = memory_info(&self.sender);
+        let word = |at: i32| usize::try_from(at).ok().and_then(|at| info.get(at)).copied();
+        UdpCounts {
+            buffer_bytes: word(libc::SK_MEMINFO_RCVBUF).unwrap_or(0),
+            dropped: word(libc::SK_MEMINFO_DROPS).unwrap_or(0),
+        }
+    }
+
     /// Sends without waiting. A full buffer or an unreachable host is an error; what matters is
     /// sent again by its transaction.
     pub fn try_send(&self, transmit: &Transmit) -> io::Result<()> {
@@ -110,9 +129,43 @@ impl Udp {
     }
 }
 
+/// `SO_MEMINFO` (Linux 4.12): nine words about the socket, zeros if the kernel does not know it.
+fn memory_info(socket: &std::net::UdpSocket) -> [u32; 9] {
+    let mut words = [0_u32; 9];
+    let mut length = libc::socklen_t::try_from(size_of_val(&words)).unwrap_or(0);
+    #[expect(unsafe_code, reason = "no crate of ours asks for this option")]
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the kernel writes at most
+    // `length` bytes into `words`, which has that many.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if failed == 0 { words } else { [0; 9] }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_finds_the_buffer_full_is_counted() {
+        let (ours, theirs) = (loopback(), loopback());
+        let to = ours.address();
+        let (ours, theirs) = (ours.listen().unwrap(), theirs.listen().unwrap());
+        let before = ours.counts();
+        assert!(before.buffer_bytes > 0 && before.dropped == 0, "{before:?}");
+
+        for _ in 0..2_000 {
+            theirs.try_send(&Transmit { to, bytes: vec![b'x'; 32_000] }).unwrap();
+        }
+
+        assert!(ours.counts().dropped > 0, "{:?}", ours.counts());
+    }
 
     fn loopback() -> Bound {
         bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()

@@ -8,7 +8,7 @@ use crate::{
         invite::{Leg, Peer},
     },
     event::{Event, Source},
-    guard,
+    guard::{self, bans::Misdeed},
     ids::LegId,
     registrar::Verdict,
     txn::{Match, server_invite::AckFor},
@@ -18,6 +18,8 @@ use std::{net::SocketAddr, time::Instant};
 
 /// Seconds of Retry-After while a trunk or the box is full: about how long until a call ends.
 const RETRY_FULL_SECONDS: u32 = 5;
+/// A second has too many calls: the next one may have room.
+const RETRY_SOON_SECONDS: u32 = 1;
 /// While draining: about how long a restart takes.
 const RETRY_DRAINING_SECONDS: u32 = 30;
 
@@ -40,8 +42,8 @@ impl Endpoint {
             || self.trunk_at(from).is_some()
             || self.trunks.knows(from.ip())
             || self.legs.knows_host(from.ip());
-        if !known && !guard::may_come_from_anywhere(bytes) {
-            return self.counters.reject("unknown_source");
+        if !known && let Some(why) = self.guard.refuse_stranger(from.ip(), bytes, now) {
+            return self.counters.reject(why);
         }
         match wire::parse(bytes) {
             Ok(Message::Request(request)) => {
@@ -129,6 +131,11 @@ impl Endpoint {
         if bytes > self.limits.message_bytes {
             self.counters.reject("message_bytes");
             return self.reply_if_known(source, &request, from, 513, now);
+        }
+        // What belongs to a dialog is of somebody who is in a call; a repeat has ended above.
+        let begins = to_tag(&request).is_none();
+        if begins && source.is_some_and(|source| !self.guard.takes_request(source, now)) {
+            return self.counters.reject("rate");
         }
         if request.method == Method::Register {
             return self.receive_register(&request, from, now);
@@ -272,7 +279,7 @@ impl Endpoint {
             self.counters.reject("merged");
             return self.reply(invite, from, 482, now);
         }
-        if let Some((why, seconds)) = self.overload() {
+        if let Some((why, seconds)) = self.overload(now) {
             self.counters.reject(why);
             return self.reply_later(invite, from, seconds, now);
         }
@@ -285,6 +292,10 @@ impl Endpoint {
                 return self.reply_with(invite, from, &response, now);
             }
         };
+        if trunk.is_some_and(|trunk| !self.trunks.take_turn(trunk, now)) {
+            self.counters.reject("calls_per_second_max");
+            return self.reply_later(invite, from, RETRY_SOON_SECONDS, now);
+        }
         if trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
             self.counters.reject("calls_max");
             return self.reply_later(invite, from, RETRY_FULL_SECONDS, now);
@@ -323,13 +334,15 @@ impl Endpoint {
     }
 
     /// Why no new call can be taken, and when to ask again.
-    fn overload(&self) -> Option<(&'static str, u32)> {
+    fn overload(&self, now: Instant) -> Option<(&'static str, u32)> {
         if self.draining {
             Some(("draining", RETRY_DRAINING_SECONDS))
         } else if self.legs.live() >= self.limits.legs_max {
             Some(("legs_max", RETRY_FULL_SECONDS))
         } else if self.txns.len() >= self.limits.transactions_max {
             Some(("transactions_max", RETRY_FULL_SECONDS))
+        } else if self.guard.sheds(now) {
+            Some(("late", RETRY_FULL_SECONDS))
         } else {
             None
         }
@@ -337,7 +350,11 @@ impl Endpoint {
 
     /// §10.3. A challenge costs no transaction.
     fn receive_register(&mut self, request: &Request, from: SocketAddr, now: Instant) {
-        let verdict = self.registrar.handle_register(request, from, now, &mut self.events);
+        let banned = self.guard.bans.holds(from.ip(), now);
+        let verdict = self.registrar.handle_register(request, from, banned, now, &mut self.events);
+        if let Some(guesser) = self.registrar.guesser.take() {
+            self.guard.bans.ban(guesser, Misdeed::Passwords, now);
+        }
         if std::mem::take(&mut self.registrar.wrong_passwords) > 0 {
             self.counters.reject("wrong_password");
         }
@@ -345,7 +362,9 @@ impl Endpoint {
         match verdict {
             Verdict::Challenge { www_authenticate } => {
                 let mut response = letterhead(&self.ours, request, 401, &tag);
-                response.headers.push("WWW-Authenticate", www_authenticate);
+                for challenge in www_authenticate {
+                    response.headers.push("WWW-Authenticate", challenge);
+                }
                 let to = wire::response_destination(&request.headers, from);
                 self.send_stateless(&response, to);
             }

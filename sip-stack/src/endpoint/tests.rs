@@ -50,6 +50,7 @@ fn config(own: &str, peers: &str, seed: u8) -> Config {
             peers: vec![peers.parse().unwrap()],
             address: Some(address(CARRIER)),
             calls_max: 3,
+            calls_per_second_max: None,
         }],
         users: vec![user("1001", Some("secret"), None), user("1003", None, Some(phone))],
         first_leg: 100,

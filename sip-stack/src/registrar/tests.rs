@@ -55,7 +55,7 @@ impl Bench {
         ];
         let own = "198.51.100.1".parse().unwrap();
         Self {
-            registrar: Registrar::new(users, "clavija.test", [own, own], [9; 32]),
+            registrar: Registrar::new(users, "clavija.test", [own, own], [9; 32], 20),
             events: VecDeque::new(),
             now: Instant::now(),
             sequence: 0,
@@ -78,14 +78,14 @@ impl Bench {
             other => panic!("{other:?} of {text}"),
         };
         let from = ask.from.parse().unwrap();
-        self.registrar.handle_register(&request, from, self.now, &mut self.events)
+        self.registrar.handle_register(&request, from, false, self.now, &mut self.events)
     }
 
     /// The whole exchange: challenge, answer.
     fn register(&mut self, ask: &Ask<'_>) -> Verdict {
         match self.send(ask, "") {
             Verdict::Challenge { www_authenticate } => {
-                self.send(ask, &answer(&www_authenticate, ask))
+                self.send(ask, &answer(&www_authenticate[0], ask))
             }
             Verdict::Silence => Verdict::Silence,
             Verdict::Answer { .. } => panic!("the first REGISTER is challenged"),
@@ -166,7 +166,7 @@ fn an_unknown_user_and_a_bad_password_get_the_same_challenge() {
 
     let shape = |verdict: &Verdict| match verdict {
         Verdict::Challenge { www_authenticate } => {
-            let (before, rest) = www_authenticate.split_once("nonce=\"").unwrap();
+            let (before, rest) = www_authenticate[0].split_once("nonce=\"").unwrap();
             let (nonce, after) = rest.split_once('"').unwrap();
             (before.to_owned(), nonce.len(), after.to_owned())
         }
@@ -194,12 +194,81 @@ fn who_guesses_passwords_is_heard_twenty_times_and_the_phone_at_that_host_goes_o
 }
 
 #[test]
+fn a_phone_answers_by_any_algorithm_that_is_offered_and_the_oldest_is_offered_first() {
+    for (place, algorithm) in ["MD5", "SHA-256", "sha-512-256"].into_iter().enumerate() {
+        let mut bench = Bench::new();
+        let by = format!(", algorithm={algorithm}, qop=auth, cnonce=\"abc\", nc=00000001");
+        let ask = Ask { algorithm: Some(&by), ..ASK };
+        let Verdict::Challenge { www_authenticate } = bench.send(&ask, "") else { panic!() };
+        assert_eq!(www_authenticate.len(), 3);
+        let offered = www_authenticate[place].to_ascii_lowercase();
+        let named = format!("algorithm={}, qop=\"auth\"", algorithm.to_ascii_lowercase());
+        assert!(offered.ends_with(&named) && !offered.contains("userhash"), "{offered}");
+
+        let bound = bench.send(&ask, &answer(&www_authenticate[place], &ask));
+
+        assert!(matches!(bound, Verdict::Answer { status: 200, .. }), "{algorithm}: {bound:?}");
+    }
+}
+
+#[test]
+fn a_phone_that_gives_up_at_what_it_does_not_know_is_offered_md5_alone() {
+    let mut bench = Bench::new();
+    for (agent, offered) in [("baresip v1.0.0 (x86_64/Linux)", 1), ("baresip v3.16.0", 3)] {
+        let lines = format!("User-Agent: {agent}\r\nContact: <sip:1001@192.0.2.7:5070>\r\n");
+        let verdict = bench.send(&Ask { lines: &lines, ..ASK }, "");
+
+        let Verdict::Challenge { www_authenticate } = verdict else { panic!("{agent}") };
+        assert_eq!(www_authenticate.len(), offered, "{agent}");
+        assert!(www_authenticate[0].contains("algorithm=MD5"), "{agent}");
+    }
+}
+
+#[test]
+fn a_used_nonce_gets_no_second_use_by_another_algorithm() {
+    let mut bench = Bench::new();
+    let by = |algorithm| format!(", algorithm={algorithm}, qop=auth, cnonce=\"abc\", nc=00000001");
+    let (strong, weak) = (by("SHA-256"), by("MD5"));
+    let ask = Ask { algorithm: Some(&strong), ..ASK };
+    let Verdict::Challenge { www_authenticate } = bench.send(&ask, "") else { panic!() };
+    bench.send(&ask, &answer(&www_authenticate[1], &ask));
+
+    let again = Ask { algorithm: Some(&weak), ..ASK };
+    let again = bench.send(&again, &answer(&www_authenticate[0], &again));
+
+    assert!(matches!(again, Verdict::Challenge { .. }), "{again:?}");
+}
+
+#[test]
+fn an_answer_made_for_another_uri_is_none() {
+    let mut bench = Bench::new();
+    let mut register = |uri: &str| {
+        let Verdict::Challenge { www_authenticate } = bench.send(&ASK, "") else { panic!() };
+        let nonce = nonce_of(&www_authenticate[0]);
+        let mut text = format!(
+            "Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             response=\""
+        );
+        let unsigned = Credentials::parse(&format!("{text}\"")).unwrap();
+        text += &unsigned.expected_response("REGISTER", "secret", b"");
+        matches!(bench.send(&ASK, &(text + "\"")), Verdict::Answer { status: 200, .. })
+    };
+
+    for ours in ["sip:clavija.test", "sip:198.51.100.1:5060", "sip:CLAVIJA.test:5061"] {
+        assert!(register(ours), "{ours}");
+    }
+    for other in ["sip:other.example", "sip:1001@192.0.2.1", "/", "*"] {
+        assert!(!register(other), "{other}");
+    }
+}
+
+#[test]
 fn an_overheard_answer_binds_nothing_even_from_the_same_address() {
     for qop in [None, Some(", qop=auth, cnonce=\"abc\", nc=00000001, algorithm=MD5")] {
         let mut bench = Bench::new();
         let ask = Ask { algorithm: qop, ..ASK };
         let Verdict::Challenge { www_authenticate } = bench.send(&ask, "") else { panic!() };
-        let overheard = answer(&www_authenticate, &ask);
+        let overheard = answer(&www_authenticate[0], &ask);
         bench.send(&ask, &overheard);
         let thief = Ask { lines: "Contact: <sip:x@192.0.2.7:6666>\r\n", ..ASK };
 
@@ -215,13 +284,13 @@ fn an_answer_to_an_old_nonce_is_stale_and_tells_nothing_about_the_password() {
     let mut bench = Bench::new();
     let Verdict::Challenge { www_authenticate } = bench.send(&ASK, "") else { panic!() };
     bench.now += Duration::from_secs(600);
-    let is_stale = |verdict: Verdict| matches!(verdict, Verdict::Challenge { www_authenticate } if www_authenticate.contains("stale=true"));
+    let is_stale = |verdict: Verdict| matches!(verdict, Verdict::Challenge { www_authenticate } if www_authenticate.iter().all(|one| one.contains("stale=true")));
 
-    let right = bench.send(&ASK, &answer(&www_authenticate, &ASK));
+    let right = bench.send(&ASK, &answer(&www_authenticate[0], &ASK));
     let wrong = Ask { password: "wrong", ..ASK };
-    let wrong = bench.send(&wrong, &answer(&www_authenticate, &wrong));
+    let wrong = bench.send(&wrong, &answer(&www_authenticate[0], &wrong));
     let elsewhere = Ask { from: "192.0.2.99:5070", ..ASK };
-    let overheard = bench.send(&elsewhere, &answer(&www_authenticate, &ASK));
+    let overheard = bench.send(&elsewhere, &answer(&www_authenticate[0], &ASK));
 
     assert!(is_stale(right) && is_stale(wrong) && is_stale(overheard));
     assert!(bench.contacts(0).is_empty());

@@ -60,6 +60,7 @@ fn config() -> Config {
             peers: "192.0.2.0/24".parse().into_iter().collect(),
             address: None,
             calls_max: 4,
+            calls_per_second_max: None,
         }],
         users: vec![
             User { name: "1001".into(), password: Some(Secret::new("secret")), contact: None },

@@ -124,6 +124,7 @@ impl Site {
             peers: vec![address.ip().to_string().parse().expect("one address is a network")],
             address: Some(address),
             calls_max,
+            calls_per_second_max: None,
         };
         let sip = sip_stack::Config {
             local: ADDRESS,

@@ -1,6 +1,7 @@
 //! The command line: one verb, one thing done, one exit code.
 
 mod agent;
+mod ban;
 mod call;
 mod config;
 mod host;
@@ -62,6 +63,9 @@ enum Verb {
     /// Agents.
     #[command(subcommand)]
     Agent(agent::Verb),
+    /// Sources that are not heard.
+    #[command(subcommand)]
+    Ban(ban::Verb),
     /// Trunks.
     #[command(subcommand)]
     Trunk(trunk::Verb),
@@ -107,6 +111,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Status => ask(&target, async |client| status::status(client, out).await),
         Verb::Call(verb) => ask(&target, async |client| call::run(verb, client, out).await),
         Verb::Agent(verb) => ask(&target, async |client| agent::run(verb, client, out).await),
+        Verb::Ban(verb) => ask(&target, async |client| ban::run(verb, client, out).await),
         Verb::Trunk(verb) => ask(&target, async |client| trunk::run(verb, client, out).await),
         Verb::Queue(verb) => ask(&target, async |client| queue::run(verb, client, out).await),
         Verb::Recording(verb) => {
@@ -169,6 +174,8 @@ mod tests {
             "agent show ana",
             "agent pause ana",
             "agent resume ana",
+            "ban list",
+            "ban lift 192.0.2.1",
             "trunk list",
             "queue list -o table",
             "recording list",

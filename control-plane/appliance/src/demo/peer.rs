@@ -175,6 +175,7 @@ fn config(local: SocketAddr) -> io::Result<Config> {
             peers: vec![here],
             address: None,
             calls_max: 10,
+            calls_per_second_max: None,
         }],
         users: Vec::new(),
         first_leg: 1,

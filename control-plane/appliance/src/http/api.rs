@@ -3,7 +3,7 @@
 use super::{
     State,
     problem::{Problem, ProblemBody},
-    types::{Call, CallStory, CallsQuery, Cdr, Cdrs, CdrsQuery, Items, Status, WantedState},
+    types::{Ban, Call, CallStory, CallsQuery, Cdr, Cdrs, CdrsQuery, Items, Status, WantedState},
 };
 use crate::{
     pump::{BoxState, read},
@@ -19,8 +19,9 @@ use axum::{
 };
 use control_plane::{exchange::Request, fact::AgentState, ids::CallId, time::Stamp};
 use std::{
+    net::IpAddr,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 type Shared = Of<Arc<State>>;
@@ -188,6 +189,33 @@ pub(super) async fn queues(Of(state): Shared) -> Json<Items<Queue>> {
 #[utoipa::path(get, path = "/api/v1/trunks", responses((status = 200, body = Items<Trunk>)))]
 pub(super) async fn trunks(Of(state): Shared) -> Json<Items<Trunk>> {
     Json(Items { items: read(state.handle.view()).trunks() })
+}
+
+/// Every source that is not heard at this moment.
+#[utoipa::path(get, path = "/api/v1/bans", responses((status = 200, body = Items<Ban>)))]
+pub(super) async fn bans(Of(state): Shared) -> Json<Items<Ban>> {
+    let now = Instant::now();
+    let bans = state.handle.counts();
+    Json(Items { items: bans.bans.iter().map(|ban| Ban::at(ban, now)).collect() })
+}
+
+/// Hears a source again.
+#[utoipa::path(post, path = "/api/v1/bans/{address}/actions/lift",
+    params(("address" = String, Path, description = "As listed")),
+    responses((status = 202), (status = 400, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub(super) async fn lift_ban(
+    Of(state): Shared,
+    Path(address): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let Ok(parsed) = address.parse::<IpAddr>() else {
+        return Err(Problem::bad_request(format!("`{address}` is no address")));
+    };
+    if state.handle.lift_ban(parsed).await? {
+        Ok(StatusCode::ACCEPTED)
+    } else {
+        Err(Problem::not_found("no-such-ban", format!("{parsed} is not banned")))
+    }
 }
 
 pub(super) fn state_name(state: BoxState) -> &'static str {

@@ -15,6 +15,8 @@ use utoipa::{
         api::agents,
         api::agent,
         api::set_agent_state,
+        api::bans,
+        api::lift_ban,
         api::calls,
         api::originate,
         api::call,

@@ -27,11 +27,13 @@ const FILES_BYTES_MAX: usize = 8 * 1024 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 25] {
+fn routes() -> [(&'static str, Route); 27] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
         ("/api/v1/agents/{name}/state", post(api::set_agent_state)),
+        ("/api/v1/bans", get(api::bans)),
+        ("/api/v1/bans/{address}/actions/lift", post(api::lift_ban)),
         ("/api/v1/calls", get(api::calls).post(api::originate)),
         ("/api/v1/calls/{id}", get(api::call)),
         ("/api/v1/calls/{id}/actions/{action}", post(api::act)),

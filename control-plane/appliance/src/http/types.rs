@@ -6,12 +6,37 @@ use control_plane::{
     time::Stamp,
 };
 use serde::{Deserialize, Serialize};
+use std::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 /// A list; other members may be added to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Items<T> {
     pub(super) items: Vec<T>,
+}
+
+/// A source that is not heard.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Ban {
+    /// Of IPv6 the first of its /64.
+    #[schema(example = "192.0.2.1")]
+    pub(super) address: String,
+    /// `flood` or `passwords`.
+    pub(super) reason: &'static str,
+    pub(super) seconds_left: u64,
+    /// Which ban for wrong passwords it is; each is twice as long as the one before.
+    pub(super) times: u32,
+}
+
+impl Ban {
+    pub(super) fn at(ban: &sip_stack::Ban, now: Instant) -> Self {
+        Self {
+            address: ban.address.to_string(),
+            reason: ban.why.label(),
+            seconds_left: ban.until.saturating_duration_since(now).as_secs(),
+            times: ban.times,
+        }
+    }
 }
 
 /// A call.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::pump::BoxState;
 use control_plane::{cdr::Channel, config::SELF_TEST, fact::AgentState, ids::TeamId};
+use sip_stack::Misdeed;
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
@@ -119,6 +120,10 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     counter(text, "clavija_sip_retransmissions_total", help, sip.retransmissions);
     let help = "SIP messages that belong to nothing here.";
     counter(text, "clavija_sip_strays_total", help, sip.stray_responses + sip.stray_acks);
+    let help = "Datagrams the kernel dropped because the SIP socket's buffer was full.";
+    counter(text, "clavija_sip_receive_dropped_total", help, u64::from(shown.counts.udp.dropped));
+    let help = "Sources that were banned.";
+    counter(text, "clavija_sip_bans_total", help, shown.counts.bans_total);
     let help = "SIP messages the kernel did not take.";
     counter(text, "clavija_sip_datagrams_refused_total", help, shown.counts.datagrams_refused);
     let (name, help) =
@@ -129,6 +134,15 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
         [("found", orphans.found), ("answered", orphans.answered), ("given_up", orphans.given_up)];
     for (result, count) in results {
         text.sample(name, &[("result", result)], count);
+    }
+    let help = "Bytes of the SIP socket's receive buffer, as the kernel counts them.";
+    let bytes = shown.counts.udp.buffer_bytes;
+    text.one("clavija_sip_receive_buffer_bytes", help, Kind::Gauge, bytes);
+    let (name, help) = ("clavija_sip_bans_active", "Sources that are not heard, by reason.");
+    text.family(name, help, Kind::Gauge);
+    for why in [Misdeed::Flood, Misdeed::Passwords] {
+        let active = shown.counts.bans.iter().filter(|ban| ban.why == why).count();
+        text.sample(name, &[("reason", why.label())], active);
     }
     let help = "Parties connected or being connected, by SIP.";
     text.one("clavija_sip_dialogs_active", help, Kind::Gauge, shown.counts.legs);

@@ -133,11 +133,11 @@ fn a_media_thread_that_does_not_tick_is_noticed_after_twenty_looks() {
     while bench.pump.media.counters().ticks == 0 {
         thread::yield_now();
     }
-    bench.pump.show_counts();
+    bench.pump.show_counts(None);
     assert_eq!(bench.pump.ticks.1, 0);
     bench.pump.media.stop();
 
-    (0..=LOOKS_WITHOUT_TICK).for_each(|_| bench.pump.show_counts());
+    (0..=LOOKS_WITHOUT_TICK).for_each(|_| bench.pump.show_counts(None));
 
     assert_eq!(bench.pump.ticks.1, LOOKS_WITHOUT_TICK);
 }

@@ -13,6 +13,7 @@ fn with_other_trunk() -> Bench {
         peers: vec!["203.0.113.99".parse().unwrap()],
         address: None,
         calls_max: 3,
+        calls_per_second_max: None,
     };
     settings.trunks.push(other);
     Bench { endpoint: Endpoint::new(settings), now: Instant::now() }

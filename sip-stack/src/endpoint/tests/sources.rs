@@ -296,3 +296,69 @@ fn a_guest_is_known_by_its_socket_and_only_while_it_is_let_in() {
     bench.feed(guest, &again);
     assert_eq!((bench.events(), bench.endpoint.contacts(own_user)), (vec![], vec![]));
 }
+
+fn call_number(at: u32) -> String {
+    let text = invite().replace("Call-ID: call@", &format!("Call-ID: call{at}@"));
+    text.replace("z9hG4bKi1", &format!("z9hG4bKi{at}"))
+}
+
+#[test]
+fn a_trunk_over_its_calls_a_second_is_told_so_before_anything_rings() {
+    let mut settings = config(BOX, "192.0.2.0/24", 1);
+    settings.trunks[0].calls_per_second_max = Some(2);
+    let mut bench = Bench { endpoint: Endpoint::new(settings), now: Instant::now() };
+    bench.invited(CARRIER, &call_number(1));
+    bench.invited(CARRIER, &call_number(2));
+
+    let no = response_in(&bench.feed(CARRIER, &call_number(3)));
+    assert_eq!((no.status, no.headers.text("Retry-After")), (503, Some("1")));
+    bench.endpoint.invite(call_to(CARRIER, Some(TrunkId(0))), bench.now);
+    assert!(matches!(bench.event(), Event::Ended { cause: Cause::Refused { status: 503 }, .. }));
+    assert_eq!(bench.endpoint.counters().rejected["calls_per_second_max"], 2);
+
+    bench.pass(Duration::from_secs(1));
+    bench.invited(CARRIER, &call_number(4));
+}
+
+#[test]
+fn a_late_box_refuses_new_calls_and_lets_the_others_go_on() {
+    let mut bench = Bench::new();
+    let (_, tag) = bench.established();
+    bench.endpoint.was_late(Duration::from_secs(3), bench.now);
+
+    let no = response_in(&bench.feed(CARRIER, &call_number(2)));
+    assert_eq!((no.status, no.headers.text("Retry-After")), (503, Some("5")));
+    assert_eq!(statuses(&bench.feed(CARRIER, &in_dialog("BYE", &tag, 2, ""))), [200]);
+    assert_eq!(bench.endpoint.counters().rejected["late"], 1);
+    bench.events();
+
+    bench.pass(Duration::from_secs(1));
+    bench.invited(CARRIER, &call_number(3));
+}
+
+#[test]
+fn who_guesses_passwords_is_banned_for_longer_than_a_minute_and_heard_when_let_off() {
+    let mut bench = Bench::new();
+    let guess = |bench: &mut Bench, at: usize| {
+        let ask = request("REGISTER", &format!("g{at}"), "", 1, "");
+        let challenge = bench.feed(STRANGER, &ask);
+        let [Message::Response(challenge)] = &challenge[..] else { return challenge.len() };
+        let nonce = challenge.headers.text("WWW-Authenticate").unwrap();
+        let nonce = nonce.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+        let wrong = format!(
+            "Authorization: Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", \
+             uri=\"sip:clavija.test\", response=\"00\"\r\n"
+        );
+        bench.pass(Duration::from_millis(200));
+        bench.feed(STRANGER, &request("REGISTER", &format!("h{at}"), "", 2, &wrong)).len()
+    };
+    let heard = (0..30).filter(|&at| guess(&mut bench, at) > 0).count();
+
+    assert_eq!(heard, 20);
+    let bans = bench.endpoint.bans(bench.now);
+    assert_eq!((bans.len(), bans[0].address), (1, address(STRANGER).ip()));
+    bench.pass(Duration::from_secs(500));
+    assert_eq!(guess(&mut bench, 40), 0);
+    assert!(bench.endpoint.lift_ban(address(STRANGER).ip(), bench.now));
+    assert_eq!(guess(&mut bench, 41), 1);
+}
