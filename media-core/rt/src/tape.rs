@@ -12,7 +12,7 @@ use crate::wav::{FRAME_BYTES, FRAMES_MAX, HEADER_BYTES, header};
 
 /// Samples wait this long for company, so that a talk costs few writes. It is also what a killed
 /// process loses, with one pass of the writer.
-const WRITE_AFTER: Duration = Duration::from_millis(400);
+const WRITE_AFTER: Duration = Duration::from_millis(150);
 
 /// A write never grows beyond this, however far the writer is behind.
 const PENDING_FRAMES_MAX: usize = 100;

@@ -111,7 +111,7 @@ fn the_file_opens_at_any_instant_and_holds_all_but_the_last_moments() {
 
         let heard = heard(&bench.path(TALK));
         assert_eq!(heard, (0..u32::try_from(heard.len()).unwrap()).map(left).collect::<Vec<_>>());
-        assert!(heard.len() + 21 > index as usize, "{} of {index} written", heard.len());
+        assert!(heard.len() + 9 > index as usize, "{} of {index} written", heard.len());
     }
 }
 
@@ -131,7 +131,7 @@ fn a_crash_between_samples_and_sizes_loses_nothing_that_was_written() {
         WRITES_LEFT.set(writes);
         let mut bench = Bench::on("crash", disk);
         bench.frame(TALK, RecordKind::Start, 0);
-        bench.audio(0..120);
+        bench.audio(0..40);
         let at_crash = heard(&bench.path(TALK)).len();
 
         wav::repair(wav::files(bench.folder.path()).unwrap());
