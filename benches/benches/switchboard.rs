@@ -93,7 +93,12 @@ fn plan(agents: u16) -> Arc<Plan> {
         record: None,
     };
     Arc::new(Plan {
-        trunks: vec![Trunk { name: "carrier".to_owned(), address: None, pstn: false }],
+        trunks: vec![Trunk {
+            name: "carrier".to_owned(),
+            address: None,
+            transport: sip_stack::Transport::Udp,
+            pstn: false,
+        }],
         seats: (0..=agents).map(seat).collect(),
         teams: vec![
             team("support", (0..agents).map(SeatId).collect()),

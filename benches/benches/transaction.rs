@@ -93,6 +93,7 @@ impl Bench {
             endpoint: Endpoint::new(Config {
                 local: address("198.51.100.1:5060"),
                 advertise: address("198.51.100.1:5060"),
+                advertise_tcp: address("198.51.100.1:5060"),
                 domain: "clavija.test".to_owned(),
                 user_agent: "Clavija/bench".to_owned(),
                 trunks: vec![Trunk {

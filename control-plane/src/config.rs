@@ -3,7 +3,10 @@
 use crate::ids::{SeatId, TeamId};
 use media_core::order::TuneId;
 use serde::{Deserialize, Serialize};
-use sip_stack::ids::TrunkId;
+use sip_stack::{
+    flow::{Flow, Transport},
+    ids::TrunkId,
+};
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 /// The name of the trunk, the agent and the team that belong to the box's own self-test. No
@@ -55,8 +58,23 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it are sent; `None`: it only calls us.
     pub address: Option<SocketAddr>,
+    /// What calls to it go by.
+    #[serde(default = "udp")]
+    pub transport: Transport,
     /// It breaks out to the telephone network.
     pub pstn: bool,
+}
+
+/// What a plan in an older journal meant.
+fn udp() -> Transport {
+    Transport::Udp
+}
+
+impl Trunk {
+    /// The way calls to it take; `None`: it only calls us.
+    pub fn flow(&self) -> Option<Flow> {
+        self.address.map(|address| Flow::new(self.transport, address))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,8 +22,9 @@ use crate::{
 use media_core::order::{self, LegName, Order, PortName, TalkName};
 use sip_stack::{
     Endpoint, Guests,
-    event::{Event, Target, Transmit},
-    ids::{LegId, UserId},
+    event::{Closed, Contact, Event, ProbeId, Probed, Target, Transmit},
+    flow::{ConnId, Flow},
+    ids::{LegId, TrunkId, UserId},
 };
 use std::{
     collections::VecDeque,
@@ -98,6 +99,7 @@ pub struct Exchange {
     ledger: Ledger,
     cdrs: VecDeque<CallRecord>,
     media_refusals: u64,
+    probed: VecDeque<(ProbeId, Probed)>,
 }
 
 impl Exchange {
@@ -122,6 +124,7 @@ impl Exchange {
             ledger,
             cdrs: VecDeque::new(),
             media_refusals: 0,
+            probed: VecDeque::new(),
         };
         if let Some(restart) = restart {
             exchange.go_on_after(restart, now);
@@ -136,6 +139,46 @@ impl Exchange {
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.endpoint.handle_datagram(from, bytes, now);
         self.work(now);
+    }
+
+    /// Somebody has connected; `None`: they may not stay.
+    pub fn handle_accepted(&mut self, from: SocketAddr, now: Instant) -> Option<ConnId> {
+        let conn = self.endpoint.handle_accepted(from, now);
+        self.work(now);
+        conn
+    }
+
+    /// A connection the endpoint asked for stands.
+    pub fn handle_connected(&mut self, conn: ConnId, now: Instant) {
+        self.endpoint.handle_connected(conn, now);
+        self.work(now);
+    }
+
+    pub fn handle_stream(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        self.endpoint.handle_stream(conn, bytes, now);
+        self.work(now);
+    }
+
+    pub fn handle_closed(&mut self, conn: ConnId, why: Closed, now: Instant) {
+        self.endpoint.handle_closed(conn, why, now);
+        self.work(now);
+    }
+
+    /// Asks a trunk whether it is there: [`Self::poll_probed`] says. `None`: it has no address.
+    pub fn probe(&mut self, trunk: TrunkId, now: Instant) -> Option<ProbeId> {
+        let to = self.plan().trunks.get(usize::from(trunk.0))?.flow()?;
+        let probe = self.endpoint.probe(to, now);
+        self.work(now);
+        Some(probe)
+    }
+
+    pub fn poll_probed(&mut self) -> Option<(ProbeId, Probed)> {
+        self.probed.pop_front()
+    }
+
+    /// Where this agent's phones are.
+    pub fn contacts(&self, seat: SeatId, now: Instant) -> Vec<Contact> {
+        self.endpoint.listed(UserId(seat.0), now)
     }
 
     pub fn handle_media(&mut self, event: order::Event, now: Instant) {
@@ -220,7 +263,7 @@ impl Exchange {
             trunk,
             caller,
             user: UserId(seat.0),
-            phone: Target { uri: format!("sip:{SELF_TEST_NUMBER}@{phone}"), to: phone },
+            phone: Target { uri: format!("sip:{SELF_TEST_NUMBER}@{phone}"), to: Flow::udp(phone) },
         });
         let inputs = match &guests {
             // An earlier test may have left it set aside.
@@ -368,6 +411,10 @@ impl Exchange {
                 self.feed(input, now);
             }
             let Some(event) = self.endpoint.poll_event() else { return };
+            if let Event::Probed { probe, outcome } = event {
+                self.probed.push_back((probe, outcome));
+                continue;
+            }
             let left = if let Event::Left { leg, .. } = event { Some(leg) } else { None };
             let gone = match event {
                 Event::Ended { leg, .. } => Some(leg),
@@ -379,7 +426,8 @@ impl Exchange {
                 | Event::Checked { .. }
                 | Event::Left { .. }
                 | Event::Registered { .. }
-                | Event::Unregistered { .. } => None,
+                | Event::Unregistered { .. }
+                | Event::Probed { .. } => None,
             };
             let input = self.sip.handle_event(event, &mut self.endpoint, &mut self.media, now);
             if let Some(leg) = gone {

@@ -102,7 +102,12 @@ mod tests {
     const ANA: Source = Source::Phone(UserId(0));
 
     fn plan(rows: &[(&str, Destination, &[TrunkId])]) -> Plan {
-        let trunk = |name: &str, pstn| Trunk { name: name.into(), address: None, pstn };
+        let trunk = |name: &str, pstn| Trunk {
+            name: name.into(),
+            address: None,
+            transport: sip_stack::Transport::Udp,
+            pstn,
+        };
         let seat = |name: &str, extension: &str| SeatPlan {
             name: name.into(),
             extension: extension.into(),
@@ -188,7 +193,12 @@ mod tests {
     fn the_number_of_the_self_test_is_open_to_its_own_trunk_and_its_phone_to_no_extension() {
         let own = TrunkId(2);
         let mut plan = plan(&[(SELF_TEST_NUMBER, team(0), &[own])]);
-        plan.trunks.push(Trunk { name: SELF_TEST.into(), address: None, pstn: false });
+        plan.trunks.push(Trunk {
+            name: SELF_TEST.into(),
+            address: None,
+            transport: sip_stack::Transport::Udp,
+            pstn: false,
+        });
         plan.seats.push(SeatPlan {
             name: SELF_TEST.into(),
             extension: SELF_TEST.into(),

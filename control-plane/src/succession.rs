@@ -128,7 +128,12 @@ mod tests {
         };
         let address = "192.0.2.1:5060".parse().ok();
         Plan {
-            trunks: vec![Trunk { name: "carrier".into(), address, pstn: true }],
+            trunks: vec![Trunk {
+                name: "carrier".into(),
+                address,
+                transport: sip_stack::Transport::Udp,
+                pstn: true,
+            }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {
                 name: "front".into(),

@@ -34,13 +34,14 @@ fn sip() -> Config {
     Config {
         local: BOX.parse().unwrap(),
         advertise: BOX.parse().unwrap(),
+        advertise_tcp: BOX.parse().unwrap(),
         domain: "clavija.test".into(),
         user_agent: "x".into(),
         trunks: vec![trunk("carrier", "192.0.2.1", None), trunk("pbx", "192.0.2.2", Some(pbx))],
         users: vec![User {
             name: "1003".into(),
             password: None,
-            contact: Some(Target { uri: format!("sip:1003@{to}"), to }),
+            contact: Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) }),
         }],
         first_leg: 1,
         seed: [1; 32],
@@ -54,8 +55,18 @@ fn plan() -> Plan {
         |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
     Plan {
         trunks: vec![
-            Trunk { name: "carrier".into(), address: None, pstn: true },
-            Trunk { name: "pbx".into(), address: Some(pbx), pstn: false },
+            Trunk {
+                name: "carrier".into(),
+                address: None,
+                transport: sip_stack::Transport::Udp,
+                pstn: true,
+            },
+            Trunk {
+                name: "pbx".into(),
+                address: Some(pbx),
+                transport: sip_stack::Transport::Udp,
+                pstn: false,
+            },
         ],
         seats: vec![SeatPlan { name: "desk".into(), extension: "1003".into(), fixed: true }],
         teams: vec![Team {
@@ -156,7 +167,8 @@ fn an_agent_who_is_taken_out_is_rung_no_more_and_the_call_that_rings_them_goes_o
     let next = exchange.plan().succeeded_by(&next).unwrap();
     let mut config = sip();
     let gone = User { name: "1003".into(), password: None, contact: None };
-    config.users[0].contact = Some(Target { uri: format!("sip:1003@{to}"), to });
+    config.users[0].contact =
+        Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) });
     config.users.insert(0, gone);
     exchange.reconfigure(Arc::new(next.plan), config, now);
 

@@ -323,6 +323,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> Plan {
     let trunk = |name: &str| Trunk {
         name: name.into(),
         address: "192.0.2.1:5060".parse().ok(),
+        transport: sip_stack::Transport::Udp,
         pstn: false,
     };
     let mut seats: Vec<SeatPlan> = vec![];

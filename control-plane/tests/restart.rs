@@ -43,7 +43,12 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
         fixed: false,
     };
     Arc::new(Plan {
-        trunks: vec![Trunk { name: "carrier".into(), address: None, pstn: true }],
+        trunks: vec![Trunk {
+            name: "carrier".into(),
+            address: None,
+            transport: sip_stack::Transport::Udp,
+            pstn: true,
+        }],
         seats: agents.iter().map(seat).collect(),
         teams: vec![Team {
             name: "front".into(),
@@ -74,6 +79,7 @@ fn sip(agents: &[&str], seed: u8) -> Config {
     Config {
         local: address(BOX),
         advertise: address(BOX),
+        advertise_tcp: address(BOX),
         domain: "clavija.test".into(),
         user_agent: "x".into(),
         trunks: vec![sip_stack::Trunk {

@@ -28,6 +28,8 @@ pub struct Contact {
     pub uri: String,
     /// The host and port of the URI.
     pub address: SocketAddr,
+    /// It says `;transport=tcp`.
+    pub tcp: bool,
 }
 
 /// An agent with the lines of what is compared with other agents.
@@ -68,7 +70,7 @@ fn read_contact(section: &mut Section<'_>) -> Given<At<Contact>> {
     let given = section.text("contact", "sip:1001@192.0.2.10:5060")?;
     let Some(At { value: uri, line }) = given else { return Ok(None) };
     match parse_contact(&uri) {
-        Ok(address) => Ok(Some(At { value: Contact { uri, address }, line })),
+        Ok((address, tcp)) => Ok(Some(At { value: Contact { uri, address, tcp }, line })),
         Err(why) => {
             let what = format!("{:?} {why}", without_password(&uri));
             Err(section.refuse(line, "contact", &what))
@@ -77,7 +79,7 @@ fn read_contact(section: &mut Section<'_>) -> Given<At<Contact>> {
 }
 
 /// RFC 3261 §19.1.1, only what a fixed phone needs: user, address, port, parameters.
-fn parse_contact(uri: &str) -> Result<SocketAddr, String> {
+fn parse_contact(uri: &str) -> Result<(SocketAddr, bool), String> {
     const LIKE: &str = "write it like sip:1001@192.0.2.10:5060";
     let scheme = uri.get(..4).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("sip:") {
@@ -94,14 +96,14 @@ fn parse_contact(uri: &str) -> Result<SocketAddr, String> {
         return Err(format!("has headers or spaces behind the address; {LIKE}"));
     }
     let mut named = parameters.split(';').filter_map(|p| p.split_once('='));
-    let other = named.any(|(key, value)| {
-        key.eq_ignore_ascii_case("transport") && !value.eq_ignore_ascii_case("udp")
-    });
-    if other {
+    let transport = named.find(|(key, _)| key.eq_ignore_ascii_case("transport"));
+    let tcp = transport.is_some_and(|(_, value)| value.eq_ignore_ascii_case("tcp"));
+    if transport.is_some_and(|(_, value)| !tcp && !value.eq_ignore_ascii_case("udp")) {
         return Err(format!("asks for a transport not served by this version; {LIKE}"));
     }
     sip_target(host.trim_start_matches('[').trim_end_matches(']'))
         .or_else(|_| sip_target(host))
+        .map(|address| (address, tcp))
         .map_err(|_| format!("does not name one reachable address after the @; {LIKE}"))
 }
 
@@ -168,9 +170,11 @@ mod tests {
             ("SIP:desk@192.0.2.1", "192.0.2.1:5060"),
             ("sip:1@[2001:db8::1]:5070;transport=udp", "[2001:db8::1]:5070"),
             ("sip:1@[2001:db8::1]", "[2001:db8::1]:5060"),
+            ("sip:1@192.0.2.1:5070;line=y;transport=tcp", "192.0.2.1:5070"),
             ("sip:1@192.0.2.1:5070;line=x", "192.0.2.1:5070"),
         ] {
-            assert_eq!(parse_contact(uri), Ok(address.parse().unwrap()), "{uri}");
+            let tcp = uri.contains("tcp");
+            assert_eq!(parse_contact(uri), Ok((address.parse().unwrap(), tcp)), "{uri}");
         }
     }
 
@@ -186,7 +190,7 @@ mod tests {
             "sip:1@0.0.0.0:5060",
             "sip:1@192.0.2.1:0",
             "sip:1@192.0.2.1:99999",
-            "sip:1@192.0.2.1;transport=tcp",
+            "sip:1@192.0.2.1;transport=tls",
             "sip:1@192.0.2.1;a=b\r\nX: y",
             "sip:1 2@192.0.2.1",
             "sip:1:secret@192.0.2.1",

@@ -41,6 +41,8 @@ pub struct Node {
 pub struct Sip {
     /// May be a wildcard.
     pub udp: SocketAddr,
+    /// May be a wildcard.
+    pub tcp: SocketAddr,
     /// What Via and Contact name; never a wildcard.
     pub advertise: SocketAddr,
     /// Realm and domain of the addresses of record.
@@ -123,11 +125,12 @@ fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
     let advertise = section.parsed("advertise", "203.0.113.10:5060", |text| reachable(text, port));
     let domain = section.parsed("domain", "pbx.example.com", host_name);
     let domain = section.required("domain", domain, r#""pbx.example.com""#);
-    not_opened(section, "tcp", SIP, "SIP over TCP");
+    let tcp = listening(section, "tcp", SIP);
     not_opened(section, "tls", SIP_TLS, "SIP over TLS");
     let unused = [section.path("certificate", "sip.pem"), section.path("key", "sip.key")];
 
     let udp = udp?.map_or(SIP, |udp| udp.value);
+    let tcp = tcp?.map_or(udp, |tcp| tcp.value);
     let advertise = match advertise? {
         Some(given) => given.value,
         None => {
@@ -136,7 +139,7 @@ fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
         }
     };
     all(unused)?;
-    Ok(Sip { udp, advertise, domain: domain?.value })
+    Ok(Sip { udp, tcp, advertise, domain: domain?.value })
 }
 
 fn read_media(

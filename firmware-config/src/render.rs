@@ -118,6 +118,7 @@ fn blocks(config: &Config) -> Vec<Block> {
             "sip",
             vec![
                 ("udp", text(&sip.udp.to_string())),
+                ("tcp", text(&sip.tcp.to_string())),
                 ("advertise", text(&sip.advertise.to_string())),
                 ("domain", text(&sip.domain)),
             ],
@@ -176,6 +177,7 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
     let mut lines = vec![("name", text(&trunk.name)), ("peers", list(&peers))];
     lines.extend(trunk.address.map(|address| ("address", text(&address.to_string()))));
+    lines.push(("transport", text(if trunk.tcp { "tcp" } else { "udp" })));
     lines.push(("calls_max", plain(&trunk.calls_max.to_string())));
     if let Some(most) = trunk.calls_per_second_max {
         lines.push(("calls_per_second_max", plain(&most.to_string())));

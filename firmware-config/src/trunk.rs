@@ -2,7 +2,7 @@
 
 use crate::{
     address::{Peer, sip_target},
-    check::name,
+    check::{name, one_of},
     fault::{Report, Reported},
     reader::{At, Entry, Section, SourceFile},
 };
@@ -16,6 +16,8 @@ pub struct Trunk {
     pub peers: Vec<Peer>,
     /// Where calls to it are sent; none if it only calls us.
     pub address: Option<SocketAddr>,
+    /// Calls to it go over TCP, not UDP. It may call by either.
+    pub tcp: bool,
     /// Both directions together, at least 1.
     pub calls_max: u32,
     /// New calls a second, both directions together.
@@ -35,6 +37,8 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let name = section.required("name", name, r#""carrier""#);
     let peers = section.parsed_list("peers", "203.0.113.7", str::parse::<Peer>);
     let address = section.parsed("address", "203.0.113.7:5060", sip_target);
+    let tcp =
+        section.parsed("transport", "udp", |word| one_of(word, &[("udp", false), ("tcp", true)]));
     let calls_max = section.whole("calls_max", 1..=1_000_000);
     let calls_max = section.required("calls_max", calls_max, "30");
     let calls_per_second_max = section.whole("calls_per_second_max", 1..=10_000);
@@ -61,6 +65,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         name: name?.value,
         peers: peers.iter().map(|peer| peer.value).collect(),
         address,
+        tcp: tcp?.is_some_and(|tcp| tcp.value),
         calls_max: calls_max?.value,
         calls_per_second_max: calls_per_second_max?.map(|given| given.value),
         // The careful reading: what breaks out is open to agents only.

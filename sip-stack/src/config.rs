@@ -14,6 +14,8 @@ pub struct Config {
     pub local: SocketAddr,
     /// What Via and Contact name: the address others reach us by.
     pub advertise: SocketAddr,
+    /// The same for TCP.
+    pub advertise_tcp: SocketAddr,
     /// Realm of the challenge and domain of the addresses phones register.
     pub domain: String,
     /// Text of User-Agent and Server.
@@ -46,6 +48,14 @@ pub struct Limits {
     /// The first ban of a source; each further one is twice as long.
     pub ban_seconds: u32,
     pub ban_seconds_max: u32,
+    /// Connections at once, whoever opened them.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_source: usize,
+    /// Connections of nobody we know; beyond, the oldest makes room.
+    pub strange_connections_max: usize,
+    /// Connections of nobody we know from one address.
+    pub strange_connections_per_source: usize,
 }
 
 impl Limits {
@@ -59,6 +69,10 @@ impl Limits {
         wrong_passwords_max: 20,
         ban_seconds: 600,
         ban_seconds_max: 86_400,
+        connections_max: 4_000,
+        connections_per_source: 2_000,
+        strange_connections_max: 1_000,
+        strange_connections_per_source: 200,
     };
 }
 

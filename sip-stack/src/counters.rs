@@ -24,8 +24,15 @@ pub struct Counters {
     pub stray_responses: u64,
     /// ACKs that belong to nothing here.
     pub stray_acks: u64,
-    /// Datagrams of nothing but line ends.
+    /// Datagrams of nothing but line ends, and pings over connections.
     pub keep_alives: u64,
+    /// Line ends we sent, to keep the way to a phone behind a NAT open.
+    pub keep_alives_sent: u64,
+    pub connections_accepted: u64,
+    /// Opened by us.
+    pub connections_opened: u64,
+    /// By reason; refused ones too.
+    pub connections_closed: BTreeMap<&'static str, u64>,
 }
 
 /// Legs that another process left behind.
@@ -68,6 +75,10 @@ impl Counters {
 
     pub(crate) fn reject(&mut self, reason: &'static str) {
         bump(&mut self.rejected, reason);
+    }
+
+    pub(crate) fn connection_closed(&mut self, reason: &'static str) {
+        bump(&mut self.connections_closed, reason);
     }
 }
 

@@ -1,12 +1,15 @@
-//! One door: datagrams, commands and the time in; datagrams, events and deadlines out.
+//! One door: datagrams, streams, commands and the time in; bytes to send, events and deadlines out.
 //!
-//! Owns the legs, the transactions, the registrations and their deadlines. After every
+//! Owns the legs, the transactions, the registrations, the connections and their deadlines. After every
 //! `handle_*` and every command drain `poll_transmit` and `poll_event`, then sleep until
 //! `poll_timeout`.
 
+mod connections;
 mod incoming;
 mod legs;
 mod memory;
+mod probes;
+mod streams;
 
 use crate::{
     config::{Config, Guests, Limits},
@@ -16,13 +19,15 @@ use crate::{
         invite::Leg,
     },
     dice::Dice,
-    event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
+    event::{Cause, Contact, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
+    flow::Flow,
     guard::{Guard, bans::Ban},
     ids::{LegId, TrunkId, UserId},
     registrar::Registrar,
     trunk::Trunks,
-    txn::Transactions,
+    txn::{Owner, Transactions},
 };
+use connections::Connections;
 use legs::Legs;
 use std::{
     collections::VecDeque,
@@ -41,8 +46,11 @@ pub struct Endpoint {
     registrar: Registrar,
     txns: Transactions,
     legs: Legs,
+    connections: Connections,
     events: VecDeque<Event>,
+    transmits: VecDeque<Transmit>,
     next_leg: u64,
+    next_probe: u64,
     draining: bool,
     /// Let in for a self-test.
     guests: Option<Guests>,
@@ -64,6 +72,7 @@ impl Endpoint {
         Self {
             ours: Ours {
                 advertise: config.advertise,
+                advertise_tcp: config.advertise_tcp,
                 domain: config.domain,
                 user_agent: config.user_agent,
             },
@@ -75,8 +84,11 @@ impl Endpoint {
             registrar,
             txns: Transactions::default(),
             legs: Legs::default(),
+            connections: Connections::new(config.limits),
             events: VecDeque::new(),
+            transmits: VecDeque::new(),
             next_leg: config.first_leg,
+            next_probe: 0,
             draining: false,
             guests: None,
         }
@@ -86,11 +98,12 @@ impl Endpoint {
 
     /// One datagram, whatever it is. `from`: the address it really came from.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        self.receive(from, bytes, now);
+        self.receive(Flow::udp(from), bytes, now);
         self.settle(Some(from), now);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_connection_timeouts(now);
         self.txns.handle_timeout(now);
         self.settle(None, now);
         while let Some(leg) = self.legs.take_due(now) {
@@ -98,12 +111,13 @@ impl Endpoint {
         }
         self.settle(None, now);
         self.registrar.handle_timeout(now, &mut self.events);
+        self.send_keep_alives();
     }
 
     // ---- polls ----
 
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.txns.poll_transmit()
+        self.transmits.pop_front()
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -113,8 +127,10 @@ impl Endpoint {
     /// When to call [`Self::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let legs = self.legs.poll_timeout().map(|at| (at, "a leg waits"));
-        let bindings = self.registrar.poll_timeout().map(|at| (at, "a registration expires"));
-        [self.txns.poll_timeout(), legs, bindings].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let bindings = self.registrar.poll_timeout().map(|at| (at, "a registration waits"));
+        let connections = self.connections.poll_timeout().map(|at| (at, "a connection waits"));
+        let all = [self.txns.poll_timeout(), legs, bindings, connections];
+        all.into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     // ---- commands: legal at any instant, without effect where they make no sense ----
@@ -198,6 +214,7 @@ impl Endpoint {
         self.trunks.reconfigure(config.trunks);
         self.registrar.reconfigure(config.users, &mut self.events);
         self.limits = config.limits;
+        self.connections.set_limits(config.limits);
         if let Some(guests) = &self.guests {
             self.registrar.fix_contact(guests.user, Some(guests.phone.clone()));
         }
@@ -230,7 +247,18 @@ impl Endpoint {
         self.registrar.contacts(user)
     }
 
-    /// Nothing is left of any call: no leg, no transaction. Registrations do not count.
+    /// The same for an operator: where they came from, and for how long.
+    pub fn listed(&self, user: UserId, now: Instant) -> Vec<Contact> {
+        self.registrar.listed(user, now)
+    }
+
+    /// TCP connections that stand or are being made.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Nothing is left of any call: no leg, no transaction. Registrations and connections do not
+    /// count.
     pub fn is_idle(&self) -> bool {
         self.legs.is_empty() && self.txns.is_empty()
     }
@@ -247,15 +275,15 @@ impl Endpoint {
     // ---- inside ----
 
     /// Whose phone or trunk speaks from there.
-    fn source(&self, from: SocketAddr, name: &str) -> Option<Source> {
+    fn source(&self, from: Flow, name: &str) -> Option<Source> {
         let phone = self.registrar.user_at(from, name).map(Source::Phone);
         phone.or_else(|| self.trunk_at(from).map(Source::Trunk))
     }
 
     /// Whose trunk sends from there; a guest's socket is known to the port.
-    fn trunk_at(&self, from: SocketAddr) -> Option<TrunkId> {
-        let guest = self.guests.as_ref().filter(|guests| guests.caller == from);
-        guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.ip()))
+    fn trunk_at(&self, from: Flow) -> Option<TrunkId> {
+        let guest = self.guests.as_ref().filter(|guests| Flow::udp(guests.caller) == from);
+        guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.remote.ip()))
     }
 
     fn new_leg_id(&mut self) -> LegId {
@@ -294,10 +322,19 @@ impl Endpoint {
         self.legs.with(leg, |leg| act(leg, &mut desk));
     }
 
-    /// Hands what the transactions have to say to their legs, until nobody says anything.
+    /// Finds every message its way and hands what the transactions have to say to their owners,
+    /// until nobody says anything.
     fn settle(&mut self, from: Option<SocketAddr>, now: Instant) {
-        while let Some(told) = self.txns.poll_event() {
-            self.with_leg(told.leg, now, |leg, desk| leg.handle_told(told, from, desk));
+        loop {
+            self.route(now);
+            let Some(told) = self.txns.poll_event() else { break };
+            match told.owner {
+                Owner::Leg(leg) => {
+                    self.with_leg(leg, now, |leg, desk| leg.handle_told(told, from, desk));
+                }
+                Owner::Probe(probe) => self.probed(probe, told.what),
+                Owner::Nobody => {}
+            }
         }
         self.counters.retransmissions += std::mem::take(&mut self.txns.retransmissions);
         self.counters.stray_responses += std::mem::take(&mut self.txns.stray_responses);

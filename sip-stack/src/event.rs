@@ -1,17 +1,74 @@
 //! What the endpoint is asked and what it says: plain data between SIP and the layer above.
 
 use crate::{
+    flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
     sdp,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Bytes to send, and where to.
+/// Bytes to send, and where to; or what becomes of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmit {
+    /// The far end, whatever the way.
     pub to: SocketAddr,
+    /// Empty where a connection is opened or closed.
     pub bytes: Vec<u8>,
+    pub way: Way,
+}
+
+/// What a [`Transmit`] asks of the sockets. In the order they are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Datagram,
+    /// Behind what this connection was given before; kept until it stands.
+    Stream(ConnId),
+    /// A new connection to `to`, by this name. Owes `handle_connected` or `handle_closed`.
+    Connect(ConnId),
+    /// The endpoint knows this connection no more. Whatever can be written at once still is.
+    Close(ConnId),
+}
+
+/// Why the shell says that a connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The far side has ended it, or its half of it.
+    ByPeer,
+    /// It was reset, or broke in some other way.
+    Broken,
+    /// It never stood: refused, no route, no answer.
+    Refused,
+    /// The far side does not read, and more waits for it than we keep.
+    Unread,
+}
+
+impl Closed {
+    /// Label for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ByPeer => "by_peer",
+            Self::Broken => "broken",
+            Self::Refused => "refused",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+/// One question to a trunk whether it is there ([`crate::Endpoint::probe`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProbeId(pub u64);
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    Answered {
+        status: u16,
+    },
+    /// 64*T1 without a final answer.
+    Silent,
+    /// No connection to there.
+    Unreachable,
 }
 
 /// Who a request came from.
@@ -21,11 +78,25 @@ pub enum Source {
     Phone(UserId),
 }
 
-/// Where a request goes: the Request-URI as it is written, and the transport address.
+/// Where a request goes: the Request-URI as it is written, and the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub uri: String,
-    pub to: SocketAddr,
+    pub to: Flow,
+}
+
+/// One place where a user is, for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub uri: String,
+    /// Where calls are sent.
+    pub to: Flow,
+    /// Where its REGISTER came from; `None`: a fixed contact.
+    pub source: Option<SocketAddr>,
+    /// Until it expires; `None`: never.
+    pub seconds_left: Option<u64>,
+    /// Only the way its REGISTER came leads there.
+    pub behind_nat: bool,
 }
 
 /// A call we place.
@@ -125,6 +196,8 @@ pub enum Event {
     Ended { leg: LegId, cause: Cause },
     /// The first binding of a user appeared, or their number changed.
     Registered { user: UserId, contacts: usize },
-    /// A user's last binding expired or was removed.
+    /// A user's last binding expired, was removed, or died with its connection.
     Unregistered { user: UserId },
+    /// What became of a probe.
+    Probed { probe: ProbeId, outcome: Probed },
 }

@@ -11,6 +11,7 @@ mod dice;
 pub mod digest;
 mod endpoint;
 pub mod event;
+pub mod flow;
 mod guard;
 pub mod ids;
 pub mod note;
@@ -23,7 +24,11 @@ pub mod wire;
 pub use config::{Config, Guests, Limits, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
-pub use event::{Cause, Event, HangUp, Invite, Refusal, Source, Target, Transmit};
+pub use event::{
+    Cause, Closed, Contact, Event, HangUp, Invite, ProbeId, Probed, Refusal, Source, Target,
+    Transmit, Way,
+};
+pub use flow::{ConnId, Flow, Transport};
 pub use guard::bans::{Ban, Misdeed};
 pub use ids::{LegId, TrunkId, UserId};
 pub use trunk::{BadCidr, Cidr, Trunk};

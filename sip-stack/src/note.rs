@@ -5,11 +5,12 @@
 //! No session, no key, no digest is in it.
 
 use crate::{
+    flow::Flow,
     ids::{LegId, UserId},
     wire::{Headers, Method, Request},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 /// Something that must be written down.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +30,8 @@ pub struct LegNote {
     /// By name: the next process may count its trunks otherwise. `None`: a phone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
-    /// Where its INVITE went to or came from.
-    pub address: SocketAddr,
+    /// Where its INVITE went to or came from; a connection is not kept, because none survives.
+    pub address: Flow,
     pub call_id: String,
     pub local_tag: String,
     pub setup: SetupNote,
@@ -128,9 +129,9 @@ pub struct BindingNote {
     /// As registered: the Request-URI of what is sent there.
     pub uri: String,
     /// Where that is sent.
-    pub to: SocketAddr,
+    pub to: Flow,
     /// Where the REGISTER came from.
-    pub source: SocketAddr,
+    pub source: Flow,
     pub call_id: String,
     pub sequence: u32,
     pub expires_at: Instant,

@@ -9,17 +9,21 @@ mod nonce;
 use crate::{
     config::User,
     digest::{Algorithm, Challenge, Credentials, verify},
-    event::{Event, Target},
+    event::{Contact, Event, Target},
+    flow::{ConnId, Flow},
     ids::UserId,
     note::BindingNote,
     wire::{NameAddr, Request, Uri},
 };
-use binding::{BINDINGS_MAX, Binding, EXPIRES_DEFAULT, EXPIRES_MAX, EXPIRES_MIN, is_usable};
+use binding::{
+    BINDINGS_MAX, Binding, EXPIRES_DEFAULT, EXPIRES_MAX, EXPIRES_MIN, KEEP_ALIVE_EVERY, Phone,
+    is_usable,
+};
 use guesses::Guesses;
 use nonce::{Nonce, Nonces};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -32,8 +36,8 @@ pub(crate) struct Registrar {
     /// By user; newest first.
     bindings: Vec<Vec<Binding>>,
     /// Who speaks from there: live bindings and fixed contacts.
-    addresses: BTreeMap<SocketAddr, BTreeSet<UserId>>,
-    /// The earliest expiry of each user.
+    addresses: BTreeMap<Flow, BTreeSet<UserId>>,
+    /// The earliest of what each user's bindings wait for.
     deadlines: BTreeSet<(Instant, UserId)>,
     nonces: Nonces,
     guesses: Guesses,
@@ -43,6 +47,8 @@ pub(crate) struct Registrar {
     pub(crate) wrong_passwords: u64,
     /// Who has just guessed too often.
     pub(crate) guesser: Option<IpAddr>,
+    /// Phones behind a NAT that must hear something now.
+    keep_alives: Vec<Flow>,
 }
 
 /// What a REGISTER gets.
@@ -96,6 +102,7 @@ impl Registrar {
             changed: BTreeSet::new(),
             wrong_passwords: 0,
             guesser: None,
+            keep_alives: vec![],
         }
     }
 
@@ -125,7 +132,7 @@ impl Registrar {
     pub(crate) fn handle_register(
         &mut self,
         request: &Request,
-        from: SocketAddr,
+        from: Flow,
         banned: bool,
         now: Instant,
         events: &mut VecDeque<Event>,
@@ -140,20 +147,66 @@ impl Registrar {
         match answer {
             Ok(bindings) => {
                 self.replace(user, bindings, events);
-                Verdict::Answer { status: 200, headers: self.listing(user, now) }
+                let mut headers = self.listing(user, now);
+                headers.extend(outbound(request, from));
+                Verdict::Answer { status: 200, headers }
             }
             Err((status, headers)) => Verdict::Answer { status, headers },
         }
     }
 
     /// Whether somebody's phone is exactly there.
-    pub(crate) fn knows(&self, address: SocketAddr) -> bool {
-        self.addresses.contains_key(&address)
+    pub(crate) fn knows(&self, from: Flow) -> bool {
+        self.here(from).is_some()
+    }
+
+    /// A connection is its phone's; and a fixed contact is that phone over any connection to it.
+    fn here(&self, from: Flow) -> Option<&BTreeSet<UserId>> {
+        self.addresses.get(&from).or_else(|| self.addresses.get(&from.without_conn()))
+    }
+
+    /// Somebody has registered over this connection.
+    pub(crate) fn uses(&self, conn: ConnId) -> bool {
+        let mut all = self.bindings.iter().flatten();
+        all.any(|binding| binding.to.conn == Some(conn) || binding.source.conn == Some(conn))
+    }
+
+    /// A connection is gone, and with it every binding that only it led to.
+    pub(crate) fn handle_closed(&mut self, conn: ConnId, events: &mut VecDeque<Event>) {
+        // Most connections are nobody's.
+        if self.uses(conn) {
+            self.keep(events, |binding| binding.without_conn(conn));
+        }
+    }
+
+    /// Nobody takes connections there: no phone that says it does is called there again.
+    pub(crate) fn handle_unreachable(&mut self, to: Flow, events: &mut VecDeque<Event>) {
+        if self.bindings.iter().flatten().any(|binding| binding.to == to) {
+            self.keep(events, |binding| (binding.to != to).then_some(binding));
+        }
+    }
+
+    fn keep(&mut self, events: &mut VecDeque<Event>, keep: impl Fn(Binding) -> Option<Binding>) {
+        let touches = |list: &Vec<Binding>| {
+            list.iter().any(|binding| {
+                let kept = keep(binding.clone());
+                kept.is_none_or(|kept| kept.to != binding.to || kept.source != binding.source)
+            })
+        };
+        let touched: Vec<_> =
+            (0_u16..).zip(&self.bindings).filter(|(_, list)| touches(list)).collect();
+        let next: Vec<_> = touched
+            .into_iter()
+            .map(|(user, list)| (UserId(user), list.iter().cloned().filter_map(&keep).collect()))
+            .collect();
+        for (user, kept) in next {
+            self.replace(user, kept, events);
+        }
     }
 
     /// Whose phone is exactly there; of several, the one whose name the request says.
-    pub(crate) fn user_at(&self, address: SocketAddr, name: &str) -> Option<UserId> {
-        let here = self.addresses.get(&address)?;
+    pub(crate) fn user_at(&self, from: Flow, name: &str) -> Option<UserId> {
+        let here = self.here(from)?;
         let named = here.iter().find(|&&user| {
             self.users.get(usize::from(user.0)).is_some_and(|known| known.name == name)
         });
@@ -193,9 +246,42 @@ impl Registrar {
             }
             self.deadlines.remove(&(at, user));
             let kept = self.bindings.get(usize::from(user.0)).into_iter().flatten();
-            let kept = kept.filter(|binding| binding.expires_at > now).cloned().collect();
+            let mut kept: Vec<_> =
+                kept.filter(|binding| binding.expires_at > now).cloned().collect();
+            for binding in &mut kept {
+                if binding.keep_alive_at.is_some_and(|at| at <= now) {
+                    binding.keep_alive_at = Some(now + KEEP_ALIVE_EVERY);
+                    self.keep_alives.push(binding.to);
+                }
+            }
             self.replace(user, kept, events);
         }
+    }
+
+    pub(crate) fn poll_keep_alive(&mut self) -> Option<Flow> {
+        self.keep_alives.pop()
+    }
+
+    /// Every place where this user is, with what an operator wants to know of it.
+    pub(crate) fn listed(&self, user: UserId, now: Instant) -> Vec<Contact> {
+        let at = usize::from(user.0);
+        let live = self.bindings.get(at).into_iter().flatten().map(|binding| Contact {
+            uri: binding.uri.to_string(),
+            to: binding.to,
+            source: Some(binding.source.remote),
+            seconds_left: Some(binding.expires_at.saturating_duration_since(now).as_secs()),
+            behind_nat: binding.keep_alive_at.is_some() || binding.is_only_flow(),
+        });
+        let live: Vec<_> = live.collect();
+        let fixed = self.users.get(at).and_then(|user| user.contact.as_ref());
+        let fixed = fixed.filter(|_| live.is_empty()).map(|fixed| Contact {
+            uri: fixed.uri.clone(),
+            to: fixed.to,
+            source: None,
+            seconds_left: None,
+            behind_nat: false,
+        });
+        live.into_iter().chain(fixed).collect()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -228,7 +314,8 @@ impl Registrar {
         events: &mut VecDeque<Event>,
     ) {
         let kept = notes.iter().filter(|note| note.expires_at > now);
-        let kept = kept.filter_map(Binding::restored).take(BINDINGS_MAX).collect();
+        let kept =
+            kept.filter_map(|note| Binding::restored(note, now)).take(BINDINGS_MAX).collect();
         self.replace(user, kept, events);
     }
 
@@ -237,7 +324,7 @@ impl Registrar {
     fn authenticate(
         &mut self,
         request: &Request,
-        from: SocketAddr,
+        from: Flow,
         banned: bool,
         now: Instant,
     ) -> Result<UserId, No> {
@@ -246,7 +333,7 @@ impl Registrar {
             answers.filter_map(|answer| Credentials::parse(std::str::from_utf8(answer).ok()?).ok());
         let ours = parsed.into_iter().find(|credentials| credentials.realm == self.domain);
         let claimed = ours.as_ref().map(|credentials| credentials.username.as_str());
-        let shut_out = banned || self.guesses.are_spent(from.ip(), now);
+        let shut_out = banned || self.guesses.are_spent(from.remote.ip(), now);
         if shut_out && !self.is_phone_of(from, claimed) {
             return Err(No::Silence);
         }
@@ -259,14 +346,16 @@ impl Registrar {
             let password = user.password.as_ref().filter(|_| user.name == credentials.username)?;
             Some((UserId(id), password.reveal()))
         });
-        let Nonce::Fresh(nonce) = self.nonces.check(&credentials.nonce, from.ip(), now) else {
+        let Nonce::Fresh(nonce) = self.nonces.check(&credentials.nonce, from.remote.ip(), now)
+        else {
             return Err(No::Challenge { stale: true });
         };
         // Whom we do not know costs the same work as who is wrong.
         let password = known.map_or("nobody's", |(_, password)| password);
         let right = verify(&credentials, "REGISTER", password, &request.body);
         let Some((user, _)) = known.filter(|_| right) else {
-            self.guesser = self.guesses.count(from.ip(), now).then(|| from.ip());
+            let host = from.remote.ip();
+            self.guesser = self.guesses.count(host, now).then_some(host);
             self.wrong_passwords += 1;
             return Err(No::Challenge { stale: false });
         };
@@ -288,7 +377,7 @@ impl Registrar {
 
     /// A phone that is registered there goes on whoever else guesses from its host; but it guesses
     /// nobody else's password.
-    fn is_phone_of(&self, from: SocketAddr, name: Option<&str>) -> bool {
+    fn is_phone_of(&self, from: Flow, name: Option<&str>) -> bool {
         let here = self.user_at(from, name.unwrap_or_default());
         here.is_some_and(|user| name.is_none() || self.name(user) == name)
     }
@@ -296,14 +385,8 @@ impl Registrar {
     /// RFC 8760 §2.4 would have the strongest first; phones that know MD5 only often take the first
     /// challenge or none, so that one stands there. One nonce for all: an answer by one algorithm is
     /// a use of it for every other.
-    fn challenge(
-        &mut self,
-        request: &Request,
-        stale: bool,
-        from: SocketAddr,
-        now: Instant,
-    ) -> Verdict {
-        let nonce = self.nonces.issue(from.ip(), now);
+    fn challenge(&mut self, request: &Request, stale: bool, from: Flow, now: Instant) -> Verdict {
+        let nonce = self.nonces.issue(from.remote.ip(), now);
         let by = |algorithm| {
             let (realm, nonce) = (self.domain.clone(), nonce.clone());
             Challenge { realm, nonce, opaque: None, algorithm, stale }.to_string()
@@ -334,7 +417,7 @@ impl Registrar {
         &self,
         user: UserId,
         request: &Request,
-        from: SocketAddr,
+        from: Flow,
         now: Instant,
     ) -> Result<Vec<Binding>, Refused> {
         let bad = |status| (status, vec![]);
@@ -348,7 +431,8 @@ impl Registrar {
             let all = headers.expires() == Some(0) && live.iter().all(in_order);
             return if all { Ok(vec![]) } else { Err(bad(400)) };
         }
-        let mut next = live.clone();
+        // Of this request; two of them are two, whatever they have in common.
+        let (mut said, mut next) = (Vec::<Binding>::new(), live.clone());
         for contact in headers.contacts().map_err(|_| bad(400))? {
             let uri = Uri::parse(&contact.uri).ok().filter(is_usable).ok_or_else(|| bad(400))?;
             let seconds = asked_seconds(&contact, headers.expires())?;
@@ -356,23 +440,42 @@ impl Registrar {
             if live.iter().find(same).is_some_and(|binding| !in_order(binding)) {
                 return Err(bad(400));
             }
-            next.retain(|binding| !binding.uri.is_equivalent(&uri));
+            let phone = Phone::of(&contact);
+            // RFC 5626 §6: the same phone by the same way, whatever its address was.
+            next.retain(|binding| {
+                !binding.uri.is_equivalent(&uri) && (phone.is_none() || binding.phone != phone)
+            });
+            said.retain(|binding| !binding.uri.is_equivalent(&uri));
             if seconds > 0 {
                 let expires_at = now + Duration::from_secs(u64::from(seconds));
-                let to = binding::reach(&uri, &headers.top_via(), from);
+                let (to, only_flow) = binding::reach(&uri, &headers.top_via(), from);
+                let keeps = only_flow && !to.is_reliable();
+                let keep_alive_at = keeps.then_some(now + KEEP_ALIVE_EVERY);
                 let (call_id, source) = (call_id.clone(), from);
-                let binding = Binding { uri, to, source, call_id, sequence, expires_at };
-                next.insert(0, binding);
+                said.insert(
+                    0,
+                    Binding {
+                        uri,
+                        to,
+                        source,
+                        phone,
+                        keep_alive_at,
+                        call_id,
+                        sequence,
+                        expires_at,
+                    },
+                );
             }
         }
-        if next.len() > BINDINGS_MAX { Err(bad(403)) } else { Ok(next) }
+        said.extend(next);
+        if said.len() > BINDINGS_MAX { Err(bad(403)) } else { Ok(said) }
     }
 
     fn replace(&mut self, user: UserId, next: Vec<Binding>, events: &mut VecDeque<Event>) {
         let Some(bindings) = self.bindings.get_mut(usize::from(user.0)) else { return };
         let old = std::mem::replace(bindings, next);
         let contacts = bindings.len();
-        let earliest = |list: &[Binding]| list.iter().map(|binding| binding.expires_at).min();
+        let earliest = |list: &[Binding]| list.iter().map(Binding::due).min();
         let (stop, start) = (earliest(&old), earliest(bindings));
         if let Some(at) = stop {
             self.deadlines.remove(&(at, user));
@@ -401,7 +504,7 @@ impl Registrar {
     }
 
     /// This user's phone is not there any more.
-    fn leave(&mut self, user: UserId, address: SocketAddr) {
+    fn leave(&mut self, user: UserId, address: Flow) {
         if let Some(here) = self.addresses.get_mut(&address) {
             here.remove(&user);
             if here.is_empty() {
@@ -431,6 +534,18 @@ fn asked_seconds(contact: &NameAddr, header: Option<u32>) -> Result<u32, Refused
         1..EXPIRES_MIN => Err((423, vec![("Min-Expires", EXPIRES_MIN.to_string())])),
         0 | EXPIRES_MIN.. => Ok(seconds.min(EXPIRES_MAX)),
     }
+}
+
+/// RFC 5626 §6: said only of a phone that asked for it, whose connection to us is its own, because
+/// over UDP the keep-alives would have to be STUN's.
+fn outbound(request: &Request, from: Flow) -> Option<(&'static str, String)> {
+    let headers = &request.headers;
+    let asked = headers.list("Supported").iter().any(|tag| tag.trim_ascii() == b"outbound");
+    let contacts = headers.contacts().unwrap_or_default();
+    let phones = contacts.iter().filter_map(Phone::of).any(|phone| phone.reg_id.is_some());
+    let first_hop = headers.list("Via").len() == 1;
+    let applied = asked && phones && first_hop && from.is_reliable();
+    applied.then(|| ("Require", "outbound".to_owned()))
 }
 
 #[cfg(test)]

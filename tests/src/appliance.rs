@@ -67,16 +67,17 @@ impl Appliance {
     pub fn on_site(site: &str, ports: &str) -> Self {
         let folder = TestFolder::new("site");
         let udp = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let tcp = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        // Both are held until each has a port of its own.
+        let tcp = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a TCP port is free"));
+        let [sip, http] = tcp.map(|socket| socket.local_addr().expect("it is bound"));
         let node = format!(
             "schema = \"clavija/v1\"\n\
              [node]\nname = \"test\"\ndata_dir = \"data\"\nsite = \"site.toml\"\n\
-             [sip]\nudp = \"{}\"\ndomain = \"clavija.test\"\n\
+             [sip]\nudp = \"{}\"\ntcp = \"{sip}\"\ndomain = \"clavija.test\"\n\
              [media]\naddress = \"127.0.0.1\"\nports = \"{ports}\"\nthreads = 1\n\
-             [http]\nadmin = \"{}\"\nadmin_token_file = \"data/admin.token\"\n\
+             [http]\nadmin = \"{http}\"\nadmin_token_file = \"data/admin.token\"\n\
              [recording]\ndir = \"data/recordings\"\n",
             udp.expect("a UDP port is free"),
-            tcp.expect("a TCP port is free"),
         );
         fs::write(folder.join("node.toml"), node).expect("the test's folder can be written");
         fs::write(folder.join("site.toml"), site).expect("the test's folder can be written");

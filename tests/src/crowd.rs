@@ -87,7 +87,12 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn plan() -> Arc<Plan> {
-    let trunk = |name: &str, address, pstn| Trunk { name: name.to_owned(), address, pstn };
+    let trunk = |name: &str, address, pstn| Trunk {
+        name: name.to_owned(),
+        address,
+        transport: sip_stack::Transport::Udp,
+        pstn,
+    };
     Arc::new(Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],
         seats: vec![],
@@ -113,6 +118,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
     let sip = Config {
         local: address(BOX),
         advertise: address(BOX),
+        advertise_tcp: address(BOX),
         domain: "clavija.test".to_owned(),
         user_agent: "clavija".to_owned(),
         trunks: vec![

@@ -126,6 +126,23 @@ impl Caller {
         Self::dial_as("carrier_call", sip, local, number, laws, hz)
     }
 
+    /// As [`Self::dial`], over one TCP connection of its own; it cannot be told to hang up.
+    ///
+    /// # Panics
+    /// If SIPp cannot start.
+    pub fn dial_over_tcp(
+        sip: SocketAddr,
+        local: SocketAddr,
+        number: &str,
+        law: Law,
+        hz: f64,
+    ) -> Self {
+        let audio = RtpPeer::open(local.ip(), law, Says::Tone { hz });
+        let script = carrier_script("carrier_call", sip, local, number);
+        let script = script.audio(audio.port(), &[law]).arg("-t").arg("t1");
+        Self { sipp: Sipp::start(script), audio }
+    }
+
     /// As [`Self::dial`], with another scenario.
     ///
     /// # Panics

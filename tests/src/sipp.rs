@@ -241,10 +241,13 @@ fn scenario_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp").join(format!("{name}.xml"))
 }
 
-/// Whether a UDP socket of any process in this thread's network is bound there, as the kernel's table says (`man 5 proc`).
+/// Whether a UDP or TCP socket of any process in this thread's network is bound there, as the kernel's table says (`man 5 proc`).
 fn is_bound(address: SocketAddr) -> bool {
     let SocketAddr::V4(v4) = address else { return false };
     let ip = u32::from_le_bytes(v4.ip().octets());
     let wanted = format!(": {ip:08X}:{:04X} ", v4.port());
-    fs::read_to_string("/proc/thread-self/net/udp").is_ok_and(|table| table.contains(&wanted))
+    ["udp", "tcp"].into_iter().any(|table| {
+        let table = fs::read_to_string(format!("/proc/thread-self/net/{table}"));
+        table.is_ok_and(|table| table.contains(&wanted))
+    })
 }

@@ -135,6 +135,34 @@ fn a_number_of_the_other_switch_is_passed_on_to_its_trunk_and_not_recorded() {
 }
 
 #[test]
+fn a_call_over_tcp_reaches_an_agent_over_udp_and_ends_by_its_own_connection() {
+    let appliance = Appliance::on_contract_files();
+    let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, DESK_HZ);
+    let mut caller =
+        Caller::dial_over_tcp(appliance.sip(), carrier(), "+541155550101", Law::A, CALLER_HZ);
+
+    caller.await_answer();
+    desk.answer();
+    appliance.await_call("talking");
+    let (at_caller, at_desk) = listen_both(&caller, &desk);
+    let accepted = appliance
+        .metrics()
+        .sum("clavija_sip_connections_total", &[("direction", "in"), ("transport", "tcp")]);
+    desk.hang_up();
+    let (signalled, by_caller) = caller.finish();
+    let (_, by_desk) = desk.finish();
+
+    assert_eq!(accepted, 1.0);
+    assert!(signalled.iter().any(|m| m.is_request(Way::Received, "BYE")), "by its connection");
+    let invites = signalled.iter().filter(|m| m.is_request(Way::Sent, "INVITE")).count();
+    assert_eq!(invites, 1, "over TCP nothing is sent twice");
+    assert_hears(&by_caller, at_caller, DESK_HZ, CALLER_HZ);
+    assert_hears(&by_desk, at_desk, CALLER_HZ, DESK_HZ);
+    assert_accounts_agree(&appliance, &json!({ "number": "+541155550101", "end": "completed" }));
+    appliance.stop();
+}
+
+#[test]
 fn a_caller_who_gives_up_while_the_trunk_rings_takes_the_ringing_away() {
     let appliance = Appliance::on_contract_files();
     let mut switch = Phone::wait_at("trunk_uas", loopback(11, 5080), Law::A, SWITCH_HZ);

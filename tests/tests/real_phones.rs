@@ -49,6 +49,11 @@ fn baresip_over_udp_with_pcma_is_called_talks_holds_and_sends_digits() {
     namespace::inside(|| talk_hold_and_digits("PCMA", "udp", Law::A));
 }
 
+#[test]
+fn baresip_over_tcp_with_pcma_is_called_talks_holds_and_sends_digits() {
+    namespace::inside(|| talk_hold_and_digits("PCMA", "tcp", Law::A));
+}
+
 /// The caller's law is `callers`: where it differs from the phone's, the box translates.
 fn talk_hold_and_digits(codec: &'static str, transport: &'static str, callers: Law) {
     let appliance = Appliance::on_contract_files_with_media_at(namespace::LAN);

@@ -71,6 +71,7 @@ fn endpoint() -> Endpoint {
     Endpoint::new(Config {
         local,
         advertise: local,
+        advertise_tcp: local,
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {

@@ -90,7 +90,7 @@ impl Stage {
     fn configuration(&self) -> String {
         demo_text(&Demo {
             sip_port: self.first_port,
-            http_port: self.first_port,
+            http_port: self.first_port + 1,
             first_media_port: self.first_port + 2,
             agent_port: self.agent.address.port(),
             phone_password: &self.phone_password,
@@ -292,7 +292,8 @@ fn free_ports() -> Option<u16> {
     let tcp = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
     let free = |first: &u16| {
         let ports = *first..*first + 2 + MEDIA_PORTS;
-        tcp(*first).is_some() && ports.map(udp).collect::<Option<Vec<_>>>().is_some()
+        let both = tcp(*first).zip(tcp(*first + 1));
+        both.is_some() && ports.map(udp).collect::<Option<Vec<_>>>().is_some()
     };
     (20_000..32_000).step_by(usize::from(2 + MEDIA_PORTS)).find(free)
 }

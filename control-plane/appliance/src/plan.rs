@@ -8,8 +8,8 @@ use control_plane::ids::{SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
-use sip_stack::{Limits, Secret, Target, TrunkId, User};
-use std::time::Duration;
+use sip_stack::{Flow, Limits, Secret, Target, Transport, TrunkId, User};
+use std::{net::SocketAddr, time::Duration};
 
 /// How calls flow.
 pub fn plan(config: &Config) -> Plan {
@@ -30,7 +30,12 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         (TrunkId(place(plan.trunks.len())), SeatId(place(plan.seats.len())));
     let own_team = TeamId(place(plan.teams.len()));
     let name = SELF_TEST.to_owned();
-    plan.trunks.push(Trunk { name: name.clone(), address: None, pstn: false });
+    plan.trunks.push(Trunk {
+        name: name.clone(),
+        address: None,
+        transport: Transport::Udp,
+        pstn: false,
+    });
     plan.seats.push(SeatPlan { name: name.clone(), extension: name.clone(), fixed: false });
     plan.teams.push(Team {
         name,
@@ -52,10 +57,12 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
 }
 
 /// Who may speak SIP to us, and as whom. Which leg comes first is the board's to say.
-pub fn sip(config: &Config, seed: [u8; 32]) -> sip_stack::Config {
+/// `tcp`: where the TCP listener is bound.
+pub fn sip(config: &Config, tcp: SocketAddr, seed: [u8; 32]) -> sip_stack::Config {
     sip_stack::Config {
         local: config.sip.udp,
         advertise: config.sip.advertise,
+        advertise_tcp: advertise_tcp(&config.sip, tcp),
         domain: config.sip.domain.clone(),
         user_agent: concat!("clavija/", env!("CARGO_PKG_VERSION")).to_owned(),
         trunks: config.trunks.iter().map(sip_trunk).chain([own_trunk()]).collect(),
@@ -88,7 +95,7 @@ pub fn successor(
     }
     let Succession { plan, trunks, seats } = now.succeeded_by(&next)?;
     // Only trunks, users and limits are taken of it.
-    let mut sip = sip(config, [0; 32]);
+    let mut sip = sip(config, config.sip.tcp, [0; 32]);
     let nobody = |name: &str| User { name: name.to_owned(), password: None, contact: None };
     let mut users: Vec<User> = plan.seats.iter().map(|seat| nobody(&seat.extension)).collect();
     for (user, id) in std::mem::take(&mut sip.users).into_iter().zip(seats) {
@@ -114,8 +121,23 @@ pub fn successor(
     Ok((plan, sip))
 }
 
+/// One address is advertised for both; a NAT that maps the port of one maps the other's the same.
+fn advertise_tcp(sip: &firmware_config::Sip, tcp: SocketAddr) -> SocketAddr {
+    let port = if tcp.port() == sip.udp.port() { sip.advertise.port() } else { tcp.port() };
+    SocketAddr::new(sip.advertise.ip(), port)
+}
+
 fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
-    Trunk { name: trunk.name.clone(), address: trunk.address, pstn: trunk.pstn }
+    Trunk {
+        name: trunk.name.clone(),
+        address: trunk.address,
+        transport: transport(trunk.tcp),
+        pstn: trunk.pstn,
+    }
+}
+
+fn transport(tcp: bool) -> Transport {
+    if tcp { Transport::Tcp } else { Transport::Udp }
 }
 
 fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
@@ -163,10 +185,10 @@ fn user(agent: &firmware_config::Agent) -> User {
     User {
         name: agent.extension.clone(),
         password: agent.password.as_ref().map(|secret| Secret::new(secret.reveal())),
-        contact: agent
-            .contact
-            .as_ref()
-            .map(|contact| Target { uri: contact.uri.clone(), to: contact.address }),
+        contact: agent.contact.as_ref().map(|contact| Target {
+            uri: contact.uri.clone(),
+            to: Flow::new(transport(contact.tcp), contact.address),
+        }),
     }
 }
 

@@ -21,8 +21,11 @@ use media_rt::{
     handle::Media,
     recorder::RecorderEvent,
 };
-use sip_net::udp::{Bound, Udp, UdpCounts};
-use sip_stack::Ban;
+use sip_net::{
+    tcp::{self, News, Tcp},
+    udp::{self, Udp, UdpCounts},
+};
+use sip_stack::{Ban, event::Way};
 use std::{
     collections::VecDeque,
     io,
@@ -46,6 +49,8 @@ pub type SharedView = Arc<RwLock<View>>;
 
 /// Datagrams taken in one turn before the journal is written and answers leave.
 const DATAGRAMS_PER_TURN: usize = 64;
+/// Things heard of connections in one turn, for the same reason.
+const NEWS_PER_TURN: usize = 64;
 /// Media events taken in one turn; the others have the next.
 const EVENTS_PER_TURN: usize = 1024;
 /// So many looks at the counts, [`COUNT_EVERY`] apart, without a tick of the media thread, and it
@@ -93,6 +98,10 @@ pub struct Counts {
     /// Sources that are not heard, by address, and how many there have ever been.
     pub bans: Arc<Vec<Ban>>,
     pub bans_total: u64,
+    /// TCP connections that stand or are being made.
+    pub connections: usize,
+    /// Times the kernel had no descriptor for one.
+    pub connections_not_accepted: u64,
 }
 
 /// Why a request was not carried out.
@@ -237,6 +246,12 @@ impl Handle {
     }
 }
 
+/// The sockets of the SIP side.
+struct Sockets {
+    udp: Udp,
+    tcp: Tcp,
+}
+
 /// The loop and what it owns.
 pub(crate) struct Pump {
     exchange: Exchange,
@@ -265,6 +280,7 @@ pub(crate) struct Pump {
     /// As they were shown last.
     bans: Arc<Vec<Ban>>,
     bans_logged: u64,
+    connections_not_accepted: u64,
     /// Calls were told to end; the loop ends when they have, or at this moment.
     stopping: Option<Instant>,
 }
@@ -321,19 +337,20 @@ impl Pump {
             datagrams_refused: 0,
             bans: Arc::default(),
             bans_logged: 0,
+            connections_not_accepted: 0,
             stopping: None,
         };
         (pump, handle)
     }
 
     /// Until `stop` was asked for and the last words are said.
-    pub(crate) async fn run(mut self, udp: Bound) -> io::Result<()> {
+    pub(crate) async fn run(mut self, udp: udp::Bound, tcp: tcp::Bound) -> io::Result<()> {
         // An eventfd waits and reads like a pipe; this is the runtime's safe way to wait for one.
         let bell = self.media.bell()?.as_fd().try_clone_to_owned()?;
         let bell = pipe::Receiver::from_owned_fd_unchecked(bell)?;
-        let mut udp = udp.listen()?;
+        let mut sip = Sockets { udp: udp.listen()?, tcp: tcp.listen()? };
         loop {
-            self.finish_turn(&mut udp, Instant::now());
+            self.finish_turn(&mut sip, Instant::now());
             if self.is_done(Instant::now()) {
                 break;
             }
@@ -355,23 +372,26 @@ impl Pump {
                     self.hear_media();
                 }
                 ask = self.asks.recv() => self.answer(ask),
-                readable = udp.readable() => {
+                readable = sip.udp.readable() => {
                     readable?;
-                    self.hear_sip(&mut udp);
+                    self.hear_datagrams(&mut sip.udp).await;
                 }
+                news = sip.tcp.next() => self.hear_connection(news, &mut sip.tcp),
             }
             let now = Instant::now();
             if let Some((due, _why)) = self.exchange.poll_timeout() {
                 self.exchange.was_late(now.saturating_duration_since(due), now);
             }
-            self.exchange.handle_timeout(now);
+            // Whatever woke us: nobody who speaks over TCP waits for a flood over UDP to end.
+            self.hear_connections(&mut sip.tcp);
+            self.exchange.handle_timeout(Instant::now());
         }
-        self.finish(&mut udp);
+        self.finish(&mut sip);
         Ok(())
     }
 
     /// Journal first; then what it was about may leave.
-    fn finish_turn(&mut self, udp: &mut Udp, now: Instant) {
+    fn finish_turn(&mut self, sip: &mut Sockets, now: Instant) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.write_journal(now);
         self.store.sync_if_due(now);
@@ -380,7 +400,9 @@ impl Pump {
         }
         self.give_orders();
         while let Some(transmit) = self.exchange.poll_transmit() {
-            if udp.try_send(&transmit).is_err() {
+            if transmit.way != Way::Datagram {
+                sip.tcp.send(&transmit);
+            } else if sip.udp.try_send(&transmit).is_err() {
                 // UDP promises nothing; what matters is sent again by its transaction.
                 self.datagrams_refused += 1;
             }
@@ -388,7 +410,8 @@ impl Pump {
         self.tell_follower();
         if now.duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
-            self.show_counts(Some(udp));
+            sip.tcp.check(now);
+            self.show_counts(Some(&sip.udp));
         }
     }
 
@@ -454,12 +477,38 @@ impl Pump {
         }
     }
 
-    fn hear_sip(&mut self, udp: &mut Udp) {
+    async fn hear_datagrams(&mut self, udp: &mut Udp) {
         let now = Instant::now();
         let exchange = &mut self.exchange;
-        udp.receive(DATAGRAMS_PER_TURN, |from, bytes| {
+        let taken = udp.receive(DATAGRAMS_PER_TURN, |from, bytes| {
             exchange.handle_datagram(from, bytes, now);
         });
+        if taken == DATAGRAMS_PER_TURN {
+            // There is more, and the tasks that read connections have had no turn of their own.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn hear_connections(&mut self, tcp: &mut Tcp) {
+        for _ in 0..NEWS_PER_TURN {
+            let Some(news) = tcp.try_next() else { return };
+            self.hear_connection(news, tcp);
+        }
+    }
+
+    fn hear_connection(&mut self, news: News, tcp: &mut Tcp) {
+        let now = Instant::now();
+        match news {
+            News::Accepted(stream, from) => {
+                if let Some(conn) = self.exchange.handle_accepted(from, now) {
+                    tcp.take(conn, stream);
+                }
+            }
+            News::NotAccepted => self.connections_not_accepted += 1,
+            News::Connected(conn) => self.exchange.handle_connected(conn, now),
+            News::Heard(conn, bytes) => self.exchange.handle_stream(conn, &bytes, now),
+            News::Closed(conn, why) => self.exchange.handle_closed(conn, why, now),
+        }
     }
 
     /// What the media plane says. The bell does not ring again for what is left.
@@ -609,18 +658,20 @@ impl Pump {
             udp,
             bans: Arc::clone(&self.bans),
             bans_total: self.bans_logged,
+            connections: self.exchange.endpoint().connections(),
+            connections_not_accepted: self.connections_not_accepted,
         }));
     }
 
     /// The media plane stops after its last order, the journal closes after the last record.
-    fn finish(mut self, udp: &mut Udp) {
+    fn finish(mut self, sip: &mut Sockets) {
         self.media.stop();
         let now = Instant::now();
         while let Some(event) = self.media.poll_event() {
             self.exchange.handle_media(event, now);
         }
-        self.finish_turn(udp, now);
-        self.show_counts(Some(udp));
+        self.finish_turn(sip, now);
+        self.show_counts(Some(&sip.udp));
         self.state.store(BoxState::Stopped as u8, Ordering::Release);
         self.store.close();
     }

@@ -39,7 +39,10 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 use rand::{TryRng, rngs::SysRng};
-use sip_net::udp::{self, BindError, Bound};
+use sip_net::{
+    tcp,
+    udp::{self, BindError},
+};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -82,7 +85,9 @@ pub enum StartError {
     #[error("the pump's thread: {0}")]
     Thread(io::Error),
     #[error("sip.udp {0}")]
-    Sip(#[from] BindError),
+    Udp(BindError),
+    #[error("sip.tcp {0}")]
+    Tcp(BindError),
     #[error("http.admin_token_file {}: {source}; name a file this user may write", file.display())]
     Token { file: PathBuf, source: io::Error },
     #[error("node.data_dir {}: {source}; name a folder this user may write to", dir.display())]
@@ -108,7 +113,8 @@ impl Appliance {
     pub async fn start_kept(config: Config, kept: Option<Kept>) -> Result<Running, StartError> {
         let plan = Arc::new(plan::plan(&config));
         let http_listener = bind_http(config.http.admin).await?;
-        let udp = udp::bind(config.sip.udp)?;
+        let udp = udp::bind(config.sip.udp).map_err(StartError::Udp)?;
+        let tcp = tcp::bind(config.sip.tcp).map_err(StartError::Tcp)?;
         let ports = PortPool::open(config.media.address, config.media.ports.clone())?;
         for taken in ports.taken() {
             tracing::warn!(port = taken.port, why = %taken.why, "a media port is left out");
@@ -149,7 +155,7 @@ impl Appliance {
         let now = Instant::now();
         let (board, restart) = history.past.restart(Arc::clone(&plan), cut);
         let start = Start {
-            sip: plan::sip(&config, seed()?),
+            sip: plan::sip(&config, tcp.address(), seed()?),
             board,
             ports: names,
             media_address: config.media.advertise,
@@ -161,7 +167,7 @@ impl Appliance {
         // The calls that ended with the last process get their records like any other.
         let first = first_turn(&mut exchange, history.unpaid, &view);
         turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
-        let parts = Parts { exchange, store, media, udp, turns, view, journal };
+        let parts = Parts { exchange, store, media, udp, tcp, turns, view, journal };
         let (handle, pump) = spawn_pump(parts)?;
         let follower = thread::Builder::new()
             .name("follower".to_owned())
@@ -193,7 +199,8 @@ struct Parts {
     exchange: Exchange,
     store: Store,
     media: Media,
-    udp: Bound,
+    udp: udp::Bound,
+    tcp: tcp::Bound,
     turns: mpsc::SyncSender<follower::Turn>,
     view: crate::pump::SharedView,
     journal: Arc<StoreCounts>,
@@ -201,7 +208,7 @@ struct Parts {
 
 /// The pump has a thread and a runtime of its own: no request can stand in a call's way.
 fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>>), StartError> {
-    let Parts { exchange, store, media, udp, turns, view, journal } = parts;
+    let Parts { exchange, store, media, udp, tcp, turns, view, journal } = parts;
     let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -209,7 +216,7 @@ fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>
         .map_err(StartError::Thread)?;
     let thread = thread::Builder::new()
         .name("pump".to_owned())
-        .spawn(move || runtime.block_on(pump.run(udp)))
+        .spawn(move || runtime.block_on(pump.run(udp, tcp)))
         .map_err(StartError::Thread)?;
     Ok((handle, thread))
 }

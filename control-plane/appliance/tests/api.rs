@@ -33,7 +33,7 @@ impl Box {
         let first = free_ports();
         let text = demo_text(&Demo {
             sip_port: first,
-            http_port: first,
+            http_port: first + 1,
             agent_port: first + 1,
             first_media_port: first + 2,
             phone_password: "only-for-this-test",
@@ -95,7 +95,7 @@ fn free_ports() -> u16 {
     let tcp = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     let own = usize::try_from(std::process::id() % 120).unwrap();
     let mut firsts = (10_000..18_000).step_by(66).cycle().skip(own).take(120);
-    let free = |&first: &u16| tcp(first) && (first..first + 66).all(udp);
+    let free = |&first: &u16| tcp(first) && tcp(first + 1) && (first..first + 66).all(udp);
     firsts.find(free).expect("66 neighbouring ports are free")
 }
 

@@ -37,8 +37,9 @@ impl Site {
             "node.toml",
             &format!(
                 "schema = \"clavija/v1\"\n[node]\nname = \"edge\"\ndata_dir = \"data\"\nsite = \"site.toml\"\n\
-                 [sip]\nudp = \"127.0.0.1:{ports}\"\ndomain = \"clavija.test\"\n\
+                 [sip]\nudp = \"127.0.0.1:{ports}\"\ntcp = \"127.0.0.1:{}\"\ndomain = \"clavija.test\"\n\
                  [media]\nports = \"{}-{}\"\n[http]\nadmin = \"127.0.0.1:{ports}\"\n",
+                ports + 1,
                 ports + 2,
                 ports + 9
             ),

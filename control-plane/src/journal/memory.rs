@@ -4,10 +4,11 @@
 use crate::time::{Clock, Stamp};
 use serde::{Deserialize, Serialize};
 use sip_stack::{
+    flow::Flow,
     ids::LegId,
     note::{BindingNote, LegNote},
 };
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
 /// A line of the journal that is no input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,9 +38,9 @@ pub struct Registered {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     pub uri: String,
-    pub to: SocketAddr,
+    pub to: Flow,
     /// Where the REGISTER came from.
-    pub source: SocketAddr,
+    pub source: Flow,
     pub call_id: String,
     pub sequence: u32,
     pub expires: Stamp,

@@ -6,7 +6,7 @@
 
 use super::media::MediaLegs;
 use crate::{
-    config::Plan,
+    config::{self, Plan},
     fact::Side,
     ids::{CallId, OfferId, SeatId},
     switchboard::{Input, Media, Output},
@@ -131,6 +131,8 @@ impl SipLegs {
             Event::Ended { leg, cause } => Some(Input::LegEnded { leg, cause }),
             Event::Registered { user, contacts: _ } => Some(Input::SignedIn(SeatId(user.0))),
             Event::Unregistered { user } => Some(Input::SignedOut(SeatId(user.0))),
+            // The exchange has taken it.
+            Event::Probed { .. } => None,
         }
     }
 
@@ -397,9 +399,10 @@ impl SipLegs {
         media: &mut MediaLegs,
         now: Instant,
     ) -> Input {
-        let address = plan.trunks.get(usize::from(trunk.0)).and_then(|trunk| trunk.address);
-        let leg = address.and_then(|to| {
-            let target = Target { uri: format!("sip:{}@{to}", dial.number), to };
+        let flow = plan.trunks.get(usize::from(trunk.0)).and_then(config::Trunk::flow);
+        let leg = flow.and_then(|to| {
+            let by = if to.is_reliable() { ";transport=tcp" } else { "" };
+            let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
             self.dial(dial, target, Some(trunk), Side::Callee, endpoint, media, now)
         });
         Input::Dialled { offer: dial.offer, legs: leg.into_iter().collect() }

@@ -130,6 +130,7 @@ fn plan() -> Plan {
     let trunk = |name: &str, address: Option<&str>| Trunk {
         name: name.into(),
         address: address.map(|address| address.parse().unwrap()),
+        transport: sip_stack::Transport::Udp,
         pstn: false,
     };
     let row =

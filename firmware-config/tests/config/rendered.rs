@@ -111,9 +111,10 @@ fn some_site(dice: &mut ChaCha20Rng) -> String {
     let mut one_of = |words: &[&str]| words[dice.random_range(0..words.len())].to_owned();
     for at in 0..3 {
         let pstn = one_of(&["", "pstn = true\n", "pstn = false\n"]);
+        let transport = one_of(&["", "transport = \"tcp\"\n"]);
         let address = one_of(&["", "address = \"192.0.2.9:5080\"\n", "address = \"192.0.2.9\"\n"]);
         text += &format!(
-            "[[trunk]]\nname = \"t{at}\"\npeers = [\"10.{at}.0.0/16\"]\ncalls_max = {}\n{pstn}{address}",
+            "[[trunk]]\nname = \"t{at}\"\npeers = [\"10.{at}.0.0/16\"]\ncalls_max = {}\n{pstn}{transport}{address}",
             at + 1
         );
     }

@@ -1,6 +1,6 @@
 //! The UDP listener: bound before the runtime runs, read in batches, never waited for when sending.
 
-use sip_stack::Transmit;
+use sip_stack::event::Transmit;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 use tokio::net::UdpSocket;
@@ -52,7 +52,7 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     for wish in [
         socket.set_recv_buffer_size(BUFFER_BYTES),
         socket.set_send_buffer_size(BUFFER_BYTES),
-        mark(&socket, address),
+        mark(&socket, address.is_ipv4()),
     ] {
         if let Err(error) = wish {
             tracing::debug!(%address, %error, "a socket option was refused");
@@ -62,11 +62,8 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-fn mark(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    match address {
-        SocketAddr::V4(_) => socket.set_tos_v4(SIGNALLING_TOS),
-        SocketAddr::V6(_) => socket.set_tclass_v6(SIGNALLING_TOS),
-    }
+pub(crate) fn mark(socket: &Socket, v4: bool) -> io::Result<()> {
+    if v4 { socket.set_tos_v4(SIGNALLING_TOS) } else { socket.set_tclass_v6(SIGNALLING_TOS) }
 }
 
 impl Bound {
@@ -151,6 +148,7 @@ fn memory_info(socket: &std::net::UdpSocket) -> [u32; 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sip_stack::event::Way;
 
     #[tokio::test]
     async fn what_finds_the_buffer_full_is_counted() {
@@ -161,7 +159,8 @@ mod tests {
         assert!(before.buffer_bytes > 0 && before.dropped == 0, "{before:?}");
 
         for _ in 0..2_000 {
-            theirs.try_send(&Transmit { to, bytes: vec![b'x'; 32_000] }).unwrap();
+            let (bytes, way) = (vec![b'x'; 32_000], Way::Datagram);
+            theirs.try_send(&Transmit { to, bytes, way }).unwrap();
         }
 
         assert!(ours.counts().dropped > 0, "{:?}", ours.counts());
@@ -177,7 +176,8 @@ mod tests {
         let (to, from) = (ours.address(), theirs.address());
         let (mut ours, theirs) = (ours.listen().unwrap(), theirs.listen().unwrap());
         for text in ["one", "two", "three"] {
-            theirs.try_send(&Transmit { to, bytes: text.into() }).unwrap();
+            let way = Way::Datagram;
+            theirs.try_send(&Transmit { to, bytes: text.into(), way }).unwrap();
         }
 
         let mut heard = Vec::new();

@@ -5,9 +5,10 @@ use crate::{
     counters::Counters,
     dice::Dice,
     event::Event,
+    flow::{Flow, Transport},
     ids::LegId,
     trunk::Trunks,
-    txn::{Transactions, TxnId},
+    txn::{Owner, Transactions, TxnId},
     wire::{self, Method, Request, Response},
 };
 use std::{collections::VecDeque, net::SocketAddr, time::Instant};
@@ -22,13 +23,26 @@ pub(crate) const SUPPORTED: &str = "199";
 #[derive(Debug)]
 pub(crate) struct Ours {
     pub(crate) advertise: SocketAddr,
+    pub(crate) advertise_tcp: SocketAddr,
     pub(crate) domain: String,
     pub(crate) user_agent: String,
 }
 
 impl Ours {
-    pub(crate) fn contact(&self) -> String {
-        format!("<sip:{}>", self.advertise)
+    fn address(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Udp => self.advertise,
+            Transport::Tcp => self.advertise_tcp,
+        }
+    }
+
+    /// Where requests inside the dialog reach us: the way this message goes (RFC 3263 §4.1: without
+    /// a word it would be UDP).
+    pub(crate) fn contact(&self, transport: Transport) -> String {
+        match transport {
+            Transport::Udp => format!("<sip:{}>", self.address(transport)),
+            Transport::Tcp => format!("<sip:{};transport=tcp>", self.address(transport)),
+        }
     }
 }
 
@@ -36,12 +50,19 @@ impl Ours {
 pub(crate) struct Stationery<'a> {
     pub(crate) ours: &'a Ours,
     pub(crate) dice: &'a mut Dice,
+    /// What the message will go by.
+    pub(crate) transport: Transport,
 }
 
 impl Stationery<'_> {
     /// §8.1.1.7, and RFC 3581: answers come back the way we sent.
     pub(crate) fn via(&mut self) -> String {
-        format!("SIP/2.0/UDP {};branch={};rport", self.ours.advertise, self.dice.branch())
+        let (name, address) = (self.transport.via(), self.ours.address(self.transport));
+        format!("SIP/2.0/{name} {address};branch={};rport", self.dice.branch())
+    }
+
+    pub(crate) fn contact(&self) -> String {
+        self.ours.contact(self.transport)
     }
 }
 
@@ -56,8 +77,8 @@ pub(crate) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    pub(crate) fn stationery(&mut self) -> Stationery<'_> {
-        Stationery { ours: self.ours, dice: self.dice }
+    pub(crate) fn stationery(&mut self, transport: Transport) -> Stationery<'_> {
+        Stationery { ours: self.ours, dice: self.dice, transport }
     }
 
     pub(crate) fn say(&mut self, event: Event) {
@@ -65,15 +86,15 @@ impl Desk<'_> {
     }
 
     /// Sends a request of `leg`.
-    pub(crate) fn request(&mut self, request: Request, to: SocketAddr, leg: LegId) -> TxnId {
+    pub(crate) fn request(&mut self, request: Request, to: Flow, leg: LegId) -> TxnId {
         self.counters.request_out(&request.method);
-        self.txns.request(request, to, leg, self.now)
+        self.txns.request(request, to, Owner::Leg(leg), self.now)
     }
 
     /// Sends an ACK of a 2xx: the one request that is no transaction.
-    pub(crate) fn acknowledge(&mut self, to: SocketAddr, ack: Vec<u8>) {
+    pub(crate) fn acknowledge(&mut self, to: Flow, ack: Vec<u8>) {
         self.counters.request_out(&Method::Ack);
-        self.txns.send(to, ack);
+        self.txns.send(to, ack, true);
     }
 
     pub(crate) fn respond(&mut self, txn: TxnId, response: &Response) {
@@ -107,6 +128,12 @@ pub(crate) fn refuse_body(ours: &Ours, request: &Request, why: Unusable, to_tag:
     response
 }
 
+/// What the request says it came by; it gets our address there.
+fn came_by(request: &Request) -> Transport {
+    let named = request.headers.top_via().ok();
+    named.and_then(|via| Transport::from_name(&via.transport)).unwrap_or(Transport::Udp)
+}
+
 /// A response that says who we are, and where it is due what we can do (§8.2.6, §11.2, §12.1.1,
 /// §13.3.1, §21.4.6, §21.4.13).
 pub(crate) fn letterhead(ours: &Ours, request: &Request, status: u16, to_tag: &str) -> Response {
@@ -116,7 +143,7 @@ pub(crate) fn letterhead(ours: &Ours, request: &Request, status: u16, to_tag: &s
     let makes_dialog = matches!(request.method, Method::Invite | Method::Update);
     let describes = success && (makes_dialog || request.method == Method::Options);
     if describes || (makes_dialog && (101..200).contains(&status)) {
-        headers.push("Contact", ours.contact());
+        headers.push("Contact", ours.contact(came_by(request)));
     }
     if describes || status == 405 {
         headers.push("Allow", ALLOW);

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     event::{Cause, Event, HangUp, Invite, Refusal},
+    flow::Flow,
     ids::{LegId, TrunkId},
     trunk::Trunks,
     txn::{Told, TxnId, What, timers::GIVE_UP},
@@ -62,22 +63,40 @@ pub(crate) enum Orphan {
 pub(crate) struct Peer {
     /// `None`: a phone.
     pub(crate) trunk: Option<TrunkId>,
-    /// Where the INVITE went to or came from.
-    pub(crate) address: SocketAddr,
+    /// The way the INVITE went or came. Transport and address are worth a journal; the connection
+    /// ends with the process.
+    pub(crate) flow: Flow,
 }
 
 impl Peer {
     /// Whether a packet from here may act on the leg: all ids right from elsewhere is a forgery.
     pub(crate) fn permits(&self, from: IpAddr, trunks: &Trunks) -> bool {
         let owned = self.trunk.is_some_and(|trunk| trunks.owns(trunk, from));
-        owned || from.to_canonical() == self.address.ip().to_canonical()
+        owned || from.to_canonical() == self.flow.remote.ip().to_canonical()
     }
 
     /// Where a request inside the dialog goes: to nobody who may not speak in it. A phone may be
     /// behind a NAT: its packets' address is the only one that leads back.
-    pub(super) fn hop(&self, dialog: &Dialog, trunks: &Trunks) -> SocketAddr {
+    ///
+    /// A connection that leads to that host is used whatever the address says (RFC 5626 §5.3): often
+    /// there is no other way back.
+    pub(super) fn hop(&self, dialog: &Dialog, trunks: &Trunks) -> Flow {
         let named = self.trunk.and_then(|_| dialog.next_hop());
-        named.filter(|hop| self.permits(hop.ip(), trunks)).unwrap_or(self.address)
+        let Some((address, transport)) = named.filter(|(hop, _)| self.permits(hop.ip(), trunks))
+        else {
+            return self.flow;
+        };
+        match self.flow.conn {
+            Some(conn) if address.ip() == self.flow.remote.ip() => Flow::on(conn, address),
+            Some(_) | None => Flow::new(transport.unwrap_or(self.flow.transport), address),
+        }
+    }
+
+    /// The far side speaks by another connection than it did: it may have lost the first.
+    fn follow(&mut self, from: Flow) {
+        if from.conn.is_some() && from.remote.ip() == self.flow.remote.ip() {
+            self.flow = from;
+        }
     }
 }
 
@@ -88,9 +107,10 @@ impl Leg {
     pub(crate) fn place(id: LegId, invite: &Invite, desk: &mut Desk<'_>) -> Self {
         let (call_id, local_tag) = (desk.dice.call_id(), desk.dice.tag());
         let new = NewCall { invite, call_id: &call_id, local_tag: &local_tag };
-        let mut request = new.request(&mut desk.stationery());
-        let peer = Peer { trunk: invite.trunk, address: invite.target.to };
-        let txn = desk.request(request.clone(), peer.address, id);
+        let flow = invite.target.to;
+        let mut request = new.request(&mut desk.stationery(flow.transport));
+        let peer = Peer { trunk: invite.trunk, flow };
+        let txn = desk.request(request.clone(), flow, id);
         request.body = vec![];
         Self {
             id,
@@ -250,16 +270,18 @@ impl Leg {
     pub(crate) fn handle_request(
         &mut self,
         request: Request,
-        from: SocketAddr,
+        from: Flow,
         txn: TxnId,
         desk: &mut Desk<'_>,
     ) {
+        self.peer.follow(from);
+        self.talks.iter_mut().for_each(|talk| talk.peer.follow(from));
         let remote_tag = from_tag(&request);
         let found = self.talks.iter_mut().find(|talk| talk.dialog.remote_tag() == remote_tag);
         let Some(talk) = found else {
             return self.handle_unknown_dialog(&request, &remote_tag, txn, desk);
         };
-        if let Some(cause) = talk.handle_request(request, from, txn, desk) {
+        if let Some(cause) = talk.handle_request(request, from.remote, txn, desk) {
             self.handle_bye(cause, desk);
         }
     }
@@ -367,7 +389,9 @@ impl Leg {
                 self.setup = Setup::Done;
                 self.conclude(desk);
             }
-            What::Response(_) | What::TimedOut | What::Acked => self.handle_talk_told(&told, desk),
+            What::Response(_) | What::TimedOut | What::Unreachable | What::Acked => {
+                self.handle_talk_told(&told, desk);
+            }
         }
     }
 
@@ -380,7 +404,7 @@ impl Leg {
         for talk in &mut self.talks {
             if let Some(cause) = talk.handle_told(told, desk) {
                 self.cause.get_or_insert(cause);
-                lost = told.what == What::TimedOut;
+                lost = matches!(told.what, What::TimedOut | What::Unreachable);
             }
         }
         // A BYE is on its way, in case the far side comes back; only a phone is waited for.
@@ -523,7 +547,7 @@ impl What {
             Self::Response(response) => {
                 response.headers.cseq().is_ok_and(|(_, its)| its == *method)
             }
-            Self::TimedOut | Self::Acked => false,
+            Self::TimedOut | Self::Unreachable | Self::Acked => false,
         }
     }
 }

@@ -10,6 +10,7 @@ mod talk;
 
 use crate::{
     dialog::desk::{Ours, Stationery},
+    flow::Transport,
     note::{DialogNote, StageNote, Text},
     wire::{Headers, Method, NameAddr, Request, Response, Uri},
 };
@@ -134,7 +135,7 @@ impl Dialog {
         headers.push("CSeq", format!("{sequence} {method}"));
         // §20, Table 2: a BYE has none.
         if method != Method::Bye {
-            headers.push("Contact", desk.ours.contact());
+            headers.push("Contact", desk.contact());
         }
         headers.push("User-Agent", desk.ours.user_agent.as_str());
         Request { method, uri, headers, body: vec![] }
@@ -159,16 +160,17 @@ impl Dialog {
         Some((written, uri))
     }
 
-    /// Where requests go: the first proxy, else the target. `None` if that is a name: we
-    /// resolve none.
-    pub(crate) fn next_hop(&self) -> Option<SocketAddr> {
+    /// Where requests go: the first proxy, else the target; and by what, if it says so. `None` if
+    /// that is a name: we resolve none.
+    pub(crate) fn next_hop(&self) -> Option<(SocketAddr, Option<Transport>)> {
         let first = self.first_route().map(|(_, uri)| uri);
         let uri = match first {
             Some(uri) => uri,
             None => Uri::parse(&self.target).ok()?,
         };
         let address = uri.host_ip().filter(|address: &IpAddr| !address.is_unspecified())?;
-        Some(SocketAddr::new(address, uri.port.unwrap_or(DEFAULT_PORT)))
+        let transport = uri.param("transport").flatten().and_then(Transport::from_name);
+        Some((SocketAddr::new(address, uri.port.unwrap_or(DEFAULT_PORT)), transport))
     }
 
     /// §12.2.2: the order of the peer's requests.
@@ -219,7 +221,7 @@ impl NewCall<'_> {
         headers.push("To", format!("<{}>", self.to_uri()));
         headers.push("Call-ID", self.call_id);
         headers.push("CSeq", "1 INVITE");
-        headers.push("Contact", desk.ours.contact());
+        headers.push("Contact", desk.contact());
         headers.push("User-Agent", user_agent.as_str());
         headers.push("Allow", desk::ALLOW);
         headers.push("Supported", desk::SUPPORTED);
@@ -248,7 +250,7 @@ impl NewCall<'_> {
     fn to_uri(&self) -> Uri {
         let target = Uri::parse(&self.invite.target.uri).ok();
         let (host, port) = target.map_or_else(
-            || (self.invite.target.to.ip().to_string(), None),
+            || (self.invite.target.to.remote.ip().to_string(), None),
             |uri| (uri.host, uri.port),
         );
         Uri::new(user(&self.invite.to_user), &host, port)

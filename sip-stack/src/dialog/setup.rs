@@ -99,7 +99,7 @@ impl Calling {
         if let Some(invite) = desk.txns.invite(self.txn) {
             let mut cancel = wire::cancel_for(invite);
             cancel.headers.push("Reason", reason(why));
-            desk.request(cancel, peer.address, leg);
+            desk.request(cancel, peer.flow, leg);
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     event::{Cause, Event, HangUp, Refusal},
+    flow::Flow,
     ids::LegId,
     note::{DialogNote, InviteNote, StageNote, Text},
     sdp,
@@ -42,7 +43,7 @@ pub(super) struct Talk {
     pub(super) peer: Peer,
     local_tag: String,
     /// For every repeat of the peer's 2xx (§13.2.2.4).
-    ack: Option<(SocketAddr, Vec<u8>)>,
+    ack: Option<(Flow, Vec<u8>)>,
     unacked: Option<Unacked>,
     owed: Option<Owed>,
     check: Option<TxnId>,
@@ -152,8 +153,9 @@ impl Talk {
     /// The ACK of the peer's 2xx, the first time or again.
     pub(super) fn acknowledge(&mut self, sequence: u32, desk: &mut Desk<'_>) {
         let (to, bytes) = self.ack.take().unwrap_or_else(|| {
-            let ack = self.dialog.ack(sequence, &mut desk.stationery());
-            (self.hop(desk), ack.to_bytes())
+            let to = self.hop(desk);
+            let ack = self.dialog.ack(sequence, &mut desk.stationery(to.transport));
+            (to, ack.to_bytes())
         });
         desk.acknowledge(to, bytes.clone());
         self.ack = Some((to, bytes));
@@ -202,9 +204,10 @@ impl Talk {
             return;
         }
         self.drop_debts(desk);
-        let mut bye = self.dialog.request(Method::Bye, &mut desk.stationery());
+        let to = self.hop(desk);
+        let mut bye = self.dialog.request(Method::Bye, &mut desk.stationery(to.transport));
         bye.headers.push("Reason", reason(why));
-        self.stage = Stage::Ending(desk.request(bye, self.hop(desk), self.leg));
+        self.stage = Stage::Ending(desk.request(bye, to, self.leg));
     }
 
     /// In-dialog OPTIONS: a peer that has lost the call says 481 (§12.2.1.2).
@@ -212,10 +215,11 @@ impl Talk {
         if self.stage != Stage::Up || self.check.is_some() || self.awaits_first_ack() {
             return;
         }
-        let mut options = self.dialog.request(Method::Options, &mut desk.stationery());
+        let to = self.hop(desk);
+        let mut options = self.dialog.request(Method::Options, &mut desk.stationery(to.transport));
         options.headers.push("Accept", body::SDP);
         options.headers.push("Allow", ALLOW);
-        self.check = Some(desk.request(options, self.hop(desk), self.leg));
+        self.check = Some(desk.request(options, to, self.leg));
     }
 
     pub(super) fn answer_reoffer(&mut self, answer: Result<Vec<u8>, Refusal>, desk: &mut Desk<'_>) {
@@ -251,7 +255,7 @@ impl Talk {
         }
     }
 
-    fn hop(&self, desk: &Desk<'_>) -> SocketAddr {
+    fn hop(&self, desk: &Desk<'_>) -> Flow {
         self.peer.hop(&self.dialog, desk.trunks)
     }
 
@@ -403,7 +407,7 @@ impl Talk {
 fn is_alive(what: &What) -> bool {
     match what {
         What::Response(response) => !matches!(response.status, 408 | 481),
-        What::TimedOut | What::Acked => false,
+        What::TimedOut | What::Unreachable | What::Acked => false,
     }
 }
 

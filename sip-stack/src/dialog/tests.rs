@@ -10,6 +10,7 @@ use crate::{
 fn ours() -> Ours {
     Ours {
         advertise: "198.51.100.1:5060".parse().unwrap(),
+        advertise_tcp: "198.51.100.1:5062".parse().unwrap(),
         domain: "clavija.test".into(),
         user_agent: "Clavija".into(),
     }
@@ -29,7 +30,8 @@ fn invite(extra: &str) -> Request {
 
 fn bye_of(dialog: &mut Dialog) -> String {
     let (ours, mut dice) = (ours(), Dice::new([1; 32]));
-    let mut desk = Stationery { ours: &ours, dice: &mut dice };
+    let transport = Transport::Udp;
+    let mut desk = Stationery { ours: &ours, dice: &mut dice, transport };
     String::from_utf8(dialog.request(Method::Bye, &mut desk).to_bytes()).unwrap()
 }
 
@@ -51,7 +53,7 @@ fn a_request_of_the_called_side_names_both_ends_the_other_way_round() {
     assert_eq!(lines(&bye, "Max-Forwards"), ["70"]);
     assert!(lines(&bye, "Contact").is_empty(), "RFC 3261 Table 2");
     assert!(lines(&bye, "Via")[0].starts_with("SIP/2.0/UDP 198.51.100.1:5060;branch=z9hG4bK"));
-    assert_eq!(dialog.next_hop(), Some("192.0.2.9:5070".parse().unwrap()));
+    assert_eq!(dialog.next_hop(), Some(("192.0.2.9:5070".parse().unwrap(), None)));
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn loose_routers_stand_in_route_and_the_first_gets_the_request() {
 
     assert!(bye.starts_with("BYE sip:a@192.0.2.9:5070 "));
     assert_eq!(lines(&bye, "Route"), ["<sip:192.0.2.20:5062;lr>", "<sip:p2.example;lr>"]);
-    assert_eq!(dialog.next_hop(), Some("192.0.2.20:5062".parse().unwrap()));
+    assert_eq!(dialog.next_hop(), Some(("192.0.2.20:5062".parse().unwrap(), None)));
 }
 
 #[test]
@@ -140,7 +142,8 @@ fn a_new_call_says_who_calls_whom_and_quotes_what_must_be() {
         call_name: Some("call-0000001d".into()),
     };
     let (ours, mut dice) = (ours(), Dice::new([1; 32]));
-    let mut desk = Stationery { ours: &ours, dice: &mut dice };
+    let transport = Transport::Udp;
+    let mut desk = Stationery { ours: &ours, dice: &mut dice, transport };
     let new = NewCall { invite: &call, call_id: "c9", local_tag: "t9" };
 
     let text = String::from_utf8(new.request(&mut desk).to_bytes()).unwrap();

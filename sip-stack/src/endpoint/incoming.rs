@@ -8,13 +8,14 @@ use crate::{
         invite::{Leg, Peer},
     },
     event::{Event, Source},
+    flow::Flow,
     guard::{self, bans::Misdeed},
     ids::LegId,
     registrar::Verdict,
     txn::{Match, server_invite::AckFor},
     wire::{self, Malformed, Message, Method, Request, Response, Scheme, Uri},
 };
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 /// Seconds of Retry-After while a trunk or the box is full: about how long until a call ends.
 const RETRY_FULL_SECONDS: u32 = 5;
@@ -33,17 +34,23 @@ enum Owner {
 }
 
 impl Endpoint {
-    pub(super) fn receive(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+    pub(super) fn receive(&mut self, from: Flow, bytes: &[u8], now: Instant) {
         if guard::is_keep_alive(bytes) {
             self.counters.keep_alives += 1;
             return;
         }
+        let host = from.remote.ip();
         let known = self.registrar.knows(from)
             || self.trunk_at(from).is_some()
-            || self.trunks.knows(from.ip())
-            || self.legs.knows_host(from.ip());
-        if !known && let Some(why) = self.guard.refuse_stranger(from.ip(), bytes, now) {
-            return self.counters.reject(why);
+            || self.trunks.knows(host)
+            || self.legs.knows_host(host);
+        if !known && let Some(why) = self.guard.refuse_stranger(host, bytes, now) {
+            self.counters.reject(why);
+            // Over TCP silence would keep their place.
+            if let Some(conn) = from.conn {
+                self.close(conn, "stranger", now);
+            }
+            return;
         }
         match wire::parse(bytes) {
             Ok(Message::Request(request)) => {
@@ -56,13 +63,17 @@ impl Endpoint {
     }
 
     /// A peer is told what is wrong; a stranger is told nothing.
-    fn receive_malformed(&mut self, malformed: &Malformed, from: SocketAddr) {
+    fn receive_malformed(&mut self, malformed: &Malformed, from: Flow) {
         self.counters.parse_error(malformed.reason());
         let Some(answer) = malformed.answer().filter(|_| self.source(from, "").is_some()) else {
             return;
         };
-        let mut answer = answer.clone();
-        wire::stamp_via(&mut answer.headers, from);
+        self.send_malformed(answer.clone(), from);
+    }
+
+    /// The answer to what could not be read, straight back.
+    pub(super) fn send_malformed(&mut self, mut answer: Response, from: Flow) {
+        wire::stamp_via(&mut answer.headers, from.remote);
         // Torn on its way: the whole of it was understood before, and this answer would end that.
         if self.txns.serves(&answer) {
             return;
@@ -71,7 +82,7 @@ impl Endpoint {
         self.send_stateless(&answer, from);
     }
 
-    fn receive_response(&mut self, response: Response, from: SocketAddr, now: Instant) {
+    fn receive_response(&mut self, response: Response, from: Flow, now: Instant) {
         self.counters.response_in(&response);
         // §8.1.3.3: with another Via below ours it is somebody else's.
         if response.headers.list("Via").len() != 1 {
@@ -90,29 +101,25 @@ impl Endpoint {
         }
         let tag = response.headers.from().ok().and_then(|ours| ours.tag().map(str::to_owned));
         let (Ok(call_id), Some(tag)) = (response.headers.call_id(), tag) else { return };
-        let permits = |leg: &&Leg| leg.peer().permits(from.ip(), &self.trunks);
+        let permits = |leg: &&Leg| leg.peer().permits(from.remote.ip(), &self.trunks);
         if let Some(leg) = self.legs.find(call_id, &tag).filter(permits).map(Leg::id) {
-            self.with_leg(leg, now, |leg, desk| leg.handle_success(&response, Some(from), desk));
+            self.with_leg(leg, now, |leg, desk| {
+                leg.handle_success(&response, Some(from.remote), desk)
+            });
         }
     }
 
     /// A response comes from where its request went, or from whoever may act on the call.
-    fn may_answer(&self, response: &Response, from: SocketAddr) -> bool {
+    fn may_answer(&self, response: &Response, from: Flow) -> bool {
         self.txns.asked(response).is_none_or(|(to, leg)| {
             let leg = leg.and_then(|leg| self.legs.get(leg));
-            to.ip().to_canonical() == from.ip().to_canonical()
-                || leg.is_some_and(|leg| leg.peer().permits(from.ip(), &self.trunks))
+            to.remote.ip().to_canonical() == from.remote.ip().to_canonical()
+                || leg.is_some_and(|leg| leg.peer().permits(from.remote.ip(), &self.trunks))
         })
     }
 
-    fn receive_request(
-        &mut self,
-        mut request: Request,
-        from: SocketAddr,
-        bytes: usize,
-        now: Instant,
-    ) {
-        wire::add_received(&mut request, from);
+    fn receive_request(&mut self, mut request: Request, from: Flow, bytes: usize, now: Instant) {
+        wire::add_received(&mut request, from.remote);
         if request.method == Method::Ack {
             return self.receive_ack(&request, from, now);
         }
@@ -151,10 +158,10 @@ impl Endpoint {
 
     // ---- inside dialogs ----
 
-    fn owner(&self, request: &Request, tag: &str, from: SocketAddr) -> Owner {
+    fn owner(&self, request: &Request, tag: &str, from: Flow) -> Owner {
         let call_id = request.headers.call_id().unwrap_or_default();
         match self.legs.find(call_id, tag) {
-            Some(leg) if leg.peer().permits(from.ip(), &self.trunks) => Owner::Leg(leg.id()),
+            Some(leg) if leg.peer().permits(from.remote.ip(), &self.trunks) => Owner::Leg(leg.id()),
             Some(_) | None => match self.source(from, "") {
                 Some(_) => Owner::Nobody,
                 None => Owner::Stranger,
@@ -167,7 +174,7 @@ impl Endpoint {
         request: Request,
         tag: &str,
         source: Option<Source>,
-        from: SocketAddr,
+        from: Flow,
         now: Instant,
     ) {
         let leg = match self.owner(&request, tag, from) {
@@ -186,13 +193,13 @@ impl Endpoint {
             self.counters.reject("transactions_max");
             return self.reply_if_known(source, &request, from, 503, now);
         }
-        let to = wire::response_destination(&request.headers, from);
+        let to = from.way_back(&request.headers);
         let txn = self.txns.accept(&request, to, Some(leg));
         self.with_leg(leg, now, |leg, desk| leg.handle_request(request, from, txn, desk));
     }
 
     /// §17.2.3: of a refusal by its branch, of a 2xx by its dialog.
-    fn receive_ack(&mut self, ack: &Request, from: SocketAddr, now: Instant) {
+    fn receive_ack(&mut self, ack: &Request, from: Flow, now: Instant) {
         if let Some((txn, _)) = self.txns.invite_named_by(ack)
             && self.txns.handle_ack(txn, now) == AckFor::Transaction
         {
@@ -209,13 +216,13 @@ impl Endpoint {
     }
 
     /// §9.2. Only whoever may act on the call may withdraw it.
-    fn receive_cancel(&mut self, cancel: &Request, from: SocketAddr, now: Instant) {
+    fn receive_cancel(&mut self, cancel: &Request, from: Flow, now: Instant) {
         if self.txns.recognise(cancel) == Match::Repeat {
             return;
         }
         let named = self.txns.invite_named_by(cancel).map(|(_, leg)| leg);
         let leg = named.flatten().and_then(|leg| self.legs.get(leg));
-        let permitted = leg.is_none_or(|leg| leg.peer().permits(from.ip(), &self.trunks));
+        let permitted = leg.is_none_or(|leg| leg.peer().permits(from.remote.ip(), &self.trunks));
         match (named, leg.map(|leg| (leg.id(), leg.key()))) {
             (Some(_), Some((leg, (_, local_tag)))) if permitted => {
                 self.reply_tagged(cancel, from, 200, &local_tag, now);
@@ -236,7 +243,7 @@ impl Endpoint {
         &mut self,
         request: Request,
         source: Source,
-        from: SocketAddr,
+        from: Flow,
         now: Instant,
     ) {
         // §8.2.2.1, before what the request requires (§8.2.2.3).
@@ -268,7 +275,7 @@ impl Endpoint {
         self.reply(&request, from, status, now);
     }
 
-    fn receive_invite(&mut self, invite: &Request, source: Source, from: SocketAddr, now: Instant) {
+    fn receive_invite(&mut self, invite: &Request, source: Source, from: Flow, now: Instant) {
         let trunk = match source {
             Source::Trunk(trunk) => Some(trunk),
             Source::Phone(_) => None,
@@ -300,11 +307,11 @@ impl Endpoint {
             self.counters.reject("calls_max");
             return self.reply_later(invite, from, RETRY_FULL_SECONDS, now);
         }
-        let to = wire::response_destination(&invite.headers, from);
+        let to = from.way_back(&invite.headers);
         let id = self.new_leg_id();
         let txn = self.txns.accept(invite, to, Some(id));
         let tag = self.dice.tag();
-        let peer = Peer { trunk, address: from };
+        let peer = Peer { trunk, flow: from };
         let mut desk = self.desk(now);
         let Some(leg) = Leg::take(id, peer, invite, txn, &tag, &mut desk) else {
             // §8.1.1.8: without a Contact nothing could ever be sent inside the dialog.
@@ -323,7 +330,7 @@ impl Endpoint {
         self.events.push_back(Event::Invited {
             leg: id,
             source,
-            from,
+            from: from.remote,
             from_user,
             from_display: caller.and_then(|caller| caller.display),
             to_user: uri.as_ref().and_then(Uri::user).unwrap_or_default().to_owned(),
@@ -349,8 +356,8 @@ impl Endpoint {
     }
 
     /// §10.3. A challenge costs no transaction.
-    fn receive_register(&mut self, request: &Request, from: SocketAddr, now: Instant) {
-        let banned = self.guard.bans.holds(from.ip(), now);
+    fn receive_register(&mut self, request: &Request, from: Flow, now: Instant) {
+        let banned = self.guard.bans.holds(from.remote.ip(), now);
         let verdict = self.registrar.handle_register(request, from, banned, now, &mut self.events);
         if let Some(guesser) = self.registrar.guesser.take() {
             self.guard.bans.ban(guesser, Misdeed::Passwords, now);
@@ -365,7 +372,7 @@ impl Endpoint {
                 for challenge in www_authenticate {
                     response.headers.push("WWW-Authenticate", challenge);
                 }
-                let to = wire::response_destination(&request.headers, from);
+                let to = from.way_back(&request.headers);
                 self.send_stateless(&response, to);
             }
             Verdict::Silence => self.counters.reject("guesses"),
@@ -382,7 +389,7 @@ impl Endpoint {
     // ---- answers that belong to no leg ----
 
     /// §8.2.2.3: whether it asks for an extension, of which we have none; then 420 is said.
-    fn refuse_extension(&mut self, request: &Request, from: SocketAddr, now: Instant) -> bool {
+    fn refuse_extension(&mut self, request: &Request, from: Flow, now: Instant) -> bool {
         let unknown = unsupported(request);
         if unknown.is_empty() {
             return false;
@@ -395,7 +402,7 @@ impl Endpoint {
         true
     }
 
-    fn reply(&mut self, request: &Request, from: SocketAddr, status: u16, now: Instant) {
+    fn reply(&mut self, request: &Request, from: Flow, status: u16, now: Instant) {
         let tag = self.dice.tag();
         self.reply_tagged(request, from, status, &tag, now);
     }
@@ -404,7 +411,7 @@ impl Endpoint {
         &mut self,
         source: Option<Source>,
         request: &Request,
-        from: SocketAddr,
+        from: Flow,
         status: u16,
         now: Instant,
     ) {
@@ -414,7 +421,7 @@ impl Endpoint {
         }
     }
 
-    fn reply_later(&mut self, request: &Request, from: SocketAddr, seconds: u32, now: Instant) {
+    fn reply_later(&mut self, request: &Request, from: Flow, seconds: u32, now: Instant) {
         let tag = self.dice.tag();
         let mut response = letterhead(&self.ours, request, 503, &tag);
         response.headers.push("Retry-After", seconds.to_string());
@@ -424,7 +431,7 @@ impl Endpoint {
     fn reply_tagged(
         &mut self,
         request: &Request,
-        from: SocketAddr,
+        from: Flow,
         status: u16,
         tag: &str,
         now: Instant,
@@ -435,14 +442,8 @@ impl Endpoint {
 
     /// From a transaction, so that repeats get the same answer; but half of the room is for calls,
     /// whatever else somebody asks.
-    fn reply_with(
-        &mut self,
-        request: &Request,
-        from: SocketAddr,
-        response: &Response,
-        now: Instant,
-    ) {
-        let to = wire::response_destination(&request.headers, from);
+    fn reply_with(&mut self, request: &Request, from: Flow, response: &Response, now: Instant) {
+        let to = from.way_back(&request.headers);
         if self.txns.len() >= self.limits.transactions_max / 2 {
             return self.send_stateless(response, to);
         }
@@ -451,9 +452,9 @@ impl Endpoint {
         self.txns.respond(txn, response, now);
     }
 
-    fn send_stateless(&mut self, response: &Response, to: SocketAddr) {
+    fn send_stateless(&mut self, response: &Response, to: Flow) {
         self.counters.response_out(response);
-        self.txns.send(to, response.to_bytes());
+        self.txns.send(to, response.to_bytes(), false);
     }
 }
 

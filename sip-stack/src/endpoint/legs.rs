@@ -3,6 +3,7 @@
 use crate::{
     counters::Orphans,
     dialog::invite::{Leg, Orphan},
+    flow::ConnId,
     ids::LegId,
     wire::Request,
 };
@@ -46,7 +47,7 @@ impl Legs {
     pub(super) fn insert(&mut self, leg: Leg) {
         let id = leg.id();
         self.by_dialog.insert(leg.key(), id);
-        *self.hosts.entry(leg.peer().address.ip()).or_default() += 1;
+        *self.hosts.entry(leg.peer().flow.remote.ip()).or_default() += 1;
         self.live += usize::from(!leg.has_ended());
         self.orphans.found += u64::from(leg.orphan().is_some());
         let ended = leg.has_ended();
@@ -82,6 +83,11 @@ impl Legs {
 
     pub(super) fn knows_host(&self, host: IpAddr) -> bool {
         self.hosts.contains_key(&host)
+    }
+
+    /// Whether anybody talks by this connection.
+    pub(super) fn knows_conn(&self, conn: ConnId) -> bool {
+        self.slots.values().any(|slot| slot.leg.peer().flow.conn == Some(conn))
     }
 
     /// A leg whose moment has come; its deadline is taken with it.
@@ -153,7 +159,7 @@ impl Legs {
     fn remove(&mut self, id: LegId) {
         let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
         self.by_dialog.remove(&leg.key());
-        let host = leg.peer().address.ip();
+        let host = leg.peer().flow.remote.ip();
         if let Some(count) = self.hosts.get_mut(&host) {
             *count -= 1;
             if *count == 0 {

@@ -6,6 +6,7 @@ mod loss;
 mod mutation;
 mod outbound;
 mod sources;
+mod streams;
 
 use super::*;
 use crate::{
@@ -34,7 +35,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn config(own: &str, peers: &str, seed: u8) -> Config {
-    let phone = Target { uri: "sip:1003@203.0.113.7:5070".into(), to: address(PHONE) };
+    let phone = Target { uri: "sip:1003@203.0.113.7:5070".into(), to: Flow::udp(address(PHONE)) };
     let user = |name: &str, password: Option<&str>, contact| User {
         name: name.into(),
         password: password.map(Secret::new),
@@ -43,6 +44,7 @@ fn config(own: &str, peers: &str, seed: u8) -> Config {
     Config {
         local: address(own),
         advertise: address(own),
+        advertise_tcp: address(own),
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {
@@ -61,7 +63,7 @@ fn config(own: &str, peers: &str, seed: u8) -> Config {
 
 fn call_to(to: &str, trunk: Option<TrunkId>) -> Invite {
     Invite {
-        target: Target { uri: format!("sip:1003@{to}"), to: address(to) },
+        target: Target { uri: format!("sip:1003@{to}"), to: Flow::udp(address(to)) },
         trunk,
         from_user: "+5411555".into(),
         from_display: Some("Ana".into()),
@@ -373,7 +375,8 @@ impl World {
             | Event::Checked { .. }
             | Event::Left { .. }
             | Event::Registered { .. }
-            | Event::Unregistered { .. } => None,
+            | Event::Unregistered { .. }
+            | Event::Probed { .. } => None,
         });
         ended.collect()
     }

@@ -416,7 +416,7 @@ fn the_eleventh_contact_is_refused_whole() {
 fn what_cannot_be_called_over_udp_is_no_contact() {
     let mut bench = Bench::new();
 
-    for uri in ["tel:+34600", "sips:1001@192.0.2.7", "sip:1001@192.0.2.7;transport=tcp"] {
+    for uri in ["tel:+34600", "sips:1001@192.0.2.7", "sip:1001@192.0.2.7;transport=tls"] {
         let lines = format!("Contact: <{uri}>\r\n");
         assert_eq!(bench.statuses(&Ask { lines: &lines, ..ASK }), 400, "{uri}");
     }

@@ -37,6 +37,8 @@ pub struct ClientInvite {
     invite: Request,
     bytes: Vec<u8>,
     ack: Vec<u8>,
+    /// Over TCP nothing is repeated (§17.1.1.2).
+    reliable: bool,
     resend_after: Duration,
     timers: Timers,
     transmits: VecDeque<Vec<u8>>,
@@ -45,7 +47,7 @@ pub struct ClientInvite {
 }
 
 impl ClientInvite {
-    pub fn new(invite: Request, now: Instant) -> Self {
+    pub fn new(invite: Request, reliable: bool, now: Instant) -> Self {
         let bytes = invite.to_bytes();
         let mut txn = Self {
             state: State::Calling,
@@ -53,6 +55,7 @@ impl ClientInvite {
             transmits: VecDeque::from([bytes.clone()]),
             bytes,
             ack: Vec::new(),
+            reliable,
             resend_after: T1,
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -65,8 +68,8 @@ impl ClientInvite {
     /// One that another process began, whose answers are still to come. `heard`: it had a
     /// provisional one. If not, the INVITE may have reached nobody or be ringing: it is sent again,
     /// and whoever has it says so.
-    pub fn restored(invite: Request, heard: bool, now: Instant) -> Self {
-        let mut txn = Self::new(invite, now);
+    pub fn restored(invite: Request, reliable: bool, heard: bool, now: Instant) -> Self {
+        let mut txn = Self::new(invite, reliable, now);
         if heard {
             txn.transmits.clear();
             txn.enter(State::Proceeding, now);
@@ -100,6 +103,25 @@ impl ClientInvite {
             | (Completed, Provisional | Success)
             | (Terminated, Provisional | Success | Failure) => self.stray_responses += 1,
         }
+    }
+
+    /// The INVITE cannot reach anybody (§17.1.4): like a 503, without the ACK that nobody would get.
+    /// What has been answered goes on: the answers may come another way.
+    pub fn handle_unreachable(&mut self, now: Instant) {
+        if self.state == State::Calling {
+            let response = wire::response_to(&self.invite, 503, None);
+            self.events.push_back(Event::Response(response));
+            self.enter(State::Terminated, now);
+        }
+    }
+
+    /// The connection it went by is gone before anything was heard: it goes again, by another.
+    pub fn send_again(&mut self) -> bool {
+        let unheard = self.state == State::Calling;
+        if unheard {
+            self.transmits.push_back(self.bytes.clone());
+        }
+        unheard
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -149,13 +171,17 @@ impl ClientInvite {
         self.state = next;
         match next {
             State::Calling => {
-                self.timers.arm(Timer::A, now + self.resend_after);
+                if !self.reliable {
+                    self.timers.arm(Timer::A, now + self.resend_after);
+                }
                 self.timers.arm(Timer::B, now + GIVE_UP);
             }
             // §17.1.1.2: no more resends; how long to let it ring is the dialog's choice.
             // Final: nothing is owed any more.
             State::Proceeding | State::Terminated => {}
             State::Accepted => self.timers.arm(Timer::M, now + GIVE_UP),
+            // Timer D is 0 where no answer is repeated.
+            State::Completed if self.reliable => self.enter(State::Terminated, now),
             State::Completed => self.timers.arm(Timer::D, now + ABSORB_FINAL),
         }
     }
@@ -168,7 +194,7 @@ mod tests {
     #[test]
     fn unanswered_invite_is_resent_with_doubling_gaps_then_times_out_at_32_s() {
         let start = Instant::now();
-        let mut txn = ClientInvite::new(samples::request("INVITE"), start);
+        let mut txn = ClientInvite::new(samples::request("INVITE"), false, start);
         let mut sent_at_ms = vec![];
         let mut now = start;
 
@@ -188,7 +214,7 @@ mod tests {
     #[test]
     fn repeated_final_answer_is_acknowledged_again_for_32_s() {
         let start = Instant::now();
-        let mut txn = ClientInvite::new(samples::request("INVITE"), start);
+        let mut txn = ClientInvite::new(samples::request("INVITE"), false, start);
         txn.handle_response(samples::response(486), start);
         txn.handle_response(samples::response(486), start + T1);
         let sent: Vec<_> = std::iter::from_fn(|| txn.poll_transmit()).collect();
@@ -203,7 +229,7 @@ mod tests {
     #[test]
     fn every_2xx_goes_up_until_timer_m() {
         let start = Instant::now();
-        let mut txn = ClientInvite::new(samples::request("INVITE"), start);
+        let mut txn = ClientInvite::new(samples::request("INVITE"), false, start);
         txn.handle_response(samples::response(200), start);
         txn.handle_response(samples::response(200), start + T1);
         let heard = std::iter::from_fn(|| txn.poll_event()).count();
@@ -217,7 +243,7 @@ mod tests {
     #[test]
     fn ringing_stops_the_repeats_and_waits_for_nobody() {
         let start = Instant::now();
-        let mut txn = ClientInvite::new(samples::request("INVITE"), start);
+        let mut txn = ClientInvite::new(samples::request("INVITE"), false, start);
         txn.handle_response(samples::response(180), start);
 
         assert_eq!(txn.poll_timeout(), None);
@@ -253,7 +279,7 @@ mod tests {
 
     fn in_state(name: &str) -> (ClientInvite, Instant) {
         let now = Instant::now();
-        let mut txn = ClientInvite::new(samples::request("INVITE"), now);
+        let mut txn = ClientInvite::new(samples::request("INVITE"), false, now);
         match name {
             "Proceeding" => txn.handle_response(samples::response(180), now),
             "Accepted" => txn.handle_response(samples::response(200), now),

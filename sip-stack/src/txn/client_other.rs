@@ -29,6 +29,8 @@ pub enum Event {
     Response(Response),
     /// Timer F: no final response in 64*T1.
     TimedOut,
+    /// There is no way to the far side (§17.1.4).
+    Unreachable,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct ClientOther {
     state: State,
     bytes: Vec<u8>,
     give_up_at: Instant,
+    /// Over TCP nothing is repeated (§17.1.2.2).
+    reliable: bool,
     resend_after: Duration,
     timers: Timers,
     transmits: VecDeque<Vec<u8>>,
@@ -44,13 +48,14 @@ pub struct ClientOther {
 }
 
 impl ClientOther {
-    pub fn new(request: &Request, now: Instant) -> Self {
+    pub fn new(request: &Request, reliable: bool, now: Instant) -> Self {
         let bytes = request.to_bytes();
         let mut txn = Self {
             state: State::Trying,
             transmits: VecDeque::from([bytes.clone()]),
             bytes,
             give_up_at: now + GIVE_UP,
+            reliable,
             resend_after: T1,
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -73,6 +78,23 @@ impl ClientOther {
             (Proceeding, Provisional) | (Completed, Provisional | Success | Failure) => {}
             (Terminated, Provisional | Success | Failure) => self.stray_responses += 1,
         }
+    }
+
+    /// The request cannot reach anybody (§17.1.4).
+    pub fn handle_unreachable(&mut self, now: Instant) {
+        if matches!(self.state, State::Trying | State::Proceeding) {
+            self.events.push_back(Event::Unreachable);
+            self.enter(State::Terminated, now);
+        }
+    }
+
+    /// The connection it went by is gone before its answer: it goes again, by another.
+    pub fn send_again(&mut self) -> bool {
+        let unanswered = matches!(self.state, State::Trying | State::Proceeding);
+        if unanswered {
+            self.transmits.push_back(self.bytes.clone());
+        }
+        unanswered
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -122,8 +144,12 @@ impl ClientOther {
         match next {
             State::Trying | State::Proceeding => {
                 self.timers.arm(Timer::F, self.give_up_at);
-                self.timers.arm(Timer::E, now + self.resend_after);
+                if !self.reliable {
+                    self.timers.arm(Timer::E, now + self.resend_after);
+                }
             }
+            // Timer K is 0 where no answer is repeated.
+            State::Completed if self.reliable => self.enter(State::Terminated, now),
             State::Completed => self.timers.arm(Timer::K, now + T4),
             State::Terminated => {}
         }
@@ -137,7 +163,7 @@ mod tests {
     #[test]
     fn unanswered_request_is_resent_with_gaps_up_to_4_s_then_times_out_at_32_s() {
         let start = Instant::now();
-        let mut txn = ClientOther::new(&samples::request("BYE"), start);
+        let mut txn = ClientOther::new(&samples::request("BYE"), false, start);
         let mut sent_at_ms = vec![];
         let mut now = start;
 
@@ -158,7 +184,7 @@ mod tests {
     #[test]
     fn a_provisional_answer_slows_the_repeats_and_does_not_move_the_end() {
         let start = Instant::now();
-        let mut txn = ClientOther::new(&samples::request("BYE"), start);
+        let mut txn = ClientOther::new(&samples::request("BYE"), false, start);
         txn.handle_response(samples::response(100), start);
         txn.handle_timeout(start + T1);
 
@@ -170,7 +196,7 @@ mod tests {
     #[test]
     fn the_final_answer_goes_up_once() {
         let start = Instant::now();
-        let mut txn = ClientOther::new(&samples::request("BYE"), start);
+        let mut txn = ClientOther::new(&samples::request("BYE"), false, start);
         txn.handle_response(samples::response(200), start);
         txn.handle_response(samples::response(200), start);
 
@@ -207,7 +233,7 @@ mod tests {
 
     fn in_state(name: &str) -> (ClientOther, Instant) {
         let now = Instant::now();
-        let mut txn = ClientOther::new(&samples::request("BYE"), now);
+        let mut txn = ClientOther::new(&samples::request("BYE"), false, now);
         match name {
             "Proceeding" => txn.handle_response(samples::response(100), now),
             "Completed" => txn.handle_response(samples::response(200), now),

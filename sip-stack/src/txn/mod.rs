@@ -10,7 +10,8 @@ pub mod server_other;
 pub mod timers;
 
 use crate::{
-    event::Transmit,
+    event::ProbeId,
+    flow::{ConnId, Flow},
     ids::LegId,
     wire::{Headers, Method, Request, Response},
 };
@@ -20,7 +21,6 @@ use server_invite::{AckFor, ServerInvite};
 use server_other::ServerOther;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::SocketAddr,
     time::Instant,
 };
 use timers::Timer;
@@ -29,20 +29,51 @@ use timers::Timer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TxnId(u64);
 
-/// What a transaction tells the leg that owns it.
+/// Who hears what becomes of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Leg(LegId),
+    Probe(ProbeId),
+    Nobody,
+}
+
+impl Owner {
+    pub fn leg(self) -> Option<LegId> {
+        match self {
+            Self::Leg(leg) => Some(leg),
+            Self::Probe(_) | Self::Nobody => None,
+        }
+    }
+}
+
+/// What a transaction tells its owner.
 #[derive(Debug, PartialEq)]
 pub struct Told {
     pub txn: TxnId,
-    pub leg: LegId,
+    pub owner: Owner,
     pub what: What,
+}
+
+/// A message that is to leave, and whose it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub to: Flow,
+    pub bytes: Vec<u8>,
+    /// `None`: if it does not arrive, nobody waits for it.
+    pub txn: Option<TxnId>,
+    /// If its connection is gone it is worth another.
+    pub connects: bool,
 }
 
 #[derive(Debug, PartialEq)]
 pub enum What {
-    /// To a request of the leg. For other methods than INVITE only the final one.
+    /// To a request of ours. For other methods than INVITE only the final one. A 503 may be ours:
+    /// the INVITE could not be sent (RFC 3261 §8.1.3.1).
     Response(Response),
     /// No final response, or no ACK, in 64*T1.
     TimedOut,
+    /// Another request than INVITE could not be sent.
+    Unreachable,
     /// Our refusal of an INVITE got its ACK.
     Acked,
 }
@@ -92,10 +123,14 @@ enum Key {
 #[derive(Debug)]
 struct Entry {
     machine: Machine,
-    to: SocketAddr,
-    leg: Option<LegId>,
+    to: Flow,
+    owner: Owner,
     key: Key,
     due: Option<Instant>,
+    /// The connection its last message went by.
+    by: Option<ConnId>,
+    /// It has gone by a second connection; by a third it does not.
+    again: bool,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +142,9 @@ pub struct Transactions {
     /// Requests without a To tag, by what a second path cannot change.
     by_merge: BTreeMap<String, TxnId>,
     deadlines: BTreeSet<(Instant, TxnId)>,
-    transmits: VecDeque<Transmit>,
+    /// Transactions whose message went by a connection.
+    by_conn: BTreeSet<(ConnId, TxnId)>,
+    transmits: VecDeque<Outgoing>,
     events: VecDeque<Told>,
     /// Messages sent again, by us or because the peer sent its own again.
     pub retransmissions: u64,
@@ -118,15 +155,15 @@ pub struct Transactions {
 impl Transactions {
     // ---- client side ----
 
-    /// Sends a request of `leg`. ACK for 2xx is not one: it goes by [`Self::send`].
-    pub fn request(&mut self, request: Request, to: SocketAddr, leg: LegId, now: Instant) -> TxnId {
+    /// Sends a request of `owner`. ACK for 2xx is not one: it goes by [`Self::send`].
+    pub fn request(&mut self, request: Request, to: Flow, owner: Owner, now: Instant) -> TxnId {
         let key = client_key(&request.headers, &request.method).unwrap_or_default();
         let machine = if request.method == Method::Invite {
-            Machine::ClientInvite(ClientInvite::new(request, now))
+            Machine::ClientInvite(ClientInvite::new(request, to.is_reliable(), now))
         } else {
-            Machine::ClientOther(ClientOther::new(&request, now))
+            Machine::ClientOther(ClientOther::new(&request, to.is_reliable(), now))
         };
-        let txn = self.insert(machine, to, Some(leg), Key::Client(key.clone()));
+        let txn = self.insert(machine, to, owner, Key::Client(key.clone()));
         self.by_client.insert(key, txn);
         self.settle(txn);
         txn
@@ -136,24 +173,25 @@ impl Transactions {
     pub fn resume(
         &mut self,
         invite: Request,
-        to: SocketAddr,
+        to: Flow,
         leg: LegId,
         heard: bool,
         now: Instant,
     ) -> TxnId {
         let key = client_key(&invite.headers, &Method::Invite).unwrap_or_default();
-        let machine = Machine::ClientInvite(ClientInvite::restored(invite, heard, now));
-        let txn = self.insert(machine, to, Some(leg), Key::Client(key.clone()));
+        let machine = ClientInvite::restored(invite, to.is_reliable(), heard, now);
+        let machine = Machine::ClientInvite(machine);
+        let txn = self.insert(machine, to, Owner::Leg(leg), Key::Client(key.clone()));
         self.by_client.insert(key, txn);
         self.settle(txn);
         txn
     }
 
     /// Where the request went that this response answers, and whose it was.
-    pub fn asked(&self, response: &Response) -> Option<(SocketAddr, Option<LegId>)> {
+    pub fn asked(&self, response: &Response) -> Option<(Flow, Option<LegId>)> {
         let (_, method) = response.headers.cseq().ok()?;
         let txn = self.by_client.get(&client_key(&response.headers, &method)?)?;
-        self.entries.get(txn).map(|entry| (entry.to, entry.leg))
+        self.entries.get(txn).map(|entry| (entry.to, entry.owner.leg()))
     }
 
     /// Hands a response to its transaction, or back when there is none.
@@ -219,16 +257,17 @@ impl Transactions {
     }
 
     /// A new server transaction for this request, whose answers go to `to`.
-    pub fn accept(&mut self, request: &Request, to: SocketAddr, leg: Option<LegId>) -> TxnId {
+    pub fn accept(&mut self, request: &Request, to: Flow, leg: Option<LegId>) -> TxnId {
         let machine = if request.method == Method::Invite {
-            Machine::ServerInvite(ServerInvite::proceeding())
+            Machine::ServerInvite(ServerInvite::proceeding(to.is_reliable()))
         } else {
-            Machine::ServerOther(ServerOther::trying())
+            Machine::ServerOther(ServerOther::trying(to.is_reliable()))
         };
         let key = server_key(&request.headers, &request.method);
         let merge = merge_key(request);
+        let owner = leg.map_or(Owner::Nobody, Owner::Leg);
         let txn =
-            self.insert(machine, to, leg, Key::Server { key: key.clone(), merge: merge.clone() });
+            self.insert(machine, to, owner, Key::Server { key: key.clone(), merge: merge.clone() });
         self.by_server.insert(key, txn);
         if let Some(merge) = merge {
             self.by_merge.entry(merge).or_insert(txn);
@@ -239,7 +278,7 @@ impl Transactions {
     /// The INVITE that this CANCEL or ACK names (§9.2, §17.2.3), and its leg.
     pub fn invite_named_by(&self, request: &Request) -> Option<(TxnId, Option<LegId>)> {
         let txn = *self.by_server.get(&server_key(&request.headers, &Method::Invite))?;
-        Some((txn, self.entries.get(&txn)?.leg))
+        Some((txn, self.entries.get(&txn)?.owner.leg()))
     }
 
     pub fn handle_ack(&mut self, txn: TxnId, now: Instant) -> AckFor {
@@ -264,8 +303,52 @@ impl Transactions {
     // ---- both ----
 
     /// Sends what belongs to no transaction: ACKs of 2xx, answers without state.
-    pub fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        self.transmits.push_back(Transmit { to, bytes });
+    pub fn send(&mut self, to: Flow, bytes: Vec<u8>, connects: bool) {
+        self.transmits.push_back(Outgoing { to, bytes, txn: None, connects });
+    }
+
+    /// The transaction's message went by this connection.
+    pub fn went_by(&mut self, txn: TxnId, conn: ConnId) {
+        let Some(entry) = self.entries.get_mut(&txn) else { return };
+        if let Some(before) = entry.by.replace(conn) {
+            self.by_conn.remove(&(before, txn));
+        }
+        self.by_conn.insert((conn, txn));
+    }
+
+    /// The transaction's message could not be sent at all.
+    pub fn handle_unreachable(&mut self, txn: TxnId, now: Instant) {
+        match self.entries.get_mut(&txn).map(|entry| &mut entry.machine) {
+            Some(Machine::ClientInvite(machine)) => machine.handle_unreachable(now),
+            Some(Machine::ClientOther(machine)) => machine.handle_unreachable(now),
+            // §17.2.4: the peer may ask again, or the timers end it.
+            Some(Machine::ServerInvite(_) | Machine::ServerOther(_)) | None => {}
+        }
+        self.settle(txn);
+    }
+
+    /// A connection is gone. Whoever asked over it and has heard nothing asks again over a new one,
+    /// once, if the old one had stood; else it hears that nobody can be reached.
+    pub fn handle_closed(&mut self, conn: ConnId, stood: bool, now: Instant) {
+        let all = (conn, TxnId(0))..=(conn, TxnId(u64::MAX));
+        let txns: Vec<_> = self.by_conn.range(all).map(|&(_, txn)| txn).collect();
+        for txn in txns {
+            self.by_conn.remove(&(conn, txn));
+            let Some(entry) = self.entries.get_mut(&txn) else { continue };
+            entry.by = None;
+            let first = stood && !std::mem::replace(&mut entry.again, true);
+            let sent = match &mut entry.machine {
+                Machine::ClientInvite(machine) if first => machine.send_again(),
+                Machine::ClientOther(machine) if first => machine.send_again(),
+                Machine::ClientInvite(_) | Machine::ClientOther(_) => false,
+                Machine::ServerInvite(_) | Machine::ServerOther(_) => continue,
+            };
+            if sent {
+                self.settle(txn);
+            } else {
+                self.handle_unreachable(txn, now);
+            }
+        }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -284,7 +367,7 @@ impl Transactions {
         }
     }
 
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
         self.transmits.pop_front()
     }
 
@@ -306,10 +389,11 @@ impl Transactions {
         self.entries.is_empty()
     }
 
-    fn insert(&mut self, machine: Machine, to: SocketAddr, leg: Option<LegId>, key: Key) -> TxnId {
+    fn insert(&mut self, machine: Machine, to: Flow, owner: Owner, key: Key) -> TxnId {
         self.issued += 1;
         let txn = TxnId(self.issued);
-        self.entries.insert(txn, Entry { machine, to, leg, key, due: None });
+        let entry = Entry { machine, to, owner, key, due: None, by: None, again: false };
+        self.entries.insert(txn, entry);
         txn
     }
 
@@ -327,11 +411,13 @@ impl Transactions {
         let Some(entry) = self.entries.get_mut(&txn) else { return 0 };
         let mut sent = 0;
         while let Some(bytes) = entry.machine.transmit() {
-            self.transmits.push_back(Transmit { to: entry.to, bytes });
+            let (to, txn) = (entry.to, Some(txn));
+            self.transmits.push_back(Outgoing { to, bytes, txn, connects: true });
             sent += 1;
         }
         while let Some(what) = entry.machine.event() {
-            self.events.extend(entry.leg.map(|leg| Told { txn, leg, what }));
+            let owner = entry.owner;
+            self.events.extend((owner != Owner::Nobody).then_some(Told { txn, owner, what }));
         }
         if let Some(due) = entry.due.take() {
             self.deadlines.remove(&(due, txn));
@@ -349,6 +435,9 @@ impl Transactions {
         let Some(entry) = self.entries.remove(&txn) else { return };
         if let Some(due) = entry.due {
             self.deadlines.remove(&(due, txn));
+        }
+        if let Some(conn) = entry.by {
+            self.by_conn.remove(&(conn, txn));
         }
         match entry.key {
             Key::Client(key) => forget(&mut self.by_client, &key, txn),
@@ -388,6 +477,7 @@ impl Machine {
             Self::ClientOther(machine) => machine.poll_event().map(|event| match event {
                 client_other::Event::Response(response) => What::Response(response),
                 client_other::Event::TimedOut => What::TimedOut,
+                client_other::Event::Unreachable => What::Unreachable,
             }),
             Self::ServerInvite(machine) => machine.poll_event().map(|event| match event {
                 server_invite::Event::Acked => What::Acked,
@@ -491,22 +581,22 @@ mod tests {
 
     const PEER: &str = "192.0.2.1:5060";
 
-    fn peer() -> SocketAddr {
-        PEER.parse().unwrap()
+    fn peer() -> Flow {
+        Flow::udp(PEER.parse().unwrap())
     }
 
     #[test]
     fn a_response_finds_its_request_by_branch_and_method() {
         let now = Instant::now();
         let mut txns = Transactions::default();
-        let txn = txns.request(samples::request("INVITE"), peer(), LegId(7), now);
+        let txn = txns.request(samples::request("INVITE"), peer(), Owner::Leg(LegId(7)), now);
 
         let other_method = response_to_bye(200);
         assert!(txns.handle_response(other_method, now).is_err());
         assert_eq!(txns.handle_response(samples::response(180), now), Ok(()));
 
         let told = txns.poll_event().unwrap();
-        assert_eq!((told.txn, told.leg), (txn, LegId(7)));
+        assert_eq!((told.txn, told.owner), (txn, Owner::Leg(LegId(7))));
     }
 
     fn response_to_bye(status: u16) -> Response {
@@ -555,7 +645,7 @@ mod tests {
     fn a_finished_transaction_leaves_nothing_behind() {
         let mut now = Instant::now();
         let mut txns = Transactions::default();
-        txns.request(samples::request("BYE"), peer(), LegId(1), now);
+        txns.request(samples::request("BYE"), peer(), Owner::Leg(LegId(1)), now);
         let options = samples::request("OPTIONS");
         let served = txns.accept(&options, peer(), None);
         txns.respond(served, &crate::wire::response_to(&options, 200, Some("t")), now);

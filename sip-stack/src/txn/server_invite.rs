@@ -45,6 +45,8 @@ pub struct ServerInvite {
     state: State,
     /// The newest response, which answers every repeated INVITE.
     last: Vec<u8>,
+    /// Over TCP nothing is repeated (§17.2.1).
+    reliable: bool,
     resend_after: Duration,
     timers: Timers,
     transmits: VecDeque<Vec<u8>>,
@@ -53,10 +55,11 @@ pub struct ServerInvite {
 
 impl ServerInvite {
     /// Of an INVITE that has just come; nothing is said yet.
-    pub fn proceeding() -> Self {
+    pub fn proceeding(reliable: bool) -> Self {
         Self {
             state: State::Proceeding,
             last: Vec::new(),
+            reliable,
             resend_after: T1,
             timers: Timers::default(),
             transmits: VecDeque::new(),
@@ -156,8 +159,12 @@ impl ServerInvite {
             State::Accepted => self.timers.arm(Timer::L, now + GIVE_UP),
             State::Completed => {
                 self.timers.arm(Timer::H, now + GIVE_UP);
-                self.timers.arm(Timer::G, now + self.resend_after);
+                if !self.reliable {
+                    self.timers.arm(Timer::G, now + self.resend_after);
+                }
             }
+            // Timer I is 0 where no ACK is repeated.
+            State::Confirmed if self.reliable => self.enter(State::Terminated, now),
             State::Confirmed => self.timers.arm(Timer::I, now + T4),
         }
     }
@@ -170,7 +177,7 @@ mod tests {
     #[test]
     fn refusal_is_resent_until_its_ack_then_given_up_at_32_s() {
         let start = Instant::now();
-        let mut txn = ServerInvite::proceeding();
+        let mut txn = ServerInvite::proceeding(false);
         txn.respond(&samples::response(486), start);
         let mut sent_at_ms = vec![];
         let mut now = start;
@@ -192,7 +199,7 @@ mod tests {
     #[test]
     fn the_ack_stops_the_refusal_and_is_told_once() {
         let start = Instant::now();
-        let mut txn = ServerInvite::proceeding();
+        let mut txn = ServerInvite::proceeding(false);
         txn.respond(&samples::response(486), start);
         let both = [txn.handle_ack(start), txn.handle_ack(start)];
 
@@ -204,7 +211,7 @@ mod tests {
     #[test]
     fn repeated_invite_gets_the_newest_provisional_answer_and_nothing_after_2xx() {
         let start = Instant::now();
-        let mut txn = ServerInvite::proceeding();
+        let mut txn = ServerInvite::proceeding(false);
         txn.handle_repeat();
         txn.respond(&samples::response(100), start);
         txn.respond(&samples::response(180), start);
@@ -255,7 +262,7 @@ mod tests {
 
     fn in_state(name: &str) -> (ServerInvite, Instant) {
         let now = Instant::now();
-        let mut txn = ServerInvite::proceeding();
+        let mut txn = ServerInvite::proceeding(false);
         match name {
             "Accepted" => txn.respond(&samples::response(200), now),
             "Completed" | "Confirmed" | "Terminated" => txn.respond(&samples::response(486), now),

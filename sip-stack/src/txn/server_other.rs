@@ -23,16 +23,19 @@ pub enum State {
 pub struct ServerOther {
     state: State,
     last: Vec<u8>,
+    /// Over TCP no request comes again (§17.2.2).
+    reliable: bool,
     timers: Timers,
     transmits: VecDeque<Vec<u8>>,
 }
 
 impl ServerOther {
     /// Of a request that has just come; nothing is said yet.
-    pub fn trying() -> Self {
+    pub fn trying(reliable: bool) -> Self {
         Self {
             state: State::Trying,
             last: Vec::new(),
+            reliable,
             timers: Timers::default(),
             transmits: VecDeque::new(),
         }
@@ -93,6 +96,8 @@ impl ServerOther {
         self.state = next;
         match next {
             State::Trying | State::Proceeding | State::Terminated => {}
+            // Timer J is 0.
+            State::Completed if self.reliable => self.enter(State::Terminated, now),
             State::Completed => self.timers.arm(Timer::J, now + GIVE_UP),
         }
     }
@@ -105,7 +110,7 @@ mod tests {
     #[test]
     fn repeats_get_the_same_answer_for_32_s() {
         let start = Instant::now();
-        let mut txn = ServerOther::trying();
+        let mut txn = ServerOther::trying(false);
         txn.respond(&samples::response(200), start);
         txn.handle_repeat();
         let sent: Vec<_> = std::iter::from_fn(|| txn.poll_transmit()).collect();
@@ -117,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_repeat_before_the_answer_is_absorbed() {
-        let mut txn = ServerOther::trying();
+        let mut txn = ServerOther::trying(false);
         txn.handle_repeat();
 
         assert_eq!(txn.poll_transmit(), None);
@@ -154,7 +159,7 @@ mod tests {
 
     fn in_state(name: &str) -> (ServerOther, Instant) {
         let now = Instant::now();
-        let mut txn = ServerOther::trying();
+        let mut txn = ServerOther::trying(false);
         match name {
             "Proceeding" => txn.respond(&samples::response(100), now),
             "Completed" | "Terminated" => txn.respond(&samples::response(200), now),

@@ -1,4 +1,5 @@
-//! The timers of RFC 3261 Table 4 over UDP, and what follows from T1.
+//! The timers of RFC 3261 Table 4, and what follows from T1. Over TCP A, E and G do not run, and D, I,
+//! J and K are 0.
 
 use std::time::{Duration, Instant};
 

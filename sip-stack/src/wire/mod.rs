@@ -10,6 +10,7 @@ mod lex;
 mod method;
 mod parse;
 mod rsip;
+pub mod stream;
 mod uri;
 mod write;
 

@@ -2,7 +2,7 @@
 //! them: no panic, bounded state, nothing left in the end, what it sends can be read.
 
 use sip_stack::{
-    Config, Endpoint, Event, HangUp, Limits, Secret, Target, Trunk, User, sdp,
+    Config, Endpoint, Event, Flow, HangUp, Limits, Secret, Target, Trunk, User, Way, sdp,
     wire::{Message, parse},
 };
 use std::{
@@ -48,11 +48,12 @@ fn config() -> Config {
     let local = SocketAddr::from(([198, 51, 100, 1], 5060));
     let contact = Target {
         uri: "sip:1003@203.0.113.7:5070".into(),
-        to: SocketAddr::from(([203, 0, 113, 7], 5070)),
+        to: Flow::udp(SocketAddr::from(([203, 0, 113, 7], 5070))),
     };
     Config {
         local,
         advertise: local,
+        advertise_tcp: local,
         domain: "clavija.test".into(),
         user_agent: "Clavija/probe".into(),
         trunks: vec![Trunk {
@@ -101,6 +102,7 @@ fn settle(endpoint: &mut Endpoint, now: Instant, came: usize) {
             | Event::Checked { .. }
             | Event::Ended { .. }
             | Event::Left { .. }
+            | Event::Probed { .. }
             | Event::Registered { .. }
             | Event::Ringing { .. }
             | Event::Unregistered { .. } => {}
@@ -108,6 +110,10 @@ fn settle(endpoint: &mut Endpoint, now: Instant, came: usize) {
     }
     let mut sent = 0;
     while let Some(transmit) = endpoint.poll_transmit() {
+        // A peer may name TCP in its Contact; here nobody connects.
+        if matches!(transmit.way, Way::Connect(_) | Way::Close(_)) {
+            continue;
+        }
         sent += 1;
         match parse(&transmit.bytes) {
             Ok(Message::Request(_) | Message::Response(_)) => {}

@@ -14,7 +14,11 @@ use control_plane::{
     time::Stamp,
 };
 use media_core::order::{PortName, TuneId};
-use sip_stack::{event::Target, ids::TrunkId};
+use sip_stack::{
+    event::Target,
+    flow::{Flow, Transport},
+    ids::TrunkId,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -129,6 +133,7 @@ impl Site {
         let sip = sip_stack::Config {
             local: ADDRESS,
             advertise: ADDRESS,
+            advertise_tcp: ADDRESS,
             domain: ADDRESS.ip().to_string(),
             user_agent: "clavija".to_owned(),
             trunks: vec![
@@ -212,13 +217,17 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
     sip_stack::User {
         name: (*extension).to_owned(),
         password: (!fixed).then(|| sip_stack::Secret::new(password(extension))),
-        contact: fixed.then(|| Target { uri: format!("sip:{extension}@{to}"), to }),
+        contact: fixed.then(|| Target { uri: format!("sip:{extension}@{to}"), to: Flow::udp(to) }),
     }
 }
 
 fn plan(answer: AnswerMode) -> Plan {
-    let trunk =
-        |name: &str, address, pstn| Trunk { name: name.to_owned(), address: Some(address), pstn };
+    let trunk = |name: &str, address, pstn| Trunk {
+        name: name.to_owned(),
+        address: Some(address),
+        transport: Transport::Udp,
+        pstn,
+    };
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.to_owned(),
         to,

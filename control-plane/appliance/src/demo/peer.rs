@@ -12,7 +12,7 @@ use media_core::{
 };
 use rand::{TryRng, rngs::SysRng};
 use sip_stack::{
-    Cause, Config, Endpoint, Event, HangUp, Invite, LegId, Limits, Target, Trunk,
+    Cause, Config, Endpoint, Event, Flow, HangUp, Invite, LegId, Limits, Target, Trunk,
     sdp::{
         Session,
         answer::{self, Agreed, Allowed},
@@ -168,6 +168,7 @@ fn config(local: SocketAddr) -> io::Result<Config> {
     Ok(Config {
         local,
         advertise: local,
+        advertise_tcp: local,
         domain: "clavija.demo".to_owned(),
         user_agent: "clavija-demo".to_owned(),
         trunks: vec![Trunk {
@@ -269,7 +270,7 @@ impl Line {
             Does::Answer => self.pick_up(now),
             Does::Call { number, at } => {
                 let invite = Invite {
-                    target: Target { uri: format!("sip:{number}@{at}"), to: at },
+                    target: Target { uri: format!("sip:{number}@{at}"), to: Flow::udp(at) },
                     trunk: None,
                     from_user: self.number.to_owned(),
                     from_display: None,
@@ -336,7 +337,8 @@ impl Line {
             | Event::Left { .. }
             | Event::Registered { .. }
             | Event::Ringing { .. }
-            | Event::Unregistered { .. } => {}
+            | Event::Unregistered { .. }
+            | Event::Probed { .. } => {}
         }
     }
 

@@ -144,8 +144,33 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
         let active = shown.counts.bans.iter().filter(|ban| ban.why == why).count();
         text.sample(name, &[("reason", why.label())], active);
     }
+    connections(text, shown);
     let help = "Parties connected or being connected, by SIP.";
     text.one("clavija_sip_dialogs_active", help, Kind::Gauge, shown.counts.legs);
+}
+
+fn connections(text: &mut Text, shown: &Shown<'_>) {
+    let sip = &shown.counts.sip;
+    let (name, help) = ("clavija_sip_connections", "SIP connections that stand or are being made.");
+    text.family(name, help, Kind::Gauge);
+    text.sample(name, &[("transport", "tcp")], shown.counts.connections);
+    let (name, help) = ("clavija_sip_connections_total", "SIP connections accepted and opened.");
+    text.family(name, help, Kind::Counter);
+    for (direction, count) in [("in", sip.connections_accepted), ("out", sip.connections_opened)] {
+        text.sample(name, &[("transport", "tcp"), ("direction", direction)], count);
+    }
+    let name = "clavija_sip_connections_closed_total";
+    let help = "SIP connections refused, closed or lost.";
+    let mut closed = with_zero(&sip.connections_closed, "by_peer");
+    let none = shown.counts.connections_not_accepted;
+    if none > 0 {
+        closed.insert("no_descriptor", none);
+    }
+    by_reason(text, name, help, closed);
+    let help = "Line ends heard that keep a way open.";
+    text.one("clavija_sip_keepalives_total", help, Kind::Counter, sip.keep_alives);
+    let help = "Line ends sent to keep the way to a phone behind a NAT open.";
+    text.one("clavija_sip_keepalives_sent_total", help, Kind::Counter, sip.keep_alives_sent);
 }
 
 fn rtp(text: &mut Text, shown: &Shown<'_>) {

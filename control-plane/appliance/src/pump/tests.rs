@@ -31,7 +31,8 @@ use std::{
 struct Bench {
     pump: Pump,
     handle: Handle,
-    udp: Bound,
+    udp: udp::Bound,
+    tcp: tcp::Bound,
     dir: PathBuf,
     /// What the follower would hear.
     _turns: Receiver<Turn>,
@@ -56,7 +57,8 @@ impl Bench {
         let memory = Memory::default();
         let moment = Moment { board: &board, ledger: &ledger, memory: &memory };
         let store = Store::begin(&dir, moment, Arc::clone(&journal)).unwrap();
-        let udp = sip_net::udp::bind(SocketAddr::new(address, 21_100)).unwrap();
+        let udp = udp::bind(SocketAddr::new(address, 21_100)).unwrap();
+        let tcp = tcp::bind(SocketAddr::new(address, 21_100)).unwrap();
         let ports = PortPool::open(address, 21_000..=21_007).unwrap();
         let start = Start {
             sip: sip(SocketAddr::new(address, 21_100)),
@@ -80,14 +82,14 @@ impl Bench {
         let exchange = Exchange::new(start, Instant::now());
         let view = Arc::new(RwLock::new(View::new(Arc::clone(exchange.plan()))));
         let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
-        Self { pump, handle, udp, dir, _turns }
+        Self { pump, handle, udp, tcp, dir, _turns }
     }
 
     /// Until it ends by a fault or every handle is gone.
     fn run(self) -> io::Result<()> {
         drop(self.handle);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let ended = runtime.unwrap().block_on(self.pump.run(self.udp));
+        let ended = runtime.unwrap().block_on(self.pump.run(self.udp, self.tcp));
         drop(fs::remove_dir_all(&self.dir));
         ended
     }
@@ -97,6 +99,7 @@ fn sip(local: SocketAddr) -> sip_stack::Config {
     sip_stack::Config {
         local,
         advertise: local,
+        advertise_tcp: local,
         domain: "clavija.test".to_owned(),
         user_agent: "test".to_owned(),
         trunks: vec![],

@@ -7,7 +7,7 @@ use control_plane::{
     time::Stamp,
 };
 use media_core::order::{LegReport, Recorded};
-use sip_stack::{event::Source, ids::TrunkId};
+use sip_stack::{event::Source, flow::Transport, ids::TrunkId};
 use std::time::Duration;
 
 /// Trunks `carrier` and `pbx`, agents `ana` and `bruno`, the team `support` of both.
@@ -15,6 +15,7 @@ pub(crate) fn plan() -> Plan {
     let trunk = |name: &str, address: Option<&str>, pstn| Trunk {
         name: name.to_owned(),
         address: address.map(|address| address.parse().unwrap()),
+        transport: Transport::Udp,
         pstn,
     };
     let seat = |name: &str, extension: &str| SeatPlan {

@@ -14,7 +14,6 @@ use crate::{
     ids::TrunkId,
     note::{InviteNote, LegNote, SetupNote, StageNote},
     trunk::Trunks,
-    wire,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -38,7 +37,7 @@ impl Leg {
         Some(LegNote {
             leg: self.id,
             trunk: self.peer.trunk.and_then(|trunk| trunks.name(trunk)).map(str::to_owned),
-            address: self.peer.address,
+            address: self.peer.flow,
             call_id: self.call_id.clone(),
             local_tag: self.local_tag.clone(),
             setup,
@@ -69,7 +68,7 @@ impl Leg {
     /// Takes up what another process has left: transactions as far as they had come, and everything
     /// that was being ended is ended anew. The rest waits for `hang_up` or `refuse`.
     pub(crate) fn restore(note: &LegNote, trunk: Option<TrunkId>, desk: &mut Desk<'_>) -> Self {
-        let peer = Peer { trunk, address: note.address };
+        let peer = Peer { trunk, flow: note.address };
         let placed = note.placed.as_ref().map(InviteNote::request);
         let mut leg = Self {
             id: note.leg,
@@ -101,7 +100,7 @@ impl Leg {
             match &dialog.stage {
                 StageNote::Unacked { invite, session } => {
                     let invite = invite.request();
-                    let to = wire::response_destination(&invite.headers, peer.address);
+                    let to = peer.flow.way_back(&invite.headers);
                     let txn = desk.txns.accept(&invite, to, Some(leg.id));
                     talk.accept(&invite, txn, session.0.clone(), desk);
                 }
@@ -119,13 +118,13 @@ impl Leg {
 
     fn call_on(&mut self, heard: bool, desk: &mut Desk<'_>) {
         let Some(invite) = self.placed.clone() else { return };
-        let txn = desk.txns.resume(invite, self.peer.address, self.id, heard, desk.now);
+        let txn = desk.txns.resume(invite, self.peer.flow, self.id, heard, desk.now);
         self.setup = Setup::Calling(Calling::restored(txn, heard, desk.now));
     }
 
     fn alert_on(&mut self, invite: &InviteNote, refused: Option<u16>, desk: &mut Desk<'_>) {
         let invite = invite.request();
-        let to = wire::response_destination(&invite.headers, self.peer.address);
+        let to = self.peer.flow.way_back(&invite.headers);
         let txn = desk.txns.accept(&invite, to, Some(self.id));
         let dialog = Dialog::called_by(&invite, &self.local_tag);
         self.talks

@@ -102,7 +102,7 @@ impl Leg {
         }
         match usable_answer(response, calling.early) {
             Some(answer) => {
-                let from = from.unwrap_or(self.peer.address);
+                let from = from.unwrap_or(self.peer.flow.remote);
                 desk.say(Event::Answered { leg: self.id, from, answer });
             }
             None => {

@@ -114,6 +114,7 @@ fn settle(bench: &mut Bench, event: Event, ours: [LegId; 2]) {
         | Event::Checked { .. }
         | Event::Left { .. }
         | Event::Registered { .. }
-        | Event::Unregistered { .. } => {}
+        | Event::Unregistered { .. }
+        | Event::Probed { .. } => {}
     }
 }

@@ -275,8 +275,10 @@ fn a_call_from_behind_a_proxy_goes_back_through_it() {
 fn a_guest_is_known_by_its_socket_and_only_while_it_is_let_in() {
     let (guest, neighbour) = ("100.64.0.1:6000", "100.64.0.1:6001");
     let mut bench = Bench::new();
-    let phone =
-        Target { uri: "sip:selftest@100.64.0.1:6002".into(), to: address("100.64.0.1:6002") };
+    let phone = Target {
+        uri: "sip:selftest@100.64.0.1:6002".into(),
+        to: Flow::udp(address("100.64.0.1:6002")),
+    };
     let guests = |trunk, user| Guests { trunk, caller: address(guest), user, phone: phone.clone() };
     let (own_trunk, own_user) = (TrunkId(0), UserId(0));
 
@@ -290,6 +292,11 @@ fn a_guest_is_known_by_its_socket_and_only_while_it_is_let_in() {
         [Event::Invited { source: Source::Trunk(trunk), .. }] if *trunk == own_trunk
     ));
     assert_eq!(bench.endpoint.contacts(own_user), std::slice::from_ref(&phone));
+
+    let conn = bench.endpoint.handle_accepted(address(guest), bench.now).unwrap();
+    let other = invite().replace("z9hG4bKi1", "z9hG4bKi8").replace("Call-ID: ", "Call-ID: y");
+    bench.endpoint.handle_stream(conn, other.as_bytes(), bench.now);
+    assert_eq!(bench.events(), [], "the same address over TCP is another socket");
 
     bench.endpoint.admit(None);
     let again = invite().replace("z9hG4bKi1", "z9hG4bKi9").replace("Call-ID: ", "Call-ID: x");
