@@ -23,6 +23,7 @@ use ringbuf::{
 };
 
 use crate::{
+    clerk::Clerk,
     counters::{MediaCount, MediaCounters, RecorderCount, RecorderCounters},
     ports::PortPool,
     real_time,
@@ -96,7 +97,12 @@ impl Media {
         let media_count = Arc::new(MediaCount::default());
         let recorder_count = Arc::new(RecorderCount::default());
 
-        let writer = Writer::new(config.recorder, Disk::REAL, recorder_count.clone());
+        let writer = Writer::new(
+            config.recorder,
+            Disk::REAL,
+            Clerk::start().map_err(system("thread"))?,
+            recorder_count.clone(),
+        );
         let recorder_bell = bell.clone();
         let recorder = Worker::spawn("recorder", move |stop| {
             Recorder { writer, frames, events: told_recordings, bell: recorder_bell, stop }.run()

@@ -3,6 +3,7 @@
 //!
 //! Start with [`handle::Media`]; then `thread.rs`, which is the loop.
 
+mod clerk;
 pub mod counters;
 pub mod handle;
 pub mod ports;

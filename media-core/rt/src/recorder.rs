@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -16,13 +16,14 @@ use std::{
 };
 
 use media_core::order::{RecordFrame, RecordKind, TalkName};
-use nix::{sys::eventfd::EventFd, unistd::syncfs};
+use nix::sys::eventfd::EventFd;
 use ringbuf::{
     HeapCons, HeapProd,
     traits::{Consumer, Observer, Producer},
 };
 
 use crate::{
+    clerk::{Clerk, Errand},
     counters::RecorderCount,
     tape::{Disk, Tape},
 };
@@ -71,10 +72,6 @@ const PASS: Duration = Duration::from_millis(50);
 
 /// What a power cut may take, if the disk keeps up.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
-
-/// More files than this are made durable by one order to their file system: its journal then
-/// turns once and not once a file.
-const SINGLY_MAX: usize = 4;
 
 /// Events that wait while nobody takes them; further ones are counted.
 const BACKLOG_MAX: usize = 4096;
@@ -143,8 +140,9 @@ pub(crate) struct Writer {
     config: RecorderConfig,
     disk: Disk,
     tapes: BTreeMap<TalkName, Tape>,
-    /// Files made since the folder was last made durable.
+    /// Files made since the folder was last given to the clerk.
     made: Vec<TalkName>,
+    clerk: Clerk,
     events: VecDeque<RecorderEvent>,
     counters: Arc<RecorderCount>,
     /// Of the tapes that are gone.
@@ -153,12 +151,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(config: RecorderConfig, disk: Disk, counters: Arc<RecorderCount>) -> Self {
+    pub(crate) fn new(
+        config: RecorderConfig,
+        disk: Disk,
+        clerk: Clerk,
+        counters: Arc<RecorderCount>,
+    ) -> Self {
         Self {
             config,
             disk,
             tapes: BTreeMap::new(),
             made: Vec::new(),
+            clerk,
             events: VecDeque::new(),
             counters,
             written: 0,
@@ -175,25 +179,32 @@ impl Writer {
         }
     }
 
-    /// Writes what is due, makes durable what is due, and says what happened.
+    /// Writes what is due, has made durable what is due, and says what happened.
     pub(crate) fn write(&mut self, now: Instant) {
         for tape in self.tapes.values_mut() {
             tape.write_due(now);
             tape.end_if_forgotten(now);
+            tape.settle(now);
         }
-        self.announce();
-        self.sync_due(now);
+        self.hear_clerk(now);
+        self.send_clerk(now);
+        self.hear_clerk(now);
         self.alarm();
         self.count();
     }
 
-    /// Ends every recording where it is.
+    /// Ends every recording where it is, and waits until that is durable: nothing comes after it.
     pub(crate) fn close_all(&mut self, now: Instant) {
         for tape in self.tapes.values_mut() {
             tape.end_here(now);
+            tape.settle(now);
         }
-        self.announce();
-        self.sync_due(now);
+        self.clerk.wait();
+        self.hear_clerk(now);
+        self.send_clerk(now);
+        self.clerk.wait();
+        self.hear_clerk(now);
+        self.alarm();
         self.count();
     }
 
@@ -206,66 +217,49 @@ impl Writer {
         })
     }
 
-    /// One fsync of the folder for all files that are new in it.
-    fn announce(&mut self) {
-        if self.made.is_empty() {
+    /// Gives the clerk what has waited long enough or has ended, and the folder if files are new in
+    /// it. A disk takes its time: meanwhile samples go on into the files.
+    fn send_clerk(&mut self, now: Instant) {
+        if self.clerk.is_busy() {
             return;
         }
-        let synced = File::open(&self.config.dir).and_then(|folder| folder.sync_all());
-        for talk in std::mem::take(&mut self.made) {
-            let Some(tape) = self.tapes.get_mut(&talk) else { continue };
-            if tape.file().is_none() {
-                continue;
-            }
-            let path = tape.path().to_path_buf();
-            if let Err(error) = &synced {
-                tape.raise_alarm(error);
-            }
-            self.tell(RecorderEvent::Started { talk, path });
-        }
-    }
-
-    /// Makes durable what has waited long enough or has ended, and says goodbye to the latter.
-    fn sync_due(&mut self, now: Instant) {
         let due = |tape: &Tape| {
             let waited = now.saturating_duration_since(tape.synced_at());
             tape.has_ended() || tape.is_dirty() && waited >= SYNC_AFTER
         };
-        let due: Vec<TalkName> =
-            self.tapes.iter().filter(|(_, tape)| due(tape)).map(|(&talk, _)| talk).collect();
-        for tape in self.tapes.values_mut().filter(|tape| tape.has_ended()) {
-            tape.settle(now);
-        }
-        if due.len() > SINGLY_MAX {
-            self.sync_together(now);
-        } else {
-            self.sync_singly(&due, now);
-        }
-        for talk in due {
-            self.finish(talk);
+        let tapes = self.tapes.iter_mut().filter(|(_, tape)| due(tape));
+        let files: Vec<_> = tapes.map(|(&talk, tape)| (talk, tape.hand_over())).collect();
+        let made = std::mem::take(&mut self.made);
+        if !files.is_empty() || !made.is_empty() {
+            self.clerk.send(Errand { folder: self.config.dir.clone(), made, files });
         }
     }
 
-    fn sync_singly(&mut self, due: &[TalkName], now: Instant) {
-        for talk in due {
-            let Some(tape) = self.tapes.get_mut(talk) else { continue };
-            let result = tape.file().map_or(Ok(()), File::sync_data);
-            tape.synced(&result, now);
-        }
-    }
-
-    fn sync_together(&mut self, now: Instant) {
-        let any = self.tapes.values().find_map(Tape::file);
-        let result = any.map_or(Ok(()), |file| syncfs(file).map_err(io::Error::from));
-        for tape in self.tapes.values_mut().filter(|tape| tape.is_dirty()) {
-            tape.synced(&result, now);
+    /// What the clerk has done since: the names of new files, and what was written before it went.
+    fn hear_clerk(&mut self, now: Instant) {
+        while let Some(done) = self.clerk.hear() {
+            for talk in done.made {
+                let Some(tape) = self.tapes.get_mut(&talk) else { continue };
+                if tape.file().is_none() {
+                    continue;
+                }
+                let path = tape.path().to_path_buf();
+                if let Err(error) = &done.folder {
+                    tape.raise_alarm(error);
+                }
+                self.tell(RecorderEvent::Started { talk, path });
+            }
+            for (talk, was_settled, result) in done.files {
+                let Some(tape) = self.tapes.get_mut(&talk) else { continue };
+                tape.synced(&result, now);
+                if was_settled {
+                    self.finish(talk);
+                }
+            }
         }
     }
 
     fn finish(&mut self, talk: TalkName) {
-        if !self.tapes.get(&talk).is_some_and(Tape::has_ended) {
-            return;
-        }
         let Some(mut tape) = self.tapes.remove(&talk) else { return };
         self.written += tape.written();
         self.lost += tape.lost();

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -44,7 +45,7 @@ fn create(path: &Path) -> io::Result<File> {
 pub(crate) struct Tape {
     path: PathBuf,
     disk: Disk,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     /// Where on the talk's time line `pending` begins.
     pending_at: u32,
     pending: Vec<u8>,
@@ -56,6 +57,8 @@ pub(crate) struct Tape {
     alarm: Option<String>,
     told: bool,
     ended: bool,
+    /// The file has been brought to the line's length after its end.
+    settled: bool,
     dirty: bool,
     synced_at: Instant,
     heard_at: Instant,
@@ -85,6 +88,7 @@ impl Tape {
             alarm: None,
             told: false,
             ended: false,
+            settled: false,
             dirty: false,
             synced_at: now,
             heard_at: now,
@@ -141,10 +145,13 @@ impl Tape {
         }
     }
 
-    /// Brings the file to the line's length. To be called once, after the end.
+    /// Brings the file to the line's length, once, after the end.
     pub(crate) fn settle(&mut self, now: Instant) {
+        if !self.ended || std::mem::replace(&mut self.settled, true) {
+            return;
+        }
         let bytes = data_bytes(self.next());
-        let settled = self.file.as_ref().map_or(Ok(()), |file| {
+        let settled = self.file.as_deref().map_or(Ok(()), |file| {
             file.set_len(u64::from(bytes) + u64::from(HEADER_BYTES))?;
             (self.disk.write)(file, &header(bytes), 0)
         });
@@ -154,9 +161,14 @@ impl Tape {
         }
     }
 
-    /// What is written has been made durable, or could not be.
-    pub(crate) fn synced(&mut self, result: &io::Result<()>, now: Instant) {
+    /// The file, to be made durable, and whether what stands in it now is its end.
+    pub(crate) fn hand_over(&mut self) -> (Option<Arc<File>>, bool) {
         self.dirty = false;
+        (self.file.clone(), self.settled)
+    }
+
+    /// What was written when it was handed over has been made durable, or could not be.
+    pub(crate) fn synced(&mut self, result: &io::Result<()>, now: Instant) {
         self.synced_at = now;
         if let Err(error) = result {
             self.fail(error, now);
@@ -181,7 +193,7 @@ impl Tape {
     }
 
     pub(crate) fn file(&self) -> Option<&File> {
-        self.file.as_ref()
+        self.file.as_deref()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -272,7 +284,7 @@ impl Tape {
         if self.file.is_some() {
             return Ok(());
         }
-        let file = self.file.insert((self.disk.create)(&self.path)?);
+        let file = self.file.insert(Arc::new((self.disk.create)(&self.path)?));
         self.dirty = true;
         (self.disk.write)(file, &header(0), 0)
     }

@@ -28,7 +28,8 @@ impl Bench {
     fn on(test: &str, disk: Disk) -> Self {
         let folder = TestFolder::new(test);
         let config = RecorderConfig { dir: folder.path().to_path_buf(), name };
-        let writer = Writer::new(config, disk, Arc::default());
+        let clerk = Clerk::start().unwrap();
+        let writer = Writer::new(config, disk, clerk, Arc::default());
         Self { writer, now: Instant::now(), folder }
     }
 
@@ -51,6 +52,10 @@ impl Bench {
     fn pass(&mut self, later: Duration) {
         self.now += later;
         self.writer.write(self.now);
+        while self.writer.clerk.is_busy() {
+            self.writer.clerk.wait();
+            self.writer.write(self.now);
+        }
     }
 
     fn path(&self, talk: TalkName) -> PathBuf {
@@ -335,4 +340,24 @@ fn a_folder_that_cannot_be_used_is_named_with_what_would_do() {
     assert!(error.starts_with("recording.dir ") && error.contains("a-file/recordings"), "{error}");
     check_folder(&folder.path().join("new/one")).unwrap();
     assert_eq!(fs::read_dir(folder.path().join("new/one")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_disk_that_takes_its_time_to_sync_keeps_no_sample_out_of_the_file() {
+    let mut bench = Bench::new("stalled");
+    let (clerk, errands, done) = Clerk::by_hand();
+    bench.writer.clerk = clerk;
+
+    for index in 0..500 {
+        let frame = RecordFrame { talk: TALK, kind: RecordKind::Audio, index, samples: [0; 320] };
+        bench.writer.handle_frame(&frame, bench.now);
+        bench.now += Duration::from_millis(20);
+        bench.writer.write(bench.now);
+    }
+
+    let written = heard(&bench.path(TALK)).len();
+    assert!(written + 9 > 500, "{written} of 500 written while the first sync was under way");
+    assert_eq!(errands.try_iter().count(), 1, "one errand at a time");
+    assert_eq!(bench.events(), [], "nothing is called durable that is not");
+    drop(done);
 }
