@@ -1,7 +1,7 @@
 //! What the next process has to know: the identity of every dialog, and where phones registered.
 //!
 //! Plain data for a journal. [`crate::Endpoint::poll_note`] says what has changed, before the bytes
-//! that depend on it are polled; [`crate::Endpoint::restore`] takes it all back after a crash.
+//! that depend on it are polled; [`crate::Endpoint::restore_legs`] takes it all back after a crash.
 //! No session, no key, no digest is in it.
 
 use crate::{

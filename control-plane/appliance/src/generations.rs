@@ -261,7 +261,7 @@ impl Generations {
         Ok(meta)
     }
 
-    /// Removes the oldest beyond [`KEPT`], but none that may be gone back to by itself.
+    /// Removes the oldest beyond the fifty newest, but none that may be gone back to by itself.
     pub fn prune(&self, current: &Meta) -> io::Result<()> {
         let numbers = self.numbers()?;
         let beyond = numbers.len().saturating_sub(KEPT);

@@ -198,7 +198,7 @@ fn sent_by_parts(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
 pub struct NameAddr {
     /// Without quotes, escapes and control characters; `None` if nothing is left.
     pub display: Option<String>,
-    /// As written between the brackets; [`Uri::parse`] reads it.
+    /// As written between the brackets; [`super::Uri::parse`] reads it.
     pub uri: String,
     pub params: Params,
 }

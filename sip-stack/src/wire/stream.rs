@@ -2,7 +2,7 @@
 //! line ends that keep it open (RFC 5626 §4.4.1).
 //!
 //! Total and linear: bytes may be cut and joined anywhere, no byte is looked for twice, and what is
-//! held is bounded by the longest message allowed. What a piece means is [`super::parse`]'s matter.
+//! held is bounded by the longest message allowed. What a piece means is [`super::parse()`]'s matter.
 
 use super::{Fault, lex};
 
