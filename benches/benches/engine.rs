@@ -126,7 +126,14 @@ impl Bench {
         };
         let stream = Stream { ssrc: 1_000 + u32::from(number), sequence: 1, timestamp: 1 };
         let codec = Codec { law, payload_type: payload_type(law) };
-        let connect = Order::Connect { leg, remote, codec, telephone_event: None, sends: true };
+        let connect = Order::Connect {
+            leg,
+            remote,
+            codec,
+            telephone_event: None,
+            sends: true,
+            receives: true,
+        };
         for order in [Order::Open { leg, port, stream }, connect, Order::Hear { leg, source }] {
             self.engine.handle_order(order, self.now);
         }

@@ -242,7 +242,14 @@ fn orders(kind: Kind, callers: &Callers) -> Result<Vec<Order>, Box<dyn Error>> {
         };
         orders.extend([
             Order::Open { leg, port, stream },
-            Order::Connect { leg, remote, codec, telephone_event: None, sends: true },
+            Order::Connect {
+                leg,
+                remote,
+                codec,
+                telephone_event: None,
+                sends: true,
+                receives: true,
+            },
             Order::Hear { leg, source },
         ]);
     }

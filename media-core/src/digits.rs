@@ -30,7 +30,7 @@ impl Told {
 pub(crate) struct Reader {
     pressed: Option<Press>,
     /// Presses that are over, and when something was last heard of them.
-    over: [Option<(u32, u32, Instant)>; REMEMBERED],
+    over: [Option<(Told, Instant)>; REMEMBERED],
     oldest: usize,
     /// Presses that may still be believed now.
     credit: u32,
@@ -106,30 +106,28 @@ impl Reader {
 
     fn finish(&mut self, now: Instant) -> Option<Key> {
         let press = self.pressed.take()?;
-        let Told { ssrc, timestamp, event, .. } = press.told;
         if let Some(place) = self.over.get_mut(self.oldest) {
-            *place = Some((ssrc, timestamp, now));
+            *place = Some((press.told, now));
         }
         self.oldest = (self.oldest + 1) % REMEMBERED;
-        let digit = Digit::from_event(event)?;
+        let digit = Digit::from_event(press.told.event)?;
         // 125 us a unit: the clock of telephone-event is 8 kHz (RFC 4733 §2.2).
         let duration = Duration::from_micros(u64::from(press.duration()) * 125);
         Some(Key::Up(Pressed { digit, duration, at: press.began }))
     }
 
     /// Said again after its end, or overtaken by it. Not for ever: some begin at the same time
-    /// stamp with every key.
+    /// stamp with every key. A shorter one is no end said again and may begin such a key.
     fn is_over(&mut self, told: &Told, now: Instant) -> bool {
-        let known = self.over.iter_mut().flatten().find(|(ssrc, timestamp, last)| {
-            *ssrc == told.ssrc
-                && *timestamp == told.timestamp
+        let known = self.over.iter_mut().flatten().find(|(over, last)| {
+            (over.ssrc, over.timestamp, over.event) == (told.ssrc, told.timestamp, told.event)
                 && now.saturating_duration_since(*last) < REPEATED
         });
-        if let Some((_, _, last)) = known {
+        let Some((over, last)) = known else { return false };
+        if told.end || told.duration >= over.duration {
             *last = now;
-            return true;
         }
-        false
+        true
     }
 
     fn afford(&mut self, now: Instant) -> bool {
@@ -281,7 +279,16 @@ impl Teller {
         Some(Say { payload: [digit.event(), end | VOLUME, high, low], first: frames == 1, last })
     }
 
-    /// The far side hears somebody else, or nothing.
+    /// The far side hears somebody else: the key that is being told ends with its next frame, and
+    /// none that waits is told.
+    pub(crate) fn stop(&mut self) {
+        (self.queue, self.first, self.waiting) = ([None; QUEUE_MAX], 0, 0);
+        if let Some(telling) = &mut self.now {
+            telling.hold = Hold::Frames(telling.frames);
+        }
+    }
+
+    /// The far side hears nothing.
     pub(crate) fn forget(&mut self) {
         *self = Self::NEW;
     }

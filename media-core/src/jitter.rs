@@ -28,6 +28,8 @@ pub(crate) struct Jitter {
     conceal: Conceal,
     /// Frames until the voice may be stretched or cut again.
     rest: u32,
+    /// Frames in a row that left later than they need.
+    excess: u32,
 }
 
 /// Where a source's time line stands.
@@ -90,15 +92,21 @@ pub(crate) enum Kind {
 }
 
 impl Jitter {
-    pub(crate) const EMPTY: Self =
-        Self { ring: [0; ROOM], come: Presence::NONE, line: None, conceal: Conceal::IDLE, rest: 0 };
+    pub(crate) const EMPTY: Self = Self {
+        ring: [0; ROOM],
+        come: Presence::NONE,
+        line: None,
+        conceal: Conceal::IDLE,
+        rest: 0,
+        excess: 0,
+    };
 
     /// Nobody has heard anything of this source.
     pub(crate) fn forget(&mut self) {
         self.come = Presence::NONE;
         self.line = None;
         self.conceal.stop();
-        self.rest = 0;
+        (self.rest, self.excess) = (0, 0);
     }
 
     /// Takes a packet in. `at_once`: its frame may leave at once.
@@ -180,8 +188,14 @@ impl Jitter {
         }
         // A source whose clock is fast, or one that was waited for: what need not wait should not.
         let waited = self.line.map_or(0, |line| delay.waited(line.cursor, now));
+        self.excess = if waited > EXCESS { self.excess.saturating_add(1) } else { 0 };
         if waited > EXCESS && self.rest == 0 {
-            self.cut(law, false);
+            // Where no place fits for seconds, in noise, one that will be heard is better.
+            let at_any_rate = self.excess > PATIENCE;
+            self.cut(law, at_any_rate);
+            if at_any_rate {
+                self.excess = PATIENCE - stretch::REST;
+            }
         }
         Some(self.build(law, frame))
     }
@@ -477,6 +491,9 @@ const JUMP: i32 = 1_600;
 const SLACK: i32 = 40;
 const EXCESS: i32 = 200;
 const GROSS: i32 = 800;
+
+/// Frames that may leave too late before the voice is cut where one will hear it: 3 s.
+const PATIENCE: u32 = 150;
 
 /// Average magnitude, of 32,768.
 const QUIET: u32 = 180;

@@ -58,13 +58,21 @@ pub(crate) enum Mode {
     },
 }
 
-/// What was agreed with the far side.
+/// What was agreed with the far side, but for where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    pub(crate) codec: Codec,
+    pub(crate) telephone_event: Option<u8>,
+    /// The far side wants to be sent something, and sends something itself.
+    pub(crate) sends: bool,
+    pub(crate) receives: bool,
+}
+
+/// The far side as it is known.
 #[derive(Debug)]
 struct Line {
     latch: Latch,
-    codec: Codec,
-    telephone_event: Option<u8>,
-    sends: bool,
+    agreed: Agreed,
 }
 
 /// A packet that was heard.
@@ -91,32 +99,28 @@ impl Leg {
         }
     }
 
-    /// Takes what was agreed. A far side that did not move keeps the source that was learned.
-    pub(crate) fn connect(
-        &mut self,
-        remote: Remote,
-        codec: Codec,
-        telephone_event: Option<u8>,
-        sends: bool,
-        now: Instant,
-    ) {
-        let unmoved = self.line.take().map(|line| line.latch).filter(|l| *l.remote() == remote);
-        let mut latch = unmoved.unwrap_or_else(|| Latch::new(remote, now));
+    /// Takes what was agreed. A far side that did not move keeps the source that was learned, and
+    /// what waits of it if its audio goes on as it was: a session is refreshed unheard (RFC 4028).
+    pub(crate) fn connect(&mut self, remote: Remote, agreed: Agreed, now: Instant) {
+        let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
+        if !unmoved.as_ref().is_some_and(|line| line.agreed.goes_on_as(&agreed)) {
+            self.receive.forget();
+        }
+        let mut latch = unmoved.map_or_else(|| Latch::new(remote, now), |line| line.latch);
         latch.renew(now);
-        self.receive.forget();
-        self.vigil.connected(sends, now);
-        self.line = Some(Line { latch, codec, telephone_event, sends });
+        self.vigil.connected(agreed.sends, agreed.receives, now);
+        self.line = Some(Line { latch, agreed });
     }
 
     pub(crate) fn codec(&self) -> Option<Codec> {
-        self.line.as_ref().map(|line| line.codec)
+        self.line.as_ref().map(|line| line.agreed.codec)
     }
 
     /// How audio leaves; none while the far side wants none.
     pub(crate) fn path(&self) -> Option<Path> {
-        let line = self.line.as_ref().filter(|line| line.sends)?;
+        let line = self.line.as_ref().filter(|line| line.agreed.sends)?;
         let to = reachable(line.latch.rtp())?;
-        let Line { codec, telephone_event, .. } = *line;
+        let Agreed { codec, telephone_event, .. } = line.agreed;
         Some(Path { port: self.port, to, codec, telephone_event })
     }
 
@@ -224,16 +228,16 @@ impl Leg {
         match kind {
             Kind::Audio => self.audio(&packet, clock, now),
             Kind::Digit => {
-                self.vigil.spoke(now);
                 let Packet { header, payload } = packet;
                 let told = Told::parse(header.ssrc, header.timestamp, payload);
                 let told = told.ok_or(Dropped::Malformed)?;
                 self.receive.place_other(&header)?;
+                self.vigil.spoke(now);
                 Ok(Heard::Digit(told))
             }
             Kind::ComfortNoise => {
-                self.vigil.comforted(now);
                 self.receive.place_other(&packet.header)?;
+                self.vigil.comforted(now);
                 Err(Dropped::ComfortNoise)
             }
             Kind::Unknown => {
@@ -250,12 +254,16 @@ impl Leg {
         clock: &Clock,
         now: Instant,
     ) -> Result<Heard<'a>, Dropped> {
-        self.vigil.spoke(now);
         let Packet { header, payload } = *packet;
         let arrival = clock.samples(now);
         let order = self.receive.place_audio(&header, arrival)?;
         if !(1..=PAYLOAD_MAX).contains(&payload.len()) {
             return Err(Dropped::Length);
+        }
+        // Only what can be heard is a word: no number said again, no length that cannot be taken,
+        // nothing that may have come too late.
+        if order != jitter::Order::Behind {
+            self.vigil.spoke(now);
         }
         if matches!(self.mode, Mode::Hear(_)) {
             self.receive.measure(header.timestamp, arrival);
@@ -290,11 +298,19 @@ enum Kind {
     Unknown,
 }
 
+impl Agreed {
+    /// The audio does; how keys are told is no part of it.
+    fn goes_on_as(&self, other: &Self) -> bool {
+        let audio = |agreed: &Self| (agreed.codec, agreed.sends, agreed.receives);
+        audio(self) == audio(other)
+    }
+}
+
 impl Line {
     fn kind(&self, payload_type: u8) -> Kind {
-        if payload_type == self.codec.payload_type {
+        if payload_type == self.agreed.codec.payload_type {
             Kind::Audio
-        } else if Some(payload_type) == self.telephone_event {
+        } else if Some(payload_type) == self.agreed.telephone_event {
             Kind::Digit
         } else if payload_type == COMFORT_NOISE {
             Kind::ComfortNoise

@@ -92,6 +92,8 @@ pub enum Order {
         telephone_event: Option<u8>,
         /// False while the far side asked to be sent nothing (`a=sendonly`, `a=inactive`).
         sends: bool,
+        /// False while the far side sends nothing itself (`a=recvonly`, `a=inactive`).
+        receives: bool,
     },
     /// What an unbridged leg hears. The stream starts with the first packet sent and never breaks.
     Hear { leg: LegName, source: Source },

@@ -131,6 +131,35 @@ fn keys_under_another_name_beside_the_voice_are_heard_and_the_voice_is_not_inter
 }
 
 #[test]
+fn a_key_that_is_down_when_the_bridge_ends_is_ended_and_audio_goes_on() {
+    for bridged_again in [false, true] {
+        let (mut bench, mut caller, _) = bridged();
+        bench.run(1_000, |bench, ms| {
+            if ms % 20 == 3 {
+                match ms / 20 {
+                    n @ 20..26 => press(bench, &mut caller, 5, u16::try_from(n - 20).unwrap(), 99),
+                    _ if bridged_again => caller.say(bench, 1, 9),
+                    _ => {}
+                }
+            }
+            if ms == 510 {
+                bench.part(Source::Music(TuneId(0)));
+                if bridged_again {
+                    bench.bridge(1, 2, false);
+                }
+            }
+        });
+
+        let heard = bench.heard(2);
+        let keys: Vec<_> = heard.iter().filter(|(_, h, _)| h.payload_type == 101).collect();
+        assert!((8..=9).contains(&keys.len()), "{}", keys.len());
+        assert_whole_key(&keys, 5, u16::try_from(keys.len() - 2).unwrap());
+        let audio = heard.iter().filter(|(at, h, _)| *at >= 560 && h.payload_type == 8).count();
+        assert!(audio >= 20, "{audio}");
+    }
+}
+
+#[test]
 fn a_caller_who_waits_is_heard_pressing_keys() {
     let mut bench = Bench::new();
     bench.party(1, Law::A);

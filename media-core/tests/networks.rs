@@ -326,6 +326,28 @@ fn clocks_that_are_off_by_a_thousandth_change_neither_length_nor_delay() {
 }
 
 #[test]
+fn a_session_that_is_refreshed_as_it_was_is_not_heard() {
+    let said = speech(8_000 * 10, 6);
+    let [left_alone, refreshed] = [false, true].map(|refresh| {
+        let (mut bench, mut caller) = bridged(false);
+        let mut network = Network::new(5, 0, 0, (10, 60));
+        let mut packets = said.chunks_exact(160);
+        bench.run(8_000, |bench, ms| {
+            if refresh && ms == 5_000 {
+                bench.order(connect(1, Law::A));
+            }
+            if let Some(packet) = packets.next_if_due(ms) {
+                network.send(ms, caller.next(), packed(packet));
+            }
+            network.arrive(bench, 1, ms);
+        });
+        bench.heard(2)
+    });
+
+    assert!(left_alone == refreshed);
+}
+
+#[test]
 fn jitter_is_evened_out_once_it_is_known() {
     let (mut bench, mut caller) = bridged(false);
     let said = speech(8_000 * 20, 6);

@@ -99,6 +99,47 @@ fn a_held_phone_and_a_parted_talk_are_not_one_way() {
 }
 
 #[test]
+fn who_agreed_to_listen_only_is_not_one_way_and_is_waited_for_once_it_may_speak() {
+    let change = |bench: &mut Bench, now: u64| {
+        if now == 0 || now == 8_000 {
+            let mut order = connect(2, Law::A);
+            if let Order::Connect { receives, .. } = &mut order {
+                *receives = now == 8_000;
+            }
+            bench.order(order);
+        }
+    };
+    let (bench, first) = talk(12_000, |_| true, |_| false, change);
+
+    assert_eq!(said(&bench), [(2, true, 8_000)]);
+    assert!(first.unwrap() < 11_000);
+}
+
+#[test]
+fn packets_that_nobody_can_hear_are_no_words() {
+    for (samples, frozen) in [(640, false), (160, true)] {
+        let mut mute = Speaker::new(2, Law::A);
+        mute.samples = samples;
+        let send = |bench: &mut Bench, now: u64| {
+            if now.is_multiple_of(20) {
+                let sequence = mute.header.sequence;
+                mute.say(bench, 2, 9);
+                if frozen {
+                    mute.header.sequence = sequence;
+                }
+            }
+        };
+        let (bench, first) = talk(32_000, |_| true, |_| false, send);
+
+        let said = said(&bench);
+        assert_eq!((said.len(), said[0].0), (1, 2), "{said:?}");
+        assert!(first.unwrap() < 3_000);
+        let silent = |event: &Event| matches!(event, Event::Silent { leg, .. } if leg.0 == 2);
+        assert!(bench.events.iter().any(silent));
+    }
+}
+
+#[test]
 fn who_said_with_comfort_noise_that_it_pauses_is_not_one_way() {
     let mut noise = Speaker::new(1, Law::A);
     let comfort = move |bench: &mut Bench, now: u64| {

@@ -83,7 +83,14 @@ fn who_is_held_by_its_own_phone_is_still_recorded_as_heard() {
     let Order::Connect { leg, remote, codec, telephone_event, .. } = connect(2, Law::A) else {
         unreachable!()
     };
-    bench.order(Order::Connect { leg, remote, codec, telephone_event, sends: false });
+    bench.order(Order::Connect {
+        leg,
+        remote,
+        codec,
+        telephone_event,
+        sends: false,
+        receives: true,
+    });
     bench.run(400, &mut speak);
 
     assert_eq!(end(&mut bench).unwrap().frames, 20);

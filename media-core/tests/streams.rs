@@ -287,10 +287,11 @@ fn a_held_party_is_sent_nothing_and_its_stream_goes_on_afterwards() {
     bench.party(1, Law::A);
     bench.hear(1, MUSIC);
     bench.run_ms(1_000);
-    let Order::Connect { leg, remote, codec, telephone_event, .. } = connect(1, Law::A) else {
+    let Order::Connect { leg, remote, codec, telephone_event, receives, .. } = connect(1, Law::A)
+    else {
         unreachable!()
     };
-    let sends = |sends| Order::Connect { leg, remote, codec, telephone_event, sends };
+    let sends = |sends| Order::Connect { leg, remote, codec, telephone_event, sends, receives };
 
     bench.order(sends(false));
     let before = bench.heard(1).len();
@@ -309,13 +310,14 @@ fn a_held_party_is_sent_nothing_and_its_stream_goes_on_afterwards() {
 fn a_far_side_that_gave_no_address_is_sent_nothing() {
     let mut bench = Bench::new();
     bench.order(Order::Open { leg: leg(1), port: port(1), stream: stream(1) });
-    let Order::Connect { leg, mut remote, codec, telephone_event, sends } = connect(1, Law::A)
+    let Order::Connect { leg, mut remote, codec, telephone_event, sends, receives } =
+        connect(1, Law::A)
     else {
         unreachable!()
     };
     remote.rtp = "0.0.0.0:4000".parse().unwrap();
     remote.rtcp = "192.0.2.1:0".parse().unwrap();
-    bench.order(Order::Connect { leg, remote, codec, telephone_event, sends });
+    bench.order(Order::Connect { leg, remote, codec, telephone_event, sends, receives });
     bench.hear(1, MUSIC);
     bench.run_ms(11_000);
 
@@ -408,12 +410,13 @@ fn a_reinvite_that_moves_nothing_keeps_the_learned_source_and_one_that_moves_lea
     speak(&mut bench, 5);
     assert_eq!(bench.engine.counters().dropped(Dropped::Learning), 2);
 
-    let Order::Connect { leg, mut remote, codec, telephone_event, sends } = connect(1, Law::A)
+    let Order::Connect { leg, mut remote, codec, telephone_event, sends, receives } =
+        connect(1, Law::A)
     else {
         unreachable!()
     };
     remote.rtp = "192.0.2.1:7000".parse().unwrap();
-    bench.order(Order::Connect { leg, remote, codec, telephone_event, sends });
+    bench.order(Order::Connect { leg, remote, codec, telephone_event, sends, receives });
     bench.run_ms(200);
     let last = bench.wire.sent.iter().rfind(|sent| sent.port == port(1)).unwrap();
     assert_eq!(last.to, remote.rtp);

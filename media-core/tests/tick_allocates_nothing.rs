@@ -110,7 +110,8 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
     let payload_type = if law(n) == Law::A { 8 } else { 0 };
     let codec = Codec { law: law(n), payload_type };
     let telephone_event = Some(101);
-    let connect = Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true };
+    let connect =
+        Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true, receives: true };
     engine.handle_order(connect, now);
     engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
 }
@@ -344,8 +345,14 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
         engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, epoch);
         let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
         let codec = Codec { law: Law::A, payload_type: 8 };
-        let order =
-            Order::Connect { leg: leg(n), remote, codec, telephone_event: None, sends: true };
+        let order = Order::Connect {
+            leg: leg(n),
+            remote,
+            codec,
+            telephone_event: None,
+            sends: true,
+            receives: true,
+        };
         engine.handle_order(order, epoch);
     }
     let (caller, other) = (leg(0), leg(1));

@@ -480,6 +480,7 @@ impl SipLegs {
             codec: Codec { law, payload_type: agreed.payload_type },
             telephone_event: agreed.telephone_event,
             sends: agreed.sends,
+            receives: agreed.receives,
         });
     }
 

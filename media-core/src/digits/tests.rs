@@ -64,6 +64,27 @@ fn who_begins_at_the_same_time_stamp_with_every_key_is_understood_after_a_second
 }
 
 #[test]
+fn other_keys_at_one_frozen_time_stamp_are_all_read() {
+    let pause = |event| (0..15).map(move |n| told(9, event, 800 - n % 2 * 160, n % 2 == 0));
+    let keys: Vec<_> =
+        [1, 2, 3, 4].iter().flat_map(|e| press(9, *e).into_iter().chain(pause(*e))).collect();
+    assert_eq!(read(keys), "1(100)2(100)3(100)4(100)");
+}
+
+#[test]
+fn the_beginning_of_a_key_does_not_lengthen_the_memory_of_the_one_before() {
+    let (mut reader, now) = (Reader::NEW, Instant::now());
+    let mut news = |ms, duration, end| {
+        let taken = reader.take(told(9, 7, duration, end), now + Duration::from_millis(ms));
+        taken.unwrap().into_iter().flatten().count()
+    };
+
+    assert_eq!(news(0, 800, true), 2);
+    assert_eq!(news(980, 160, false), 0);
+    assert_eq!(news(1_000, 320, false), 1);
+}
+
+#[test]
 fn a_key_held_longer_than_a_packet_can_say_is_one_key() {
     // RFC 4733 §2.5.1.3: the next part begins where the one before could count no further.
     let part = |from: u32, to: u16| (1..=to).step_by(3_200).map(move |n| told(from, 11, n, false));
@@ -125,6 +146,20 @@ fn a_key_that_is_held_down_is_told_until_it_is_let_go() {
 
     assert!(teller.next().is_some_and(|say| say.last));
     assert_eq!(teller.next(), None);
+}
+
+#[test]
+fn a_key_ends_with_its_next_frame_where_somebody_else_is_heard() {
+    let mut teller = Teller::NEW;
+    ['9', '1', '2'].iter().for_each(|key| teller.down(Digit::try_from(*key).unwrap()));
+    assert!((0..5).all(|_| teller.next().is_some_and(|say| !say.last)));
+
+    teller.stop();
+
+    let said = teller.next().unwrap();
+    assert_eq!((said.payload, said.last), ([9, 0x8A, 3, 0xC0], true));
+    (0..10).for_each(|_| teller.rested());
+    assert!(teller.next().is_none() && !teller.is_busy());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Ending, Engine, Farewell, phase_of};
 use crate::{
-    leg::{Leg, Mode},
+    leg::{Agreed, Leg, Mode},
     order::{Digits, Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
     record::{Side, Tape},
     session::{Recording, Talk},
@@ -14,9 +14,10 @@ impl Engine {
     pub fn handle_order(&mut self, order: Order, now: Instant) {
         match order {
             Order::Open { leg, port, stream } => self.open(leg, port, stream),
-            Order::Connect { leg, remote, codec, telephone_event, sends } => {
+            Order::Connect { leg, remote, codec, telephone_event, sends, receives } => {
+                let agreed = Agreed { codec, telephone_event, sends, receives };
                 match self.leg_mut(leg) {
-                    Some(leg) => leg.connect(remote, codec, telephone_event, sends, now),
+                    Some(leg) => leg.connect(remote, agreed, now),
                     None => self.refuse(leg, "connect: no such leg"),
                 }
             }
@@ -212,6 +213,7 @@ impl Engine {
     fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side, now: Instant) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.receive.forget();
+            leg.send.stop_keys();
             leg.vigil.bridged(Some(now));
             leg.mode = Mode::Bridged { peer, talk, side };
         }
@@ -224,6 +226,9 @@ impl Engine {
         };
         let Some(leg) = self.legs.get_mut(leg) else { return };
         leg.receive.forget();
+        if leg.mode != Mode::Hear(source) {
+            leg.send.stop_keys();
+        }
         leg.vigil.bridged(None);
         leg.mode = Mode::Hear(source);
         let name = leg.name;

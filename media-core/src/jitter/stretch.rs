@@ -95,7 +95,7 @@ const COMPARED: u32 = 120;
 const ALIKE: i64 = 500;
 
 /// Frames between two changes: 200 ms.
-const REST: u32 = 10;
+pub(super) const REST: u32 = 10;
 
 /// Frames until the next look for a place that fits: 40 ms.
 const LOOK_AGAIN: u32 = 2;

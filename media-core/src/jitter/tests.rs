@@ -212,3 +212,32 @@ fn the_distance_shrinks_again_when_the_jitter_is_over() {
     assert!(waited < 400, "{waited}");
     assert!(kinds.iter().all(|kind| *kind == Kind::Said));
 }
+
+#[test]
+fn in_loud_noise_what_need_not_wait_is_cut_out_all_the_same() {
+    let (mut jitter, mut delay) = (Jitter::EMPTY, Delay::default());
+    let (mut frame, mut dice) = ([0; SAMPLES], 1_u32);
+    let mut waited = vec![];
+    for n in 0..600_u16 {
+        let payload: Vec<u8> = (0..SAMPLES)
+            .map(|_| {
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                g711::encode(LAW, i16::try_from(dice >> 18).unwrap() - 8_192)
+            })
+            .collect();
+        let at = u32::from(n) * 160;
+        let order = if n == 0 { Order::First } else { NEXT };
+        let speech = Speech { timestamp: at, payload: &payload, arrival: at, order };
+        jitter.put(LAW, &speech, &mut delay, false);
+        delay.take(at, at);
+        // 140 ms wait from some jitter that is over.
+        if n >= 7 {
+            _ = jitter.next_at_once(LAW, &delay, at, &mut frame);
+            waited.push(jitter.line.map_or(0, |line| delay.waited(line.cursor, at)));
+        }
+    }
+
+    assert_eq!(delay.target(), 0);
+    assert!(waited[100] > 900, "{}: not at once", waited[100]);
+    assert!(waited[592] <= EXCESS, "{}", waited[592]);
+}

@@ -101,6 +101,11 @@ impl Send {
         self.teller.tell(digits)
     }
 
+    /// Somebody else is heard: the key that is being told ends, none that waits is told.
+    pub(crate) fn stop_keys(&mut self) {
+        self.teller.stop();
+    }
+
     /// A key of the other side of a bridge.
     pub(crate) fn pass_key(&mut self, key: Key) {
         match key {

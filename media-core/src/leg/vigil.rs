@@ -15,6 +15,8 @@ pub(crate) struct Vigil {
     comforted: bool,
     /// The far side asked to be sent nothing: it holds, and may send nothing itself.
     holds: bool,
+    /// It was agreed that the far side sends nothing (`a=recvonly`, `a=inactive`).
+    listens_only: bool,
     bridged: Option<Instant>,
     one_way: bool,
 }
@@ -34,13 +36,13 @@ pub(crate) enum Way {
 }
 
 impl Vigil {
-    pub(crate) fn connected(&mut self, sends: bool, now: Instant) {
+    pub(crate) fn connected(&mut self, sends: bool, receives: bool, now: Instant) {
         self.connected.get_or_insert(now);
-        if self.holds && sends {
+        if (self.holds || self.listens_only) && sends && receives {
             // It was allowed to be silent: it is waited for anew.
             self.bridged = self.bridged.map(|_| now);
         }
-        self.holds = !sends;
+        (self.holds, self.listens_only) = (!sends, !receives);
     }
 
     /// Two hear each other from now on, or no more.
@@ -96,7 +98,7 @@ impl Vigil {
 
     /// It was agreed, or said, that nothing comes.
     const fn excused(&self) -> bool {
-        self.holds || self.comforted
+        self.holds || self.listens_only || self.comforted
     }
 }
 

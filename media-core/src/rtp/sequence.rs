@@ -1,5 +1,7 @@
 //! The order of a source's packets: RFC 3550 §A.1, with duplicates told from late ones.
 
+use crate::clock::low_half;
+
 /// Where a packet stands among those of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -21,7 +23,7 @@ pub struct Sequence {
     base: u16,
     highest: u16,
     /// Times the number has wrapped around.
-    cycles: u32,
+    cycles: u64,
     /// What would come next if the source had restarted.
     restart: Option<u16>,
     /// Bit n: `highest - n` was heard.
@@ -57,18 +59,18 @@ impl Sequence {
 
     /// Extended highest sequence number (§6.4.1).
     pub fn extended(&self) -> u32 {
-        (self.cycles << 16) | u32::from(self.highest)
+        (low_half(self.cycles) << 16) | u32::from(self.highest)
     }
 
     /// Packets that should have come by now (§A.3).
     pub fn expected(&self) -> u64 {
-        (u64::from(self.cycles) << 16) + u64::from(self.highest) + 1 - u64::from(self.base)
+        ((self.cycles << 16) + u64::from(self.highest) + 1).saturating_sub(self.base.into())
     }
 
     fn advance(&mut self, number: u16, ahead: u16) {
         if number < self.highest {
-            // 2^32 packets are 994 days of one source.
-            self.cycles = (self.cycles + 1) & 0xFFFF;
+            // Never back to none: whoever steps by thousands comes to 2^32 within hours.
+            self.cycles += 1;
         }
         self.highest = number;
         self.restart = None;
@@ -117,6 +119,19 @@ mod tests {
         assert_eq!(sequence.take(0), Place::Late);
         assert_eq!(sequence.expected(), 4);
         assert_eq!(sequence.extended(), 0x1_0001);
+    }
+
+    #[test]
+    fn a_source_that_steps_by_thousands_for_hours_is_counted_on() {
+        let (mut sequence, mut number) = (Sequence::new(60_000), 60_000_u16);
+        for _ in 0..1_500_000 {
+            number = number.wrapping_add(2_999);
+            assert_eq!(sequence.take(number), Place::Next { lost: 2_998 });
+        }
+
+        let expected = 1_500_000 * 2_999 + 1;
+        assert_eq!(sequence.expected(), expected);
+        assert_eq!(sequence.extended(), low_half(expected + 59_999));
     }
 
     #[test]

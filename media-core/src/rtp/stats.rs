@@ -89,8 +89,8 @@ impl Source {
     /// What the next report says; begins the next interval.
     pub fn report(&mut self) -> Reception {
         let expected = self.sequence.expected();
-        let (expected_now, received_now) =
-            (expected - self.expected_prior, self.received - self.received_prior);
+        let expected_now = expected.saturating_sub(self.expected_prior);
+        let received_now = self.received.saturating_sub(self.received_prior);
         (self.expected_prior, self.received_prior) = (expected, self.received);
         let lost_now = expected_now.saturating_sub(received_now);
         let fraction = (lost_now << 8).checked_div(expected_now).unwrap_or(0);

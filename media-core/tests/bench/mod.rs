@@ -104,7 +104,14 @@ pub(crate) fn connect(n: u16, law: Law) -> Order {
         signalling: phone(n).ip(),
     };
     let codec = Codec { law, payload_type: payload_type(law) };
-    Order::Connect { leg: leg(n), remote, codec, telephone_event: Some(101), sends: true }
+    Order::Connect {
+        leg: leg(n),
+        remote,
+        codec,
+        telephone_event: Some(101),
+        sends: true,
+        receives: true,
+    }
 }
 
 impl Bench {

@@ -88,7 +88,14 @@ impl Party {
         let stream = Stream { ssrc: self.ssrc + 1_000, sequence: 65_530, timestamp: 7 };
         [
             Order::Open { leg, port: PortName(self.media.port()), stream },
-            Order::Connect { leg, remote, codec, telephone_event: None, sends: true },
+            Order::Connect {
+                leg,
+                remote,
+                codec,
+                telephone_event: None,
+                sends: true,
+                receives: true,
+            },
             Order::Hear { leg, source: Source::Silence },
         ]
     }
