@@ -28,8 +28,6 @@ for what in "$@"; do
         need kamailio kamailio
         # Judges the schema of the configuration; nobody here wrote it.
         python3 -c "import jsonschema, tomllib" >/dev/null 2>&1 || missing="$missing python3 python3-jsonschema"
-        # Its tools judge the unit and its companions; nothing is booted.
-        need systemd-analyze systemd
         ;;
     bench)
         need kamailio kamailio
@@ -77,6 +75,8 @@ echo "installing:$missing"
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT
+    # dash runs no EXIT trap for a signal.
+    trap 'exit 130' HUP INT TERM
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
     $as_root chmod 755 "$policy"
 fi

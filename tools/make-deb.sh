@@ -30,6 +30,8 @@ esac
 put 0755 "$binary" usr/bin/clavija
 "$strip" --strip-unneeded "$tree/usr/bin/clavija"
 put 0644 "$root/systemd/clavija.service" usr/lib/systemd/system/clavija.service
+put 0644 "$root/systemd/clavija-confirm.service" usr/lib/systemd/system/clavija-confirm.service
+put 0644 "$root/systemd/clavija-confirm.timer" usr/lib/systemd/system/clavija-confirm.timer
 put 0644 "$root/systemd/notify-reload.conf" usr/lib/clavija/notify-reload.conf
 put 0644 "$root/systemd/sysusers.conf" usr/lib/sysusers.d/clavija.conf
 put 0644 "$root/systemd/tmpfiles.conf" usr/lib/tmpfiles.d/clavija.conf

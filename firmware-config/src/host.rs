@@ -77,7 +77,7 @@ const FREE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Read by the processor itself, in some tens of nanoseconds.
 const FAST_CLOCKS: [&str; 5] =
     ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen"];
-const SYSCTL: &str = "/etc/sysctl.d/60-clavija.conf, then `sysctl --system`";
+const SYSCTL: &str = "/etc/sysctl.d/61-clavija-local.conf, then `sysctl --system`";
 const UNIT: &str = "`systemctl edit clavija`, under [Service]";
 
 /// Everything that was looked at, good or bad.
@@ -156,7 +156,8 @@ fn kernel(release: Option<&str>) -> Finding {
 fn reserved(facts: &HostFacts, media: &RangeInclusive<u16>) -> Finding {
     const KEY: &str = "net.ipv4.ip_local_reserved_ports";
     let range = format!("{}-{}", media.start(), media.end());
-    let set = format!("{KEY} = {range} in {SYSCTL}");
+    // The line takes the place of the shipped one, which keeps the ports of SIP too.
+    let set = format!("{KEY} = 5060-5061,{range} in {SYSCTL}");
     let wanted = format!("holds {range}, or net.ipv4.ip_local_port_range is apart from it");
     let (Some(lent), Some(reserved)) = (&facts.local_ports, &facts.reserved_ports) else {
         return finding(KEY, None, "-".to_owned(), &wanted, &set);
@@ -289,7 +290,7 @@ mod tests {
             (|f| f.rmem_max = Some(212_992), "rmem_max", "net.core.rmem_max = 8388608 in /etc"),
             (|f| f.wmem_max = Some(212_992), "wmem_max", "net.core.wmem_max = 8388608"),
             (|f| f.netdev_max_backlog = Some(1000), "backlog", "= 4096"),
-            (|f| f.local_ports = Some(29_000..=60_999), "reserved", "= 20000-29999"),
+            (|f| f.local_ports = Some(29_000..=60_999), "reserved", "= 5060-5061,20000-29999"),
             (|f| f.nofile = Some(1024), "files", "LimitNOFILE=262144"),
             (|f| f.rtprio = Some(0), "priority", "LimitRTPRIO=20"),
             (|f| f.memlock = Some(65_536), "memory", "LimitMEMLOCK=infinity"),

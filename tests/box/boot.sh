@@ -28,6 +28,8 @@ unshare -m -p -f -i -u -C -n --mount-proc --kill-child sh -ec '
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other /lib/systemd/systemd --log-target=console --show-status=0
 ' "$root" </dev/null >"$console" 2>&1 &
 outer=$!
+# Interrupted, it leaves no system behind (--kill-child ends all that is in it).
+trap 'kill -9 "$outer" 2>/dev/null || true; rm -f "$console"; exit 130' HUP INT TERM
 looks=0 init='' is=''
 while :; do
     init=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null || true)
