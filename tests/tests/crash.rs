@@ -49,7 +49,7 @@ fn a_call_cut_off_by_kill_9_keeps_its_recording_and_has_one_record_that_says_so(
 }
 
 /// A call that is being talked: its name, who was called, who calls.
-fn talk(appliance: &Appliance, packets: usize) -> (serde_json::Value, Phone, Caller) {
+fn talk(appliance: &Appliance, packets: usize) -> (Value, Phone, Caller) {
     let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, DESK_HZ);
     let mut caller = Caller::dial(appliance.sip(), loopback(2, 5062), NUMBER, &[Law::A], CALLER_HZ);
     caller.await_answer();
@@ -180,7 +180,7 @@ fn dial(appliance: &Appliance, line: u8) -> Caller {
 }
 
 /// The recording opens, holds both sides, and misses less than a second of what was said.
-fn assert_recorded(appliance: &Appliance, record: &serde_json::Value, said_seconds: f64) {
+fn assert_recorded(appliance: &Appliance, record: &Value, said_seconds: f64) {
     let id = record["id"].as_str().unwrap();
     let file = appliance.folder().join("data/recordings").join(id).with_extension("wav");
     let recording = tone::read_recording(&fs::read(&file).unwrap());

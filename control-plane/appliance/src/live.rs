@@ -339,7 +339,6 @@ impl Live {
             disk.generations.undo(meta.generation, holds)?;
             return Err(error.into());
         }
-        disk.generations.prune(&meta)?;
         disk.current = meta.clone();
         disk.waits_for_restart = at_restart;
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
@@ -354,6 +353,11 @@ impl Live {
             inner.running = config;
         }
         tracing::info!(generation = meta.generation, hash = meta.hash, how, "configuration");
+        if let Some(disk) = &inner.disk
+            && let Err(error) = disk.generations.prune(&meta)
+        {
+            tracing::warn!(%error, "old generations stay where they are");
+        }
         Ok(applied(&meta, how, differences))
     }
 

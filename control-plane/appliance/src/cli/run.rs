@@ -38,6 +38,7 @@ pub(super) fn run(target: &Target) -> Result<(), Failure> {
 async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
     // Before anything runs, so that a signal never ends it half started.
     let mut signals = Signals::new()?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let started = Appliance::start_kept(config, Some(kept)).await;
     let running = started.map_err(|error| Failure::Failed(error.to_string()))?;
     say_ready(&running)?;
@@ -45,7 +46,6 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
     let live = Arc::clone(running.live());
     tokio::spawn(Arc::clone(&live).watch_confirmation());
     tokio::spawn(notify::keep_told(running.handle().clone()));
-    let mut hang_up = signals.hang_up()?;
     let reload = async {
         loop {
             if hang_up.recv().await.is_none() {
@@ -106,10 +106,6 @@ impl Signals {
     fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    fn hang_up(&self) -> io::Result<Signal> {
-        signal(SignalKind::hangup())
     }
 
     async fn next(&mut self) {

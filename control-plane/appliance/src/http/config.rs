@@ -16,7 +16,7 @@ use axum::{
 };
 use firmware_config::{Difference, Source, Sources};
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use utoipa::ToSchema;
 
 type Shared = Of<Arc<State>>;
@@ -187,7 +187,9 @@ pub(super) async fn apply(
 ) -> Result<Json<AppliedBody>, Problem> {
     let ApplyBody { node, site, dry_run, confirm_seconds, at_restart } = taken(body)?;
     let wish = wish(dry_run, confirm_seconds, at_restart)?;
-    Ok(Json(state.live.apply(sources(node, site), wish).await?.into()))
+    let live = Arc::clone(&state.live);
+    let apply = async move { live.apply(sources(node, site), wish).await };
+    Ok(Json(to_the_end(apply).await?.into()))
 }
 
 /// Reads the files anew that the appliance was started with, and applies them.
@@ -200,15 +202,20 @@ pub(super) async fn reload(
 ) -> Result<Json<AppliedBody>, Problem> {
     let ReloadBody { dry_run, confirm_seconds, at_restart } = taken(body)?;
     let wish = wish(dry_run, confirm_seconds, at_restart)?;
-    let _reloading = Reloading::begin();
-    Ok(Json(state.live.reload(wish).await?.into()))
+    let live = Arc::clone(&state.live);
+    let reload = async move {
+        let _reloading = Reloading::begin();
+        live.reload(wish).await
+    };
+    Ok(Json(to_the_end(reload).await?.into()))
 }
 
 /// Says that the box can still be reached.
 #[utoipa::path(post, path = "/api/v1/config/confirm",
     responses((status = 204), (status = 409, body = ProblemBody)))]
 pub(super) async fn confirm(Of(state): Shared) -> Result<axum::http::StatusCode, Problem> {
-    state.live.confirm().await?;
+    let live = Arc::clone(&state.live);
+    to_the_end(async move { live.confirm().await }).await?;
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
@@ -222,7 +229,17 @@ pub(super) async fn roll_back(
 ) -> Result<Json<AppliedBody>, Problem> {
     let RollbackBody { generation, at_restart } = taken(body)?;
     let wish = Wish { at_restart, ..Wish::default() };
-    Ok(Json(state.live.roll_back(generation, wish).await?.into()))
+    let live = Arc::clone(&state.live);
+    let roll_back = async move { live.roll_back(generation, wish).await };
+    Ok(Json(to_the_end(roll_back).await?.into()))
+}
+
+/// Whoever asked may go away in the middle, or the answer may come too late for them: what has begun
+/// is finished all the same, or disk and running calls would hold different configurations.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    tokio::spawn(work).await.map_err(io::Error::other)?
 }
 
 fn taken<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
