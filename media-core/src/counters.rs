@@ -98,13 +98,17 @@ pub struct Counters {
     /// Keys that were pressed, and keys that were told.
     pub digits_in: u64,
     pub digits_out: u64,
+    /// Keys that were to be told and were not: more than may wait, or the far side hears somebody
+    /// else or nobody by then.
+    pub digits_lost: u64,
     /// Times a leg's stream skipped ahead because this thread was late.
     pub stalls: u64,
     /// Milliseconds of phases that were not served because a tick came too late.
     pub phases_skipped: u64,
     /// Frames the recorder took.
     pub record_frames: u64,
-    /// Frames the recorder's ring had no room for.
+    /// Frames the recorder's ring had no room for, and frames of one side that were said too far
+    /// from where the recording was.
     pub record_frames_lost: u64,
     /// Recordings given up without their end because the recorder took nothing for too long.
     pub recordings_unfinished: u64,

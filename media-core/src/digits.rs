@@ -216,15 +216,15 @@ impl Teller {
     pub(crate) fn tell(&mut self, digits: &Digits) -> bool {
         let room = self.waiting + digits.iter().count() <= QUEUE_MAX;
         if room {
-            digits.iter().for_each(|digit| self.push(digit, Hold::Frames(HOLD)));
+            digits.iter().for_each(|digit| _ = self.push(digit, Hold::Frames(HOLD)));
         }
         room
     }
 
-    /// A key went down on the other side of a bridge. One more than may wait is left out; no
-    /// source presses that many.
-    pub(crate) fn down(&mut self, digit: Digit) {
-        self.push(digit, Hold::Open);
+    /// A key went down on the other side of a bridge. False: more wait than may, it is not told.
+    /// Who presses 16 a second is told ten of them; no finger does that for ten seconds.
+    pub(crate) fn down(&mut self, digit: Digit) -> bool {
+        self.push(digit, Hold::Open)
     }
 
     /// The key that went down last was let go.
@@ -280,32 +280,38 @@ impl Teller {
     }
 
     /// The far side hears somebody else: the key that is being told ends with its next frame, and
-    /// none that waits is told.
-    pub(crate) fn stop(&mut self) {
-        (self.queue, self.first, self.waiting) = ([None; QUEUE_MAX], 0, 0);
+    /// none that waits is told. Gives how many those are.
+    pub(crate) const fn stop(&mut self) -> usize {
         if let Some(telling) = &mut self.now {
             telling.hold = Hold::Frames(telling.frames);
         }
+        self.leave_waiting()
     }
 
-    /// The far side hears nothing.
-    pub(crate) fn forget(&mut self) {
-        *self = Self::NEW;
+    /// The far side hears nothing. Gives how many waited.
+    pub(crate) const fn forget(&mut self) -> usize {
+        (self.now, self.rest) = (None, 0);
+        self.leave_waiting()
     }
 
-    fn push(&mut self, digit: Digit, hold: Hold) {
+    /// Every leg that is told no keys comes here every frame: the queue itself is not touched.
+    const fn leave_waiting(&mut self) -> usize {
+        std::mem::replace(&mut self.waiting, 0)
+    }
+
+    fn push(&mut self, digit: Digit, hold: Hold) -> bool {
         let free = self.queue.get_mut((self.first + self.waiting) % QUEUE_MAX);
-        if let Some(free) = free.filter(|_| self.waiting < QUEUE_MAX) {
-            *free = Some((digit, hold));
-            self.waiting += 1;
-        }
+        let Some(free) = free.filter(|_| self.waiting < QUEUE_MAX) else { return false };
+        *free = Some((digit, hold));
+        self.waiting += 1;
+        true
     }
 
     fn pop(&mut self) -> Option<(Digit, Hold)> {
-        let next = self.queue.get_mut(self.first)?.take()?;
+        self.waiting = self.waiting.checked_sub(1)?;
+        let next = self.queue.get(self.first).copied().flatten();
         self.first = (self.first + 1) % QUEUE_MAX;
-        self.waiting -= 1;
-        Some(next)
+        next
     }
 }
 
@@ -326,7 +332,7 @@ const LONGEST: std::ops::RangeInclusive<u32> = 63_935..=67_135;
 const CREDIT_MAX: u32 = 16;
 const CREDIT_MS: u128 = 62;
 
-/// Keys that may wait to be told.
+/// Keys that may wait to be told; one takes 100 ms at least.
 const QUEUE_MAX: usize = 64;
 
 /// A key of ours is held for 100 ms, and 100 ms pass to the next: what gateways take for sure.

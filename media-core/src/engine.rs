@@ -238,7 +238,7 @@ impl Engine {
             && let Some(peer) = self.legs.get_mut(peer)
             && peer.takes_keys()
         {
-            peer.send.pass_key(key);
+            peer.send.pass_key(key, &mut self.counters);
         }
         if let Key::Up(Pressed { digit, duration, at }) = key {
             self.counters.digits_in += 1;
@@ -301,7 +301,7 @@ impl Engine {
                 let place = clock.frame(leg.phase, now);
                 match leg.path() {
                     Some(path) => leg.send.play(source, tunes, place, &path, &mut wire),
-                    None => leg.send.pause(),
+                    None => leg.send.pause(wire.counters),
                 }
             }
             Mode::Bridged { peer, talk, side } => {

@@ -243,6 +243,7 @@ impl Leg {
             Kind::Unknown => {
                 self.vigil.sign_of_life(now);
                 self.receive.place_other(&packet.header)?;
+                self.receive.miss(&packet.header);
                 Err(Dropped::PayloadType)
             }
         }
@@ -258,6 +259,7 @@ impl Leg {
         let arrival = clock.samples(now);
         let order = self.receive.place_audio(&header, arrival)?;
         if !(1..=PAYLOAD_MAX).contains(&payload.len()) {
+            self.receive.miss(&header);
             return Err(Dropped::Length);
         }
         // Only what can be heard is a word: no number said again, no length that cannot be taken,

@@ -209,7 +209,8 @@ pub enum Event {
 pub struct Recorded {
     /// Frames of the time line, lost ones included.
     pub frames: u64,
-    /// Frames that did not fit into the recorder's ring and are silence in the file.
+    /// Frames that are silence in the file: the recorder's ring had no room, or one side's frame
+    /// was said too far from where the recording was.
     pub lost: u64,
 }
 
@@ -227,6 +228,10 @@ pub struct LegReport {
     /// Packets that came when what stood behind them had been heard.
     #[serde(default)]
     pub packets_late: u64,
+    /// Packets in the place of audio that nobody can play: empty, longer than 60 ms, or of a
+    /// payload type that was not agreed.
+    #[serde(default)]
+    pub packets_unplayable: u64,
     /// Frames put into what this party hears where the other side sent nothing in time.
     pub frames_inserted: u64,
     /// Frames of what this party said that were passed on, concealed ones included.

@@ -51,13 +51,26 @@ impl Tape {
         Self { talk, start, opened: false, written: 0, lost: 0, left, right }
     }
 
-    /// A frame that one of the two said, and its place in the stream of who heard it.
-    pub(crate) fn hear(&mut self, side: Side, law: Law, frame: &Packed, place: u64, now: Instant) {
+    /// A frame that one of the two said, and its place in the stream of who heard it. One that
+    /// stands too far from where the recording is, as after a stall of this thread, is lost.
+    pub(crate) fn hear(
+        &mut self,
+        side: Side,
+        law: Law,
+        frame: &Packed,
+        place: u64,
+        now: Instant,
+        counters: &mut Counters,
+    ) {
         let index = self.elapsed_us(now) / FRAME_US;
         let written = self.written;
-        match side {
-            Side::Caller => self.left.put(law, frame, place, index, written),
-            Side::Other => self.right.put(law, frame, place, index, written),
+        let track = match side {
+            Side::Caller => &mut self.left,
+            Side::Other => &mut self.right,
+        };
+        if !track.put(law, frame, place, index, written) {
+            self.lost += 1;
+            counters.record_frames_lost += 1;
         }
     }
 
@@ -138,14 +151,14 @@ impl Track {
     const EMPTY: Self = Self { frames: [None; DEPTH], begins: None };
 
     /// `index`: where on the time line it is now; `written`: how far it has been handed over.
-    fn put(&mut self, law: Law, frame: &Packed, place: u64, index: u64, written: u64) {
+    /// False: there is no place for it, or somebody else's frame had to give way.
+    fn put(&mut self, law: Law, frame: &Packed, place: u64, index: u64, written: u64) -> bool {
         let place = place.cast_signed();
         let begins = *self.begins.get_or_insert_with(|| index.cast_signed() - place);
         let at = u64::try_from(begins + place).unwrap_or(0);
         let room = (written..written + DEPTH as u64).contains(&at);
-        if let Some(slot) = self.slot(at).filter(|_| room) {
-            *slot = Some((at, law, *frame));
-        }
+        let Some(slot) = self.slot(at).filter(|_| room) else { return false };
+        slot.replace((at, law, *frame)).is_none()
     }
 
     fn take(&mut self, at: u64) -> Option<(Law, Packed)> {

@@ -97,7 +97,7 @@ impl Pair<'_> {
     /// Once a frame: what is due by the listener's clock, keys before audio.
     pub(crate) fn fill(&mut self, clock: &Clock, now: Instant, wire: &mut Wire<'_, impl Out>) {
         let Some(way) = self.way(clock, now) else {
-            self.listener.send.pause();
+            self.listener.send.pause(wire.counters);
             return;
         };
         let mut frame = [0; SAMPLES];
@@ -148,7 +148,7 @@ impl Pair<'_> {
             return;
         }
         if let (Some(tape), Some(place)) = (tape, listener.send.place()) {
-            tape.hear(*side, way.law, frame, place, way.now);
+            tape.hear(*side, way.law, frame, place, way.now, wire.counters);
         }
         listener.send.relay(frame, kind, way.table, way.place, way.path.as_ref(), wire);
     }

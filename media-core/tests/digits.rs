@@ -265,3 +265,57 @@ fn keys_of_ours_are_told_over_music_and_in_a_bridge_in_the_legs_one_stream() {
         assert_eq!(bench.engine.counters().digits_out, 3);
     }
 }
+
+#[test]
+fn keys_that_come_faster_than_they_can_be_told_wait_and_the_rest_are_counted() {
+    let (mut bench, mut caller, _) = bridged();
+    let flood = |bench: &mut Bench, caller: &mut Speaker, ms: u64| {
+        bench.run(ms, |bench, ms| {
+            // One packet a key, 16 a second: each ends 40 ms after it began.
+            if ms % 62 == 3 {
+                let header = Header { payload_type: 101, ..caller.next() };
+                bench.rtp(1, &header, &[5, 0x8A, 1, 0x40]);
+            }
+        });
+    };
+    flood(&mut bench, &mut caller, 9_000);
+    assert_eq!(bench.engine.counters().digits_lost, 0, "a burst waits");
+    flood(&mut bench, &mut caller, 21_000);
+    bench.run_ms(8_000);
+
+    let counters = *bench.engine.counters();
+    assert!((480..=490).contains(&counters.digits_in), "{counters:?}");
+    assert!(counters.digits_lost > 100, "{counters:?}");
+    assert_eq!(counters.digits_out + counters.digits_lost, counters.digits_in);
+    // 64 waited when the last one came, each of them took 100 ms.
+    let last = bench.heard(2).iter().rfind(|(_, h, _)| h.payload_type == 101).unwrap().0;
+    assert!((36_000..=36_700).contains(&last), "{last}");
+}
+
+#[test]
+fn keys_that_wait_when_their_listener_goes_are_counted() {
+    for leaves in [0, 1, 2] {
+        let (mut bench, mut caller, _) = bridged();
+        for event in 1..=9 {
+            let header = Header { payload_type: 101, ..caller.next() };
+            bench.rtp(1, &header, &[event, 0x8A, 1, 0x40]);
+        }
+        bench.run_ms(150);
+        match leaves {
+            0 => bench.part(Source::Silence),
+            1 => bench.order(Order::Close { leg: leg(2) }),
+            _ => {
+                let mut order = connect(2, Law::A);
+                if let Order::Connect { sends, .. } = &mut order {
+                    *sends = false;
+                }
+                bench.order(order);
+            }
+        }
+        bench.run_ms(2_000);
+
+        let counters = bench.engine.counters();
+        assert_eq!((counters.digits_in, counters.digits_out + counters.digits_lost), (9, 9));
+        assert_eq!(counters.digits_out, 2, "{leaves}");
+    }
+}

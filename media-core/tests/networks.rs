@@ -362,3 +362,62 @@ fn jitter_is_evened_out_once_it_is_known() {
     assert!(report.frames_concealed <= 12, "{report:?}");
     assert!((50_000..=70_000).contains(&report.delay_us), "{report:?}");
 }
+
+/// By how many milliseconds 400 ms that begin with this frame are later than they were said: where
+/// they are most like it. None: next to nothing was said.
+fn delay_ms(said: &[i16], heard: &[(u64, Header, Vec<u8>)], frame: usize) -> Option<f64> {
+    let at = usize::try_from(heard[frame].0 - 3).unwrap() * 8;
+    let window = decoded(&heard[frame..frame + 20]);
+    let product = |one: &[i16], other: &[i16]| -> f64 {
+        let pairs = one.iter().zip(other).step_by(4);
+        pairs.map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
+    };
+    let likeness = |late: usize| {
+        let there = &said[at.checked_sub(late)?..][..window.len()];
+        Some((product(&window, there) / product(there, there).max(1.0).sqrt(), late))
+    };
+    let places = (0..8 * 350).step_by(2).filter_map(likeness);
+    let (likeness, late) = places.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    let loud = product(&window, &window).sqrt();
+    (loud > 10_000.0 && likeness > loud / 2.0).then_some(late as f64 / 8.0)
+}
+
+#[test]
+fn the_delay_that_is_added_is_bounded_by_the_jitter_there_is_and_goes_when_it_goes() {
+    // How much later than the quickest a packet may be, in the first 15, the next 10 and the last
+    // 25 seconds, and of 1,000 how many are lost.
+    for (calm, burst, lost) in
+        [(0, 0, 0), (10, 10, 30), (0, 60, 0), (0, 120, 50), (30, 100, 30), (0, 400, 0)]
+    {
+        let said = speech(8_000 * 52, burst + lost);
+        let (mut bench, mut caller) = bridged(false);
+        let mut network = Network::new(7, lost, 10, (40, 0));
+        for (ms, more) in [(15_000, calm), (10_000, burst), (25_000, calm)] {
+            network.delay.1 = more;
+            let at = usize::try_from(bench.now_ms()).unwrap() * 8;
+            talk(&mut bench, &mut caller, &mut network, ms, &said[at..]);
+        }
+
+        let heard = bench.heard(2);
+        assert_one_stream(2, &heard);
+        // A frame, a quarter of one that is borne, and what the slowest may be above the measured.
+        let bound = |more: u64| f64::from(u32::try_from(more.min(200)).unwrap()) + 50.0;
+        let mut greatest = [0.0_f64; 3];
+        for frame in (50..heard.len() - 20).step_by(40) {
+            let Some(late) = delay_ms(&said, &heard, frame) else { continue };
+            let added = late - 40.0;
+            let allowed = match heard[frame].0 {
+                // What was slow is forgotten after five to ten seconds, then time is caught up.
+                ..15_000 | 40_000.. => calm,
+                15_000..40_000 => burst,
+            };
+            assert!(added <= bound(allowed), "{calm} {burst}: {added} at {}", heard[frame].0);
+            let part =
+                usize::from(heard[frame].0 >= 15_000) + usize::from(heard[frame].0 >= 40_000);
+            greatest[part] = greatest[part].max(added);
+        }
+        // It is the delay that was measured: none where nothing asks for it, some where jitter does.
+        assert!(calm > 0 || greatest[0] <= 20.0, "{burst}: {greatest:?}");
+        assert!(burst < 60 || greatest[1] >= 40.0, "{burst}: {greatest:?}");
+    }
+}

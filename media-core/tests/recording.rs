@@ -243,3 +243,26 @@ fn a_transfer_goes_on_in_the_same_recording() {
     assert!(right[27..49].iter().all(|said| *said == 0));
     assert!(right[52..].iter().all(|said| *said == g711::decode(Law::A, 0x33)));
 }
+
+#[test]
+fn what_a_recording_cannot_place_after_a_stall_is_counted_and_said() {
+    let (mut bench, mut speak) = recorded();
+    bench.run(500, &mut speak);
+    bench.stall_ms(2_000);
+    bench.run(2_000, &mut speak);
+    let recorded = end(&mut bench).unwrap();
+    bench.run_ms(200);
+
+    let quiet = |law, code| g711::decode(law, code).abs() <= 8;
+    let heard = [(1, Law::Mu), (2, Law::A)].map(|(n, law)| {
+        let heard = bench.heard(n);
+        heard.iter().filter(|(_, _, said)| !quiet(law, said[80])).count() as u64
+    });
+    let mut kept = 0;
+    for frame in bench.wire.recorded.iter().filter(|frame| frame.kind == RecordKind::Audio) {
+        kept += [160, 161].iter().filter(|place| frame.samples[**place].abs() > 8).count() as u64;
+    }
+    assert!(recorded.lost > 0, "{recorded:?}");
+    assert_eq!(kept + recorded.lost, heard.iter().sum::<u64>(), "{recorded:?}");
+    assert_eq!(bench.engine.counters().record_frames_lost, recorded.lost);
+}

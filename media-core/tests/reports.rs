@@ -10,6 +10,7 @@ use media_core::{
     engine::Channel,
     order::{Event, Law, LegReport, Order, PortName, Source, TalkName, TuneId},
     rtp::{
+        header::Header,
         rtcp::{Compound, LastSender, SenderInfo},
         stats::Reception,
     },
@@ -369,4 +370,36 @@ fn closing_one_of_two_leaves_the_other_in_silence_and_the_port_free() {
     assert_eq!(bench.engine.counters().dropped(Dropped::NoLeg), 20);
     bench.order(Order::Open { leg: leg(3), port: port(2), stream: stream(3) });
     assert!(!matches!(bench.events.last(), Some(Event::Refused { .. })));
+}
+
+#[test]
+fn what_nobody_can_play_is_in_the_report_unless_it_stands_beside_the_audio() {
+    let mut bench = Bench::new();
+    bench.party(1, Law::A);
+    bench.party(2, Law::A);
+    bench.bridge(1, 2, false);
+    let mut caller = Speaker::new(1, Law::A);
+    let (mut beside, mut number) = (Speaker::new(1, Law::A), 2);
+    (beside.header.ssrc, beside.header.payload_type) = (9, 97);
+    bench.run(2_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        number += 1;
+        let header = caller.next();
+        match number % 10 {
+            0 => bench.rtp(1, &header, &[9; 640]),
+            1 => bench.rtp(1, &Header { payload_type: 111, ..header }, &[9; 160]),
+            2 => bench.rtp(1, &header, &[]),
+            _ => bench.rtp(1, &header, &[9; 160]),
+        }
+        // As SIPp fills the time around its keys.
+        beside.say(bench, 1, 0);
+    });
+
+    let report = closed(&mut bench, 1);
+    assert_eq!((report.packets_received, report.packets_unplayable), (200, 30));
+    let dropped = |reason| bench.engine.counters().dropped(reason);
+    assert_eq!((dropped(Dropped::Length), dropped(Dropped::PayloadType)), (20, 110));
+    assert_eq!(report.packets_lost, 0);
 }

@@ -35,11 +35,28 @@ fn over_a_bad_network_a_call_is_heard_recorded_in_time_and_its_keys_are_in_its_s
             let told = appliance.metrics().sum("clavija_one_way_audio_total", &[("side", "agent")]);
             (told >= 1.0).then_some(())
         });
+        let warned = |side: &str| {
+            let log = appliance.log();
+            let line = log.lines().find(|line| {
+                line.contains("one_way_audio") && line.contains(&format!("side=\"{side}\""))
+            });
+            line.map(str::to_owned)
+        };
+        let of_desk = wait::until("a warning with the side", || warned("agent"));
+        // The other way round.
+        desk.audio.say(Says::Tone { hz: DESK_HZ });
+        caller.audio.listen(SECOND);
+        caller.audio.say(Says::Nothing);
+        let of_caller = wait::until("a warning with the other side", || warned("caller"));
         caller.hang_up();
         let (_, by_caller) = caller.finish();
         let (_, by_desk) = desk.finish();
 
         let record = appliance.await_ended(1).remove(0);
+        let call = format!("call={} ", record["id"].as_str().unwrap());
+        for line in [of_desk, of_caller] {
+            assert!(line.contains("WARN") && line.contains(&call), "{line}");
+        }
         let events = record["events"].as_array().unwrap();
         let of = |name: &str| -> Vec<String> {
             let told = events.iter().filter(|step| step["event"] == name);

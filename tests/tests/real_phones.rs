@@ -11,6 +11,7 @@ use clavija_tests::{
     namespace,
     party::{Caller, Phone, loopback},
     rtp_peer::Packet,
+    sipp::{Script, Sipp},
     tone::{self, Law, RATE},
     trace::Way,
     wait,
@@ -98,6 +99,65 @@ fn talk_hold_and_digits(codec: &'static str, transport: &'static str, callers: L
     assert!(tone::share(&by_agent[middle], CALLER_HZ) > 0.5, "the phone hears the caller");
     let record = appliance.await_ended(1).remove(0);
     assert_eq!((&record["end"], &record["agent"]), (&"completed".into(), &"ana".into()));
+    appliance.stop();
+}
+
+#[test]
+fn keys_of_a_carrier_as_captured_are_told_once_each_and_reach_a_real_phone() {
+    namespace::inside(|| keys_reach_the_phone("CAPTURED", "101"));
+}
+
+#[test]
+fn keys_of_a_carrier_under_another_ssrc_are_told_once_each_and_reach_a_real_phone() {
+    namespace::inside(|| keys_reach_the_phone("MADE", "96"));
+}
+
+/// SIPp presses 4, *, # and 4, baresip says what it was told.
+fn keys_reach_the_phone(how: &str, event: &str) {
+    let appliance = Appliance::on_contract_files_with_media_at(namespace::LAN);
+    let mut ana = Baresip::start(&ana("PCMA", "udp", appliance.sip()));
+    appliance.await_agent("ana", "available");
+    let script = Script::new("carrier_keys", carrier()).to(appliance.sip());
+    let mut caller = Sipp::start(
+        script
+            .key("from", "+541144440000")
+            .key("event", event)
+            .arg("-s")
+            .arg("+541155550100")
+            .arg("-mp")
+            .arg("41000"),
+    );
+    caller.wait_for("200", |m| m.is_response(Way::Received, "INVITE", 200));
+    ana.wait_for("CALL_INCOMING");
+    ana.tell("accept", "");
+    ana.wait_for("CALL_ESTABLISHED");
+    appliance.await_call("talking");
+
+    caller.tell(how);
+    let heard: String = (0..4)
+        .map(|_| {
+            let key = ana.wait_for("CALL_DTMF_START")["param"].as_str().unwrap().to_owned();
+            ana.wait_for("CALL_DTMF_END");
+            key
+        })
+        .collect();
+    ana.wait_for("CALL_CLOSED");
+    caller.finish();
+
+    assert_eq!(heard, "4*#4");
+    let record = appliance.await_ended(1).remove(0);
+    let told: Vec<_> = record["events"].as_array().unwrap().iter().collect();
+    let told: Vec<&str> = told
+        .iter()
+        .filter(|step| step["event"] == "digit")
+        .map(|step| step["detail"].as_str().unwrap())
+        .collect();
+    let keys: String = told.iter().map(|detail| &detail[..1]).collect();
+    assert_eq!(keys, "4*#4", "{told:?}");
+    assert!(told.iter().all(|detail| detail.contains("by the caller")), "{told:?}");
+    let metrics = appliance.metrics();
+    let count = |direction| metrics.sum("clavija_dtmf_events_total", &[("direction", direction)]);
+    assert_eq!((count("in"), count("out")), (4.0, 4.0));
     appliance.stop();
 }
 

@@ -66,6 +66,7 @@ pub(crate) struct Follower {
     pub(crate) dir: PathBuf,
     waiting: VecDeque<(Instant, CallRecord)>,
     complained: bool,
+    one_way: log::OneWayLines,
 }
 
 impl Follower {
@@ -78,8 +79,8 @@ impl Follower {
         node: String,
         dir: PathBuf,
     ) -> Self {
-        let (waiting, complained) = (VecDeque::new(), false);
-        Self { turns, view, metrics, journal, counts, node, dir, waiting, complained }
+        let (waiting, complained, one_way) = (VecDeque::new(), false, log::OneWayLines::default());
+        Self { turns, view, metrics, journal, counts, node, dir, waiting, complained, one_way }
     }
 
     /// Until the pump is gone and everything it said has been written.
@@ -107,7 +108,7 @@ impl Follower {
                 lines.push(log::Line::of(fact, &view, ended.as_ref()));
             }
         }
-        lines.iter().for_each(log::Line::write);
+        lines.iter().for_each(|line| line.write(&mut self.one_way, now));
         self.waiting.extend(turn.ended.into_iter().map(|record| (now, record)));
         while self.waiting.len() > WAITING_MAX {
             self.waiting.pop_front();

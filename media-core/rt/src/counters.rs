@@ -66,6 +66,7 @@ pub struct EngineCounters {
     pub frames_concealed: u64,
     pub digits_in: u64,
     pub digits_out: u64,
+    pub digits_lost: u64,
     pub stalls: u64,
     pub phases_skipped: u64,
     pub record_frames: u64,
@@ -211,6 +212,7 @@ struct EngineCount {
     frames_concealed: Counter,
     digits_in: Counter,
     digits_out: Counter,
+    digits_lost: Counter,
     stalls: Counter,
     phases_skipped: Counter,
     record_frames: Counter,
@@ -234,6 +236,7 @@ impl EngineCount {
         self.frames_concealed.set(from.frames_concealed);
         self.digits_in.set(from.digits_in);
         self.digits_out.set(from.digits_out);
+        self.digits_lost.set(from.digits_lost);
         self.stalls.set(from.stalls);
         self.phases_skipped.set(from.phases_skipped);
         self.record_frames.set(from.record_frames);
@@ -259,6 +262,7 @@ impl EngineCount {
             frames_concealed: self.frames_concealed.read(),
             digits_in: self.digits_in.read(),
             digits_out: self.digits_out.read(),
+            digits_lost: self.digits_lost.read(),
             stalls: self.stalls.read(),
             phases_skipped: self.phases_skipped.read(),
             record_frames: self.record_frames.read(),

@@ -139,7 +139,7 @@ fn keys_are_told_with_growing_durations_a_marked_start_and_a_pause_between() {
 #[test]
 fn a_key_that_is_held_down_is_told_until_it_is_let_go() {
     let mut teller = Teller::NEW;
-    teller.down(Digit::try_from('9').unwrap());
+    assert!(teller.down(Digit::try_from('9').unwrap()));
     assert!((0..20).all(|_| teller.next().is_some_and(|say| !say.last)));
 
     teller.up(Duration::from_millis(400));
@@ -151,10 +151,10 @@ fn a_key_that_is_held_down_is_told_until_it_is_let_go() {
 #[test]
 fn a_key_ends_with_its_next_frame_where_somebody_else_is_heard() {
     let mut teller = Teller::NEW;
-    ['9', '1', '2'].iter().for_each(|key| teller.down(Digit::try_from(*key).unwrap()));
+    assert!(['9', '1', '2'].iter().all(|key| teller.down(Digit::try_from(*key).unwrap())));
     assert!((0..5).all(|_| teller.next().is_some_and(|say| !say.last)));
 
-    teller.stop();
+    assert_eq!(teller.stop(), 2);
 
     let said = teller.next().unwrap();
     assert_eq!((said.payload, said.last), ([9, 0x8A, 3, 0xC0], true));
@@ -165,7 +165,7 @@ fn a_key_ends_with_its_next_frame_where_somebody_else_is_heard() {
 #[test]
 fn what_a_packet_claims_is_believed_for_half_a_second_only() {
     let mut teller = Teller::NEW;
-    teller.down(Digit::try_from('9').unwrap());
+    assert!(teller.down(Digit::try_from('9').unwrap()));
     teller.up(Duration::from_secs(8));
 
     assert_eq!((0..100).filter(|_| teller.next().is_some()).count(), 25);

@@ -161,6 +161,7 @@ impl Engine {
         self.leave(slot);
         let Some((_, mut leg)) = self.legs.remove(name.0) else { return };
         leg.receive.settle(&mut self.counters);
+        leg.send.stop_keys(&mut self.counters);
         self.ports.set(leg.port, None);
         self.due_legs.remove(leg.phase, slot);
         let last = leg.farewell(&self.cname, &self.clock, now);
@@ -213,7 +214,7 @@ impl Engine {
     fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side, now: Instant) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.receive.forget();
-            leg.send.stop_keys();
+            leg.send.stop_keys(&mut self.counters);
             leg.vigil.bridged(Some(now));
             leg.mode = Mode::Bridged { peer, talk, side };
         }
@@ -227,7 +228,7 @@ impl Engine {
         let Some(leg) = self.legs.get_mut(leg) else { return };
         leg.receive.forget();
         if leg.mode != Mode::Hear(source) {
-            leg.send.stop_keys();
+            leg.send.stop_keys(&mut self.counters);
         }
         leg.vigil.bridged(None);
         leg.mode = Mode::Hear(source);

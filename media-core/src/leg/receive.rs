@@ -25,6 +25,7 @@ pub(crate) struct Receive {
     duplicates: u64,
     reordered: u64,
     late: u64,
+    unplayable: u64,
     frames: u64,
     concealed: u64,
     packet_frames: i64,
@@ -43,6 +44,7 @@ impl Receive {
             duplicates: 0,
             reordered: 0,
             late: 0,
+            unplayable: 0,
             frames: 0,
             concealed: 0,
             packet_frames: 1,
@@ -105,6 +107,13 @@ impl Receive {
             Place::Jump | Place::Next { .. } => {}
         }
         Ok(())
+    }
+
+    /// What stands in a packet's place cannot be played. One of another source than the audio's
+    /// leaves no gap in it.
+    pub(crate) fn miss(&mut self, header: &Header) {
+        let own = self.source.is_none_or(|source| source.ssrc == header.ssrc);
+        self.unplayable += u64::from(own);
     }
 
     /// Nobody hears this audio; what it says of the network is kept.
@@ -193,6 +202,7 @@ impl Receive {
         report.packets_duplicate = self.duplicates;
         report.packets_reordered = self.reordered;
         report.packets_late = self.late;
+        report.packets_unplayable = self.unplayable;
         report.frames_heard = self.frames;
         report.frames_concealed = self.concealed;
         // 125 us a sample.

@@ -85,9 +85,9 @@ impl Send {
 
     /// The far side wants nothing: the clock stands until it does, and the stream then goes on
     /// without a break in sequence or time stamp.
-    pub(crate) fn pause(&mut self) {
+    pub(crate) const fn pause(&mut self, counters: &mut Counters) {
         self.next = None;
-        self.teller.forget();
+        counters.digits_lost += self.teller.forget() as u64;
         self.starved = 0;
     }
 
@@ -102,14 +102,14 @@ impl Send {
     }
 
     /// Somebody else is heard: the key that is being told ends, none that waits is told.
-    pub(crate) fn stop_keys(&mut self) {
-        self.teller.stop();
+    pub(crate) const fn stop_keys(&mut self, counters: &mut Counters) {
+        counters.digits_lost += self.teller.stop() as u64;
     }
 
     /// A key of the other side of a bridge.
-    pub(crate) fn pass_key(&mut self, key: Key) {
+    pub(crate) fn pass_key(&mut self, key: Key, counters: &mut Counters) {
         match key {
-            Key::Down(digit) => self.teller.down(digit),
+            Key::Down(digit) => counters.digits_lost += u64::from(!self.teller.down(digit)),
             Key::Up(pressed) => self.teller.up(pressed.duration),
         }
     }
@@ -208,7 +208,7 @@ impl Send {
         wire: &mut Wire<'_, impl Out>,
     ) -> bool {
         let Some((path, payload_type)) = path.and_then(|p| Some((p, p.telephone_event?))) else {
-            self.teller.forget();
+            wire.counters.digits_lost += self.teller.forget() as u64;
             return false;
         };
         let Some(Say { payload, first, last }) = self.teller.next() else { return false };

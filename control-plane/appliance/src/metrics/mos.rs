@@ -11,12 +11,15 @@ const PROCESSING_MS: f64 = 40.0;
 
 /// 1 (unusable) to 4.5, for what this leg's party said; `None` if too little was heard to judge.
 pub(super) fn mos(report: &LegReport) -> Option<f64> {
-    let expected = report.packets_received.saturating_add(report.packets_lost);
+    let came = report.packets_received.saturating_sub(report.packets_duplicate);
+    let expected = came.saturating_add(report.packets_lost);
     if report.packets_received == 0 || expected < 50 {
         return None;
     }
-    // What came too late to be heard was lost to the ear (G.107 §3.5: after the jitter buffer).
-    let missed = report.packets_lost.saturating_add(report.packets_late).min(expected);
+    // What came too late or cannot be played was lost to the ear (G.107 §3.5: after the jitter
+    // buffer).
+    let unheard = report.packets_late.saturating_add(report.packets_unplayable);
+    let missed = report.packets_lost.saturating_add(unheard).min(expected);
     let loss_percent = 100.0 * count(missed) / count(expected);
     // Without a round trip measured the way counts as short.
     let waited_ms = f64::from(report.delay_us) / 1_000.0;
@@ -86,5 +89,19 @@ mod tests {
         assert_eq!(mos(&report(49, 0)), None);
         assert!(mos(&report(50, 0)).unwrap() > 4.4);
         assert!(mos(&report(1, 1_000)).unwrap() < 1.6);
+    }
+
+    #[test]
+    fn what_nobody_can_play_was_lost_to_the_ear_and_what_came_twice_was_said_once() {
+        let well = LegReport { packets_received: 1_000, ..LegReport::default() };
+        let unplayable = |packets_unplayable| LegReport { packets_unplayable, ..well };
+
+        assert_eq!(mos(&well), mos(&unplayable(0)));
+        let tenth = mos(&unplayable(100)).unwrap();
+        let lost = LegReport { packets_received: 900, packets_lost: 100, ..LegReport::default() };
+        assert_eq!(mos(&lost), Some(tenth));
+        assert!(mos(&unplayable(1_000)).unwrap() < 1.6);
+        // One packet a thousand times is no talk that could be judged.
+        assert_eq!(mos(&LegReport { packets_duplicate: 999, ..well }), None);
     }
 }

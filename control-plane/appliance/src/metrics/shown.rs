@@ -200,6 +200,8 @@ fn rtp(text: &mut Text, shown: &Shown<'_>) {
     text.family(name, help, Kind::Counter);
     text.sample(name, &[("direction", "in")], engine.digits_in);
     text.sample(name, &[("direction", "out")], engine.digits_out);
+    let help = "Keys that were to be told and were not: more than wait, or nobody to hear them.";
+    counter(text, "clavija_dtmf_events_lost_total", help, engine.digits_lost);
     let help = "Frames put in where a far side sent nothing in time, made up or silent.";
     text.one("clavija_rtp_frames_inserted_total", help, Kind::Counter, engine.frames_inserted);
     let (name, help) = ("clavija_rtp_ports", "Port pairs of the pool, by state.");
