@@ -28,7 +28,7 @@ help:
 	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
 	@echo "make fuzz        every fuzz target for $(FUZZ_SECONDS) s; FUZZ=target for one of them"
 	@echo "make deb         the Debian package of this machine's architecture"
-	@echo "make test-systemd  the package on a blank Debian with a booted systemd (root)"
+	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
 	@echo "make test-arm    unit tests for aarch64 under emulation"
 	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64"
 
@@ -90,7 +90,8 @@ deb:
 
 test-systemd: build
 	@tools/install-prerequisites.sh package boot
-	tests/box/systemd.sh $(TARGET)/fast/clavija $(TARGET)/box
+	SUITE=bookworm tests/box/systemd.sh $(TARGET)/fast/clavija $(TARGET)/box
+	SUITE=trixie tests/box/systemd.sh $(TARGET)/fast/clavija $(TARGET)/box
 
 test-arm:
 	@tools/install-prerequisites.sh build arm

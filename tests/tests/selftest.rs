@@ -3,13 +3,15 @@
 
 use clavija_tests::{
     appliance::{Appliance, binary},
-    tone,
+    tone, wait,
 };
 use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::symlink,
     process::{Command, Output},
+    thread::sleep,
+    time::Duration,
 };
 
 const SITE: &str = "schema = \"clavija/v1\"\n\
@@ -131,4 +133,21 @@ fn one_self_test_runs_at_a_time_and_none_where_no_appliance_is() {
     appliance.await_exit();
     let third = selftest(&appliance, &[]);
     assert_eq!(third.status.code(), Some(5), "{}", text(&third.stderr));
+}
+
+#[test]
+fn a_stop_in_the_middle_lets_the_self_test_end_and_be_read() {
+    let mut appliance = start("21460-21491");
+    assert_eq!(appliance.post("selftest", &Value::Null), 202);
+    let state = || appliance.get("selftest")["state"].clone();
+    wait::until("the phone to answer", || appliance.log().contains(" bridged call=").then_some(()));
+
+    appliance.terminate();
+    wait::until("the call to end", || appliance.log().contains(" ended call=").then_some(()));
+    // Its last steps come after the call, and the asker is slow.
+    sleep(Duration::from_millis(400));
+    let ended =
+        wait::until("the self-test to end", || Some(state()).filter(|state| state != "running"));
+    assert_eq!(ended, "ok", "{}", appliance.log());
+    appliance.await_exit();
 }

@@ -83,7 +83,10 @@ impl Running {
     pub async fn drain_and_stop(self, hurry: impl Future<Output = ()>) -> Stopped {
         self.handle.drain().await;
         let drained = tokio::select! {
-            () = self.handle.no_calls() => true,
+            () = async {
+                self.handle.no_calls().await;
+                self.server.last_words().await;
+            } => true,
             () = tokio::time::sleep(self.drain_for) => false,
             () = hurry => false,
         };

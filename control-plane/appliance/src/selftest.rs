@@ -16,6 +16,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 /// How the last self-test went, or goes.
@@ -68,6 +69,8 @@ pub struct SelfTest {
     media: IpAddr,
     recordings: PathBuf,
     report: Mutex<Report>,
+    /// How it ended has been read; so it is before the first one.
+    told: watch::Sender<bool>,
 }
 
 impl SelfTest {
@@ -78,6 +81,7 @@ impl SelfTest {
             media: reached(config.media.address),
             recordings: config.recording.dir.clone(),
             report: Mutex::default(),
+            told: watch::Sender::new(true),
         }
     }
 
@@ -92,6 +96,7 @@ impl SelfTest {
                 return Err(Refused::Running);
             }
             let started_at = Some(to_rfc3339(crate::http::now()));
+            self.told.send_replace(false);
             *report = Report { state: RunState::Running, started_at, ..Report::default() };
         }
         let own = Arc::clone(self);
@@ -107,7 +112,18 @@ impl SelfTest {
     }
 
     pub fn report(&self) -> Report {
-        self.lock().clone()
+        let report = self.lock().clone();
+        if report.state != RunState::Running {
+            self.told.send_replace(true);
+        }
+        report
+    }
+
+    /// Ends when no self-test is under way and whoever asked has read how the last one ended.
+    pub async fn told(&self) {
+        let mut told = self.told.subscribe();
+        // It ends well: the sender lives as long as this.
+        drop(told.wait_for(|told| *told).await);
     }
 
     /// One step: its name first, then how it went.

@@ -46,14 +46,15 @@ const CONNECTIONS_MAX: usize = 256;
 const IDLE: Duration = Duration::from_secs(75);
 
 /// The running server. Dropped, it goes on for as long as the runtime does.
-#[derive(Debug)]
 pub struct Server {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    self_test: Arc<SelfTest>,
 }
 
 /// Answers on this listener until it is stopped.
 pub fn serve(listener: TcpListener, state: State) -> Server {
+    let self_test = Arc::clone(&state.self_test);
     let router = router::router(Arc::new(state));
     let listener = listener::Bounded::new(listener, CONNECTIONS_MAX, IDLE);
     let (stop, stopped) = oneshot::channel::<()>();
@@ -68,13 +69,20 @@ pub fn serve(listener: TcpListener, state: State) -> Server {
             tracing::error!(%error, "the API is not served any more");
         }
     });
-    Server { stop, task }
+    Server { stop, task, self_test }
 }
 
 impl Server {
+    /// Until who began a self-test has read how it ended, for a moment: its call is over before its
+    /// last steps are, and they want the whole appliance.
+    pub async fn last_words(&self) {
+        // Whoever does not ask for them does without.
+        let _in_time = timeout(LAST_ANSWERS, self.self_test.told()).await;
+    }
+
     /// Takes no more requests and lets answers that are under way be sent, for a moment.
     pub async fn stop(self) {
-        let Self { stop, mut task } = self;
+        let Self { stop, mut task, self_test: _ } = self;
         // Nobody hears it only if the server has ended.
         let _ended = stop.send(());
         if timeout(LAST_ANSWERS, &mut task).await.is_err() {
