@@ -7,7 +7,7 @@
 
 mod memory;
 
-pub use memory::{Binding, Memory, Note, Registered};
+pub use memory::{Binding, Finished, Memory, Note, Registered};
 
 use crate::{
     cdr::{CallRecord, Ledger},
@@ -20,8 +20,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Of what a snapshot holds. 1: board and stories; 2: also dialogs and registrations.
-const VERSION: u32 = 2;
+/// Of what a snapshot holds. 1: board and stories; 2: also dialogs and registrations; 3: also calls
+/// that are over, and notes of what changed in a dialog.
+const VERSION: u32 = 3;
 
 /// One input and when it was decided on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 use control_plane::{
     cdr::CallRecord,
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Start},
+    exchange::{Exchange, Request, Start},
     fact::End,
     ids::{SeatId, TeamId},
     journal::{self, Log, Memory},
@@ -21,6 +21,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+#[path = "restart/late.rs"]
+mod late;
 
 const BOX: &str = "198.51.100.1:5060";
 const CARRIER: &str = "192.0.2.1:5060";
@@ -420,16 +423,16 @@ fn a_caller_who_was_answered_and_had_not_said_so_is_waited_for_and_then_ended() 
 fn a_binding_lives_on_for_the_time_it_had_left() {
     let mut process = Process::new();
     process.register();
-    let before = process.exchange.memory();
+    let before = process.exchange.memory(process.now);
     let (process, _) = process.killed(10 * SECOND, &ONE_ORDER);
-    assert_eq!(process.exchange.memory(), before);
+    assert_eq!(process.exchange.memory(process.now), before);
     assert!(matches!(process.seat(0), Seat::Free { .. }));
 
     let (mut process, _) = process.killed(10 * SECOND, &ONE_ORDER);
     process.pass(Duration::from_secs(3600));
 
     assert_eq!(process.seat(0), Seat::Away);
-    assert!(process.exchange.memory().registered().is_empty());
+    assert!(process.exchange.memory(process.now).registered().is_empty());
 }
 
 #[test]
@@ -457,7 +460,7 @@ fn an_agent_who_is_gone_takes_seat_and_binding_along_and_their_phone_still_gets_
     let (mut process, said) = process.killed(SECOND, &["bruno"]);
 
     assert_eq!(all(&said, "BYE ", ANA).len(), 1);
-    assert!(process.exchange.memory().registered().is_empty());
+    assert!(process.exchange.memory(process.now).registered().is_empty());
     process.pass(200 * SECOND);
     assert!(process.exchange.is_idle());
 }

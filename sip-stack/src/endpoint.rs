@@ -5,6 +5,7 @@
 //! `poll_timeout`.
 
 mod connections;
+mod finished;
 mod incoming;
 mod legs;
 mod memory;
@@ -150,7 +151,7 @@ impl Endpoint {
             return id;
         }
         let leg = Leg::place(id, &invite, &mut self.desk(now));
-        self.legs.insert(leg);
+        self.legs.insert(leg, now);
         self.settle(None, now);
         id
     }
@@ -319,7 +320,7 @@ impl Endpoint {
             ours: &self.ours,
             now,
         };
-        self.legs.with(leg, |leg| act(leg, &mut desk));
+        self.legs.with(leg, now, |leg| act(leg, &mut desk));
     }
 
     /// Finds every message its way and hands what the transactions have to say to their owners,

@@ -7,18 +7,30 @@
 use crate::{
     flow::Flow,
     ids::{LegId, UserId},
+    txn::timers::GIVE_UP,
     wire::{Headers, Method, Request},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// For how long an INVITE is known again after its call: as long as its sender may repeat it.
+pub const FINISHED_FOR: Duration = GIVE_UP;
 
 /// Something that must be written down.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     /// A leg as it is now; what was noted of it before is void.
     Leg(Box<LegNote>),
+    /// The far side of a leg's dialog is reached there from now on (RFC 3261 §12.2.2); the rest of
+    /// what was noted holds.
+    LegMoved(MovedNote),
+    /// The leg has ended and nothing of ours waits for an answer; a late 2xx to its INVITE may
+    /// still come.
+    LegOver(LegId),
     /// Nothing of this leg is left anywhere.
     LegGone(LegId),
+    /// The call that an INVITE made is over.
+    Finished(FinishedNote),
     /// All bindings of a user as they are now, newest first.
     Bindings { user: UserId, bindings: Vec<BindingNote> },
 }
@@ -44,6 +56,45 @@ pub struct LegNote {
     /// Its end has been said; what is left of it here concerns nobody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// No request in any of its dialogs has had a CSeq above this one, whether it stands here or not.
+    #[serde(default)]
+    pub sequence_max: u32,
+}
+
+impl LegNote {
+    /// What [`Note::LegMoved`] says of it.
+    pub fn follow(&mut self, moved: MovedNote) {
+        let of = self.dialogs.iter_mut().find(|dialog| dialog.remote_tag == moved.remote_tag);
+        if let Some(dialog) = of {
+            dialog.target = moved.target;
+        }
+    }
+
+    /// What [`Note::LegOver`] says of it.
+    pub fn end(&mut self) {
+        self.ended = true;
+        self.setup = SetupNote::Done;
+        self.dialogs.clear();
+    }
+}
+
+/// Where the far side of a dialog is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedNote {
+    pub leg: LegId,
+    pub remote_tag: String,
+    pub target: String,
+}
+
+/// An INVITE whose call is over: if it comes again before `until`, it is no new call (RFC 3261
+/// §8.2.2.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedNote {
+    pub call_id: String,
+    pub from_tag: String,
+    /// The highest CSeq that was heard in the call.
+    pub sequence: u32,
+    pub until: Instant,
 }
 
 /// How far the making of the call has come.
@@ -71,7 +122,10 @@ pub struct DialogNote {
     /// To of what we send, the peer's tag included.
     pub remote: Text,
     pub remote_tag: String,
+    /// When this was written; see [`LegNote::sequence_max`].
     pub local_sequence: u32,
+    /// When this was written: what came since has not been written, and a dialog that is taken up
+    /// again is ended whatever comes in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_sequence: Option<u32>,
     /// Values of Route, nearest first.

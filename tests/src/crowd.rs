@@ -60,7 +60,7 @@ impl Crowd {
         Log::begin(control_plane::journal::Moment {
             board: self.exchange.board(),
             ledger: self.exchange.ledger(),
-            memory: &self.exchange.memory(),
+            memory: &self.exchange.memory(self.now),
         })
     }
 

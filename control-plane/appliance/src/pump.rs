@@ -432,7 +432,7 @@ impl Pump {
         let exchange = &self.exchange;
         let snapshot = |chain: &mut Chain, into: &mut Vec<u8>| {
             let (board, ledger) = (exchange.board(), exchange.ledger());
-            chain.snapshot(Moment { board, ledger, memory: &exchange.memory() }, into);
+            chain.snapshot(Moment { board, ledger, memory: &exchange.memory(now) }, into);
         };
         self.store.append(&lines, &snapshot, now);
     }

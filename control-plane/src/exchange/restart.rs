@@ -4,7 +4,7 @@ use super::{Exchange, Restart};
 use crate::{
     config::SeatPlan,
     ids::SeatId,
-    journal::{Binding, Memory, Note, Registered},
+    journal::{Binding, Finished, Memory, Note, Registered},
     switchboard::Input,
 };
 use sip_stack::{
@@ -23,13 +23,16 @@ const GONE: Refusal = Refusal { status: 503, retry_after_seconds: Some(5), warni
 
 impl Exchange {
     /// What a snapshot holds besides board and stories.
-    pub fn memory(&self) -> Memory {
+    pub fn memory(&self, now: Instant) -> Memory {
         let mut memory = Memory::default();
         for note in self.notes.iter().cloned() {
             memory.take(note);
         }
         for leg in self.endpoint.leg_notes() {
             memory.take(Note::Leg(Box::new(leg)));
+        }
+        for finished in self.endpoint.finished_notes(now) {
+            memory.take(Note::Finished(Finished::of(finished, self.clock)));
         }
         for (user, bindings) in self.endpoint.binding_notes() {
             memory.take(self.noted(note::Note::Bindings { user, bindings }));
@@ -46,7 +49,10 @@ impl Exchange {
     pub(super) fn noted(&self, note: note::Note) -> Note {
         match note {
             note::Note::Leg(leg) => Note::Leg(leg),
+            note::Note::LegMoved(moved) => Note::LegMoved(moved),
+            note::Note::LegOver(leg) => Note::LegOver(leg),
             note::Note::LegGone(leg) => Note::LegGone(leg),
+            note::Note::Finished(note) => Note::Finished(Finished::of(note, self.clock)),
             note::Note::Bindings { user, bindings } => {
                 let seat = self.plan().seats.get(usize::from(user.0));
                 let name = |of: fn(&SeatPlan) -> &String| seat.map(of).cloned().unwrap_or_default();
@@ -62,6 +68,8 @@ impl Exchange {
     pub(super) fn go_on_after(&mut self, restart: Restart, now: Instant) {
         let Restart { ledger, memory, restarted } = restart;
         self.ledger = ledger;
+        let finished = memory.finished().map(|finished| finished.note(self.clock));
+        self.endpoint.restore_finished(finished, now);
         self.endpoint.restore_legs(memory.legs(), now);
         self.feed(Input::Restarted(restarted), now);
         for (seat, call, grant, legs) in self.board.claims() {

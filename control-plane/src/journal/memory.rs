@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use sip_stack::{
     flow::Flow,
     ids::LegId,
-    note::{BindingNote, LegNote},
+    note::{BindingNote, FINISHED_FOR, FinishedNote, LegNote, MovedNote},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A line of the journal that is no input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,13 +16,44 @@ pub enum Note {
     /// The process lived at this moment, and had calls.
     Alive(Stamp),
     Leg(Box<LegNote>),
+    /// The far side of a leg is reached elsewhere.
+    LegMoved(MovedNote),
+    /// A leg has ended; a late answer to its INVITE may still come.
+    LegOver(LegId),
     /// Nothing of this leg is left anywhere.
     LegGone(LegId),
+    /// The call that an INVITE made is over.
+    Finished(Finished),
     /// Where an agent's phones are now.
     Registered {
         agent: String,
         at: Registered,
     },
+}
+
+/// An INVITE whose call is over: until then one like it is no new call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    pub call_id: String,
+    pub from_tag: String,
+    pub sequence: u32,
+    pub until: Stamp,
+}
+
+impl Finished {
+    pub(crate) fn of(note: FinishedNote, clock: Clock) -> Self {
+        let FinishedNote { call_id, from_tag, sequence, until } = note;
+        Self { call_id, from_tag, sequence, until: clock.stamp(until) }
+    }
+
+    pub(crate) fn note(&self, clock: Clock) -> FinishedNote {
+        FinishedNote {
+            call_id: self.call_id.clone(),
+            from_tag: self.from_tag.clone(),
+            sequence: self.sequence,
+            until: clock.instant(self.until),
+        }
+    }
 }
 
 /// Where an agent's phones have registered.
@@ -71,6 +102,9 @@ pub struct Memory {
     legs: BTreeMap<LegId, LegNote>,
     /// By the agent's name.
     registered: BTreeMap<String, Registered>,
+    /// In the order in which they run out.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    finished: VecDeque<Finished>,
 }
 
 impl Memory {
@@ -78,6 +112,24 @@ impl Memory {
         match note {
             Note::Alive(_) => {}
             Note::Leg(note) => _ = self.legs.insert(note.leg, *note),
+            Note::LegMoved(moved) => {
+                if let Some(leg) = self.legs.get_mut(&moved.leg) {
+                    leg.follow(moved);
+                }
+            }
+            Note::LegOver(leg) => {
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.end();
+                }
+            }
+            Note::Finished(finished) => {
+                // When it was written those had run out: a long journal is no longer a memory.
+                let now = finished.until - FINISHED_FOR;
+                while self.finished.front().is_some_and(|oldest| oldest.until <= now) {
+                    self.finished.pop_front();
+                }
+                self.finished.push_back(finished);
+            }
             Note::LegGone(leg) => _ = self.legs.remove(&leg),
             Note::Registered { agent, at } if at.bindings.is_empty() => {
                 self.registered.remove(&agent);
@@ -88,6 +140,11 @@ impl Memory {
 
     pub fn legs(&self) -> impl Iterator<Item = &LegNote> {
         self.legs.values()
+    }
+
+    /// INVITEs whose calls are over, in the order in which they run out.
+    pub fn finished(&self) -> impl Iterator<Item = &Finished> {
+        self.finished.iter()
     }
 
     /// By the agent's name.

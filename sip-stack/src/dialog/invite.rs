@@ -15,6 +15,7 @@ use super::{
 use crate::{
     event::{Cause, Event, HangUp, Invite, Refusal},
     flow::Flow,
+    guard::bucket::Bucket,
     ids::{LegId, TrunkId},
     trunk::Trunks,
     txn::{Told, TxnId, What, timers::GIVE_UP},
@@ -24,6 +25,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
+
+/// Requests a second inside one call, and twice as many at once. Keys sent as INFO, session timers
+/// and OPTIONS together make a tenth of it.
+const REQUESTS_PER_SECOND: u32 = 20;
 
 #[derive(Debug)]
 pub(crate) struct Leg {
@@ -47,6 +52,11 @@ pub(crate) struct Leg {
     linger_until: Option<Instant>,
     /// Of another process; nobody wants it any more.
     orphan: Option<Orphan>,
+    /// Up to which CSeq the processes before may have gone in any dialog of it, also in one that is
+    /// not known here any more.
+    sequence_used: u32,
+    /// What the far side asks in its dialogs.
+    pace: Bucket,
 }
 
 /// What becomes of a leg that another process left behind.
@@ -126,6 +136,8 @@ impl Leg {
             left: false,
             linger_until: None,
             orphan: None,
+            sequence_used: 0,
+            pace: Bucket::default(),
         }
     }
 
@@ -155,6 +167,8 @@ impl Leg {
             left: false,
             linger_until: None,
             orphan: None,
+            sequence_used: 0,
+            pace: Bucket::default(),
         })
     }
 
@@ -177,6 +191,13 @@ impl Leg {
     /// What requests to us are found by: Call-ID and our tag.
     pub(crate) fn key(&self) -> (String, String) {
         (self.call_id.clone(), self.local_tag.clone())
+    }
+
+    /// The INVITE that made the call, if it was theirs, to be known again: From tag, and the
+    /// highest CSeq that came.
+    pub(crate) fn made_by(&self) -> Option<(&str, u32)> {
+        let dialog = &self.talks.first().filter(|_| self.placed.is_none())?.dialog;
+        Some((dialog.remote_tag(), dialog.remote_sequence()?))
     }
 
     /// `Ended` has been said.
@@ -265,6 +286,12 @@ impl Leg {
     }
 
     // ---- what comes in ----
+
+    /// Whether another request inside the call is listened to. Its end always is.
+    pub(crate) fn takes(&mut self, request: &Request, now: Instant) -> bool {
+        request.method == Method::Bye
+            || self.pace.take(REQUESTS_PER_SECOND, REQUESTS_PER_SECOND * 2, now)
+    }
 
     /// A request with our tag that is no ACK and no CANCEL.
     pub(crate) fn handle_request(

@@ -14,10 +14,7 @@ use crate::{
     note::{DialogNote, StageNote, Text},
     wire::{Headers, Method, NameAddr, Request, Response, Uri},
 };
-use std::{
-    hash::{Hash, Hasher},
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 /// RFC 3261 §19.1.2.
 const DEFAULT_PORT: u16 = 5060;
@@ -60,28 +57,29 @@ impl Dialog {
     }
 
     /// Of a 2xx to our INVITE (§12.1.2). A peer without a Contact is reached as it was called.
-    pub(crate) fn accepted_by(invite: &Request, response: &Response) -> Option<Self> {
+    /// `used`: numbers up to this one may have been used in it before (§12.2.1.1).
+    pub(crate) fn accepted_by(invite: &Request, response: &Response, used: u32) -> Option<Self> {
         let headers = &response.headers;
         Some(Self {
             call_id: invite.headers.call_id().ok()?.to_owned(),
             local: invite.headers.get("From")?.to_vec(),
             remote: headers.get("To")?.to_vec(),
             remote_tag: headers.to().ok()?.tag().unwrap_or_default().to_owned(),
-            local_sequence: invite.headers.cseq().ok()?.0,
+            local_sequence: invite.headers.cseq().ok()?.0.max(used),
             remote_sequence: None,
             routes: headers.list("Record-Route").into_iter().rev().map(<[u8]>::to_vec).collect(),
             target: contact_uri(headers).unwrap_or_else(|| invite.uri.clone()),
         })
     }
 
-    /// One that another process had.
-    pub(crate) fn restored(call_id: &str, note: &DialogNote) -> Self {
+    /// One that another process had, which may have used numbers up to `used`.
+    pub(crate) fn restored(call_id: &str, note: &DialogNote, used: u32) -> Self {
         Self {
             call_id: call_id.to_owned(),
             local: note.local.0.clone(),
             remote: note.remote.0.clone(),
             remote_tag: note.remote_tag.clone(),
-            local_sequence: note.local_sequence,
+            local_sequence: note.local_sequence.max(used),
             remote_sequence: note.remote_sequence,
             routes: note.routes.iter().map(|route| route.0.clone()).collect(),
             target: note.target.clone(),
@@ -101,13 +99,23 @@ impl Dialog {
         }
     }
 
-    /// What of a note changes while a dialog lives.
-    fn mark(&self, into: &mut impl Hasher) {
-        (self.local_sequence, self.remote_sequence, &self.target).hash(into);
-    }
-
     pub(crate) fn remote_tag(&self) -> &str {
         &self.remote_tag
+    }
+
+    /// Where its requests are addressed to.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The number of our latest request.
+    pub(crate) fn local_sequence(&self) -> u32 {
+        self.local_sequence
+    }
+
+    /// The highest number of the peer's requests.
+    pub(crate) fn remote_sequence(&self) -> Option<u32> {
+        self.remote_sequence
     }
 
     /// The next request inside the dialog (§12.2.1.1).

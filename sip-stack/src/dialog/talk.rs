@@ -127,16 +127,15 @@ impl Talk {
         Some(self.dialog.note(stage))
     }
 
-    /// What of a note changes, for finding out whether it has.
+    /// What of a note changes and must be written whole, for finding out whether it has.
     pub(super) fn mark(&self, into: &mut impl Hasher) {
         let stage = match self.stage {
-            Stage::Early | Stage::Over => return,
+            Stage::Early | Stage::Over => 0,
             Stage::Up if self.awaits_first_ack() => 1_u8,
             Stage::Up => 2,
             Stage::Ending(_) => 3,
         };
         stage.hash(into);
-        self.dialog.mark(into);
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -85,7 +85,7 @@ fn the_calling_side_goes_the_way_backwards_and_counts_on_from_its_invite() {
     let mut answer = crate::wire::response_to(&sent, 200, Some("theirs"));
     answer.headers.push("Record-Route", "<sip:192.0.2.30;lr>, <sip:192.0.2.31;lr>");
     answer.headers.push("Contact", "<sip:b@192.0.2.40>");
-    let mut dialog = Dialog::accepted_by(&sent, &answer).unwrap();
+    let mut dialog = Dialog::accepted_by(&sent, &answer, 0).unwrap();
 
     let bye = bye_of(&mut dialog);
 

@@ -185,6 +185,10 @@ impl Endpoint {
             }
             Owner::Stranger => return self.counters.reject("unknown_source"),
         };
+        if !self.legs.takes(leg, &request, now) {
+            self.counters.reject("dialog_rate");
+            return self.ask_to_wait(&request, from);
+        }
         if self.refuse_extension(&request, from, now) {
             return;
         }
@@ -282,7 +286,7 @@ impl Endpoint {
         };
         let uri = Uri::parse(&invite.uri).ok();
         // §8.2.2.2, also when the transaction has forgotten it: it must not become a second call.
-        if self.legs.began_with(invite) {
+        if self.legs.began_with(invite, now) {
             self.counters.reject("merged");
             return self.reply(invite, from, 482, now);
         }
@@ -321,7 +325,7 @@ impl Endpoint {
             }
             return;
         };
-        self.legs.insert(leg);
+        self.legs.insert(leg, now);
         let caller = invite.headers.from().ok();
         let from_user = match source {
             Source::Phone(user) => self.registrar.name(user).unwrap_or_default().to_owned(),
@@ -400,6 +404,15 @@ impl Endpoint {
         response.headers.push("Unsupported", unknown);
         self.reply_with(request, from, &response, now);
         true
+    }
+
+    /// Too much is asked inside one call. 503 would say that of the whole box (§21.5.4), and silence
+    /// would end the call (§12.2.1.2). Nothing is kept of it, so that it costs nothing.
+    fn ask_to_wait(&mut self, request: &Request, from: Flow) {
+        let tag = self.dice.tag();
+        let mut response = letterhead(&self.ours, request, 500, &tag);
+        response.headers.push("Retry-After", RETRY_SOON_SECONDS.to_string());
+        self.send_stateless(&response, from.way_back(&request.headers));
     }
 
     fn reply(&mut self, request: &Request, from: Flow, status: u16, now: Instant) {

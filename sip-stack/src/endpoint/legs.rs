@@ -1,10 +1,13 @@
 //! The table of legs: by id, by dialog, by deadline, and the hosts they lead to.
 
+use super::finished::Finished;
 use crate::{
     counters::Orphans,
     dialog::invite::{Leg, Orphan},
     flow::ConnId,
     ids::LegId,
+    note::{FinishedNote, LegNote, Note},
+    trunk::Trunks,
     wire::Request,
 };
 use std::{
@@ -18,8 +21,8 @@ struct Slot {
     leg: Leg,
     due: Option<Instant>,
     ended: bool,
-    /// What its note was made of when it was last looked at; `None`: nothing was left.
-    mark: Option<u64>,
+    /// What is to be written of it, as it was when it was last looked at.
+    state: State,
 }
 
 #[derive(Debug, Default)]
@@ -31,20 +34,35 @@ pub(super) struct Legs {
     /// How many legs lead to a host: it may speak although it is no trunk and no phone.
     hosts: BTreeMap<IpAddr, usize>,
     live: usize,
-    /// Legs whose note is not what was last said of them, and whether something was.
-    changed: BTreeMap<LegId, Said>,
+    /// Legs of which something else is to be written than what was, and what was.
+    changed: BTreeMap<LegId, State>,
     orphans: Orphans,
+    finished: Finished,
 }
 
-/// Whether a leg has ever been noted.
+/// What the next process has to know of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    Before,
+enum State {
+    /// Nothing: it is not there yet, or no more.
     Nothing,
+    /// All of it: [`Leg::mark`] and [`Leg::moved_mark`].
+    Leg { mark: u64, moved: u64 },
+    /// That a late 2xx may come.
+    Over,
+}
+
+impl State {
+    fn of(leg: &Leg) -> Self {
+        match (leg.is_over(), leg.is_done()) {
+            (true, _) => Self::Nothing,
+            (false, true) => Self::Over,
+            (false, false) => Self::Leg { mark: leg.mark(), moved: leg.moved_mark() },
+        }
+    }
 }
 
 impl Legs {
-    pub(super) fn insert(&mut self, leg: Leg) {
+    pub(super) fn insert(&mut self, leg: Leg, now: Instant) {
         let id = leg.id();
         self.by_dialog.insert(leg.key(), id);
         *self.hosts.entry(leg.peer().flow.remote.ip()).or_default() += 1;
@@ -52,15 +70,19 @@ impl Legs {
         self.orphans.found += u64::from(leg.orphan().is_some());
         let ended = leg.has_ended();
         // Of another process's leg something was noted, though not what it is now.
-        let mark = leg.orphan().map(|_| 0);
-        self.slots.insert(id, Slot { leg, due: None, ended, mark });
-        self.settle(id);
+        let state = match (leg.orphan(), leg.is_done()) {
+            (Some(_), _) => State::Leg { mark: 0, moved: 0 },
+            (None, true) => State::Over,
+            (None, false) => State::Nothing,
+        };
+        self.slots.insert(id, Slot { leg, due: None, ended, state });
+        self.settle(id, now);
     }
 
-    pub(super) fn with(&mut self, id: LegId, act: impl FnOnce(&mut Leg)) {
+    pub(super) fn with(&mut self, id: LegId, now: Instant, act: impl FnOnce(&mut Leg)) {
         if let Some(slot) = self.slots.get_mut(&id) {
             act(&mut slot.leg);
-            self.settle(id);
+            self.settle(id, now);
         }
     }
 
@@ -69,12 +91,20 @@ impl Legs {
         self.get(*id)
     }
 
-    /// Whether a call that is not over yet began with this very INVITE.
-    pub(super) fn began_with(&self, invite: &Request) -> bool {
+    /// Whether a call began with this very INVITE that is not over, or has not been for long.
+    pub(super) fn began_with(&self, invite: &Request, now: Instant) -> bool {
+        if self.finished.began_with(invite, now) {
+            return true;
+        }
         let call_id = invite.headers.call_id().unwrap_or_default();
         let of_call = self.by_dialog.range((call_id.to_owned(), String::new())..);
         let of_call = of_call.take_while(|((other, _), _)| other == call_id);
         of_call.filter_map(|(_, id)| self.get(*id)).any(|leg| leg.began_with(invite))
+    }
+
+    /// Whether this leg listens to another request of its far side.
+    pub(super) fn takes(&mut self, id: LegId, request: &Request, now: Instant) -> bool {
+        self.slots.get_mut(&id).is_some_and(|slot| slot.leg.takes(request, now))
     }
 
     pub(super) fn get(&self, id: LegId) -> Option<&Leg> {
@@ -109,13 +139,45 @@ impl Legs {
         self.live
     }
 
-    /// A leg whose note has changed.
-    pub(super) fn take_changed(&mut self) -> Option<(LegId, Said)> {
-        self.changed.pop_first()
+    /// What has to be written down next. An INVITE whose call is over comes before the end of its
+    /// leg: a crash between the two must not lose both.
+    pub(super) fn poll_note(&mut self, trunks: &Trunks) -> Option<Note> {
+        if let Some(finished) = self.finished.poll_note() {
+            return Some(Note::Finished(finished));
+        }
+        while let Some((id, before)) = self.changed.pop_first() {
+            let leg = self.slots.get(&id).map(|slot| &slot.leg);
+            let now = leg.map_or(State::Nothing, State::of);
+            return Some(match (leg, before, now) {
+                // It came and went in one turn: nobody has heard of it.
+                (None, State::Nothing, _) => continue,
+                (None, State::Leg { .. } | State::Over, _) => Note::LegGone(id),
+                (Some(_), State::Leg { .. } | State::Over, State::Over) => Note::LegOver(id),
+                (Some(leg), State::Leg { mark: old, .. }, State::Leg { mark, .. })
+                    if old == mark =>
+                {
+                    let Some(moved) = leg.moved() else { continue };
+                    Note::LegMoved(moved)
+                }
+                (Some(leg), _, _) => Note::Leg(Box::new(leg.note(trunks))),
+            });
+        }
+        None
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Leg> {
-        self.slots.values().map(|slot| &slot.leg)
+    /// What a snapshot holds: every leg of which something is left.
+    pub(super) fn notes(&self, trunks: &Trunks) -> impl Iterator<Item = LegNote> {
+        self.slots.values().map(|slot| slot.leg.note(trunks))
+    }
+
+    /// The same of INVITEs whose calls are over.
+    pub(super) fn finished(&self, now: Instant) -> impl Iterator<Item = FinishedNote> {
+        self.finished.notes(now)
+    }
+
+    /// Takes up what another process knew of an INVITE whose call is over.
+    pub(super) fn restore_finished(&mut self, note: FinishedNote, now: Instant) {
+        self.finished.insert(note, now);
     }
 
     pub(super) fn orphans(&self) -> Orphans {
@@ -126,7 +188,7 @@ impl Legs {
         self.slots.is_empty()
     }
 
-    fn settle(&mut self, id: LegId) {
+    fn settle(&mut self, id: LegId, now: Instant) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.leg.has_ended() && !slot.ended {
             slot.ended = true;
@@ -135,30 +197,32 @@ impl Legs {
         if let Some(due) = slot.due.take() {
             self.deadlines.remove(&(due, id));
         }
-        let mark = (!slot.leg.is_done()).then(|| slot.leg.mark());
-        if slot.mark != mark {
-            let said = if slot.mark.is_some() { Said::Before } else { Said::Nothing };
-            self.changed.entry(id).or_insert(said);
-            slot.mark = mark;
-            if mark.is_none() {
-                match slot.leg.orphan() {
-                    Some(Orphan::Answering) => self.orphans.answered += 1,
-                    Some(Orphan::Silent) => self.orphans.given_up += 1,
-                    None => {}
-                }
+        let state = State::of(&slot.leg);
+        let before = std::mem::replace(&mut slot.state, state);
+        if before != state {
+            self.changed.entry(id).or_insert(before);
+        }
+        if slot.leg.is_done() {
+            match slot.leg.take_orphan() {
+                Some(Orphan::Answering) => self.orphans.answered += 1,
+                Some(Orphan::Silent) => self.orphans.given_up += 1,
+                None => {}
             }
         }
         if slot.leg.is_over() {
-            self.remove(id);
+            self.remove(id, now);
         } else if let Some(due) = slot.leg.poll_timeout() {
             slot.due = Some(due);
             self.deadlines.insert((due, id));
         }
     }
 
-    fn remove(&mut self, id: LegId) {
+    fn remove(&mut self, id: LegId, now: Instant) {
         let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
         self.by_dialog.remove(&leg.key());
+        if let Some((from_tag, sequence)) = leg.made_by() {
+            self.finished.finish(leg.key().0, from_tag.to_owned(), sequence, now);
+        }
         let host = leg.peer().flow.remote.ip();
         if let Some(count) = self.hosts.get_mut(&host) {
             *count -= 1;

@@ -1,25 +1,19 @@
 //! What the endpoint tells the journal, and what it takes back from it after a crash.
 
-use super::{Endpoint, legs::Said};
+use super::Endpoint;
 use crate::{
     counters::Orphans,
     dialog::invite::Leg,
     ids::{LegId, UserId},
-    note::{BindingNote, LegNote, Note},
+    note::{BindingNote, FinishedNote, LegNote, Note},
 };
 use std::time::Instant;
 
 impl Endpoint {
     /// What has to be written down before anything that is polled after it may leave.
     pub fn poll_note(&mut self) -> Option<Note> {
-        while let Some((id, said)) = self.legs.take_changed() {
-            let note = self.legs.get(id).and_then(|leg| leg.note(&self.trunks));
-            match (note, said) {
-                (Some(note), _) => return Some(Note::Leg(Box::new(note))),
-                (None, Said::Before) => return Some(Note::LegGone(id)),
-                // It came and went in one turn: nobody has heard of it.
-                (None, Said::Nothing) => {}
-            }
+        if let Some(note) = self.legs.poll_note(&self.trunks) {
+            return Some(note);
         }
         let user = self.registrar.take_changed()?;
         Some(Note::Bindings { user, bindings: self.registrar.note(user) })
@@ -27,7 +21,21 @@ impl Endpoint {
 
     /// Every leg of which something is left.
     pub fn leg_notes(&self) -> impl Iterator<Item = LegNote> {
-        self.legs.iter().filter_map(|leg| leg.note(&self.trunks))
+        self.legs.notes(&self.trunks)
+    }
+
+    /// INVITEs whose calls are over and that may still come again.
+    pub fn finished_notes(&self, now: Instant) -> impl Iterator<Item = FinishedNote> {
+        self.legs.finished(now)
+    }
+
+    /// Takes up the INVITEs whose calls another process has ended, oldest first.
+    pub fn restore_finished(
+        &mut self,
+        notes: impl IntoIterator<Item = FinishedNote>,
+        now: Instant,
+    ) {
+        notes.into_iter().for_each(|note| self.legs.restore_finished(note, now));
     }
 
     /// Everybody who is registered, and where.
@@ -43,7 +51,7 @@ impl Endpoint {
             self.next_leg = self.next_leg.max(note.leg.0 + 1);
             let trunk = note.trunk.as_deref().and_then(|name| self.trunks.named(name));
             let leg = Leg::restore(note, trunk, &mut self.desk(now));
-            self.legs.insert(leg);
+            self.legs.insert(leg, now);
         }
         self.settle(None, now);
     }

@@ -5,6 +5,7 @@ mod inbound;
 mod loss;
 mod mutation;
 mod outbound;
+mod pace;
 mod sources;
 mod streams;
 

@@ -11,21 +11,24 @@ use super::{
 };
 use crate::{
     event::{Cause, HangUp, Refusal},
+    guard::bucket::Bucket,
     ids::TrunkId,
-    note::{InviteNote, LegNote, SetupNote, StageNote},
+    note::{InviteNote, LegNote, MovedNote, SetupNote, StageNote},
     trunk::Trunks,
+    txn::timers::GIVE_UP,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Seconds of Retry-After in a 503 that another process had given: it is up again.
 const RETRY_SECONDS: u32 = 5;
 
+/// Numbers of our requests that are written down at once, ahead of their use: a note of its own for
+/// each would be most of the journal.
+const SEQUENCES_AT_ONCE: u32 = 32;
+
 impl Leg {
-    /// What the next process must know; `None`: nothing is left of it anywhere.
-    pub(crate) fn note(&self, trunks: &Trunks) -> Option<LegNote> {
-        if self.is_done() {
-            return None;
-        }
+    /// What the next process must know.
+    pub(crate) fn note(&self, trunks: &Trunks) -> LegNote {
         let setup = match &self.setup {
             Setup::Calling(calling) => SetupNote::Calling { heard: calling.is_heard() },
             Setup::Alerting(alerting) => SetupNote::Alerting {
@@ -34,7 +37,7 @@ impl Leg {
             },
             Setup::Done => SetupNote::Done,
         };
-        Some(LegNote {
+        LegNote {
             leg: self.id,
             trunk: self.peer.trunk.and_then(|trunk| trunks.name(trunk)).map(str::to_owned),
             address: self.peer.flow,
@@ -44,10 +47,19 @@ impl Leg {
             placed: self.placed.as_ref().map(InviteNote::of),
             dialogs: self.talks.iter().filter_map(Talk::note).collect(),
             ended: self.ended,
-        })
+            sequence_max: self.sequence_max(),
+        }
     }
 
-    /// Differs when the note does.
+    /// No request of ours will have a higher CSeq until another one is written down.
+    fn sequence_max(&self) -> u32 {
+        let used = self.talks.iter().map(|talk| talk.dialog.local_sequence()).max();
+        let used = used.unwrap_or(0).max(self.sequence_used);
+        (used / SEQUENCES_AT_ONCE + 1).saturating_mul(SEQUENCES_AT_ONCE)
+    }
+
+    /// Differs when the note does, apart from where the far side is reached and from numbers that
+    /// need not be written.
     pub(crate) fn mark(&self) -> u64 {
         let mut mark = DefaultHasher::new();
         let setup = match &self.setup {
@@ -55,8 +67,24 @@ impl Leg {
             Setup::Alerting(alerting) => (1, alerting.refused.unwrap_or(0)),
             Setup::Done => (2, 0),
         };
-        (setup, self.ended).hash(&mut mark);
+        (setup, self.ended, self.sequence_max()).hash(&mut mark);
         self.talks.iter().for_each(|talk| talk.mark(&mut mark));
+        mark.finish()
+    }
+
+    /// Where the far side of the one dialog that is up is reached. Any other dialog is being ended,
+    /// and its target does not change any more.
+    pub(crate) fn moved(&self) -> Option<MovedNote> {
+        let up = &self.talks.iter().find(|talk| talk.stage == Stage::Up)?.dialog;
+        let (remote_tag, target) = (up.remote_tag().to_owned(), up.target().to_owned());
+        Some(MovedNote { leg: self.id, remote_tag, target })
+    }
+
+    /// Differs when [`Self::moved`] does.
+    pub(crate) fn moved_mark(&self) -> u64 {
+        let mut mark = DefaultHasher::new();
+        let up = self.talks.iter().find(|talk| talk.stage == Stage::Up);
+        up.map(|talk| talk.dialog.target()).hash(&mut mark);
         mark.finish()
     }
 
@@ -84,6 +112,8 @@ impl Leg {
             left: false,
             linger_until: None,
             orphan: Some(Orphan::Answering),
+            sequence_used: note.sequence_max,
+            pace: Bucket::default(),
         };
         if let Some(trunk) = trunk.filter(|_| !note.ended) {
             desk.trunks.retake_call(trunk);
@@ -94,7 +124,7 @@ impl Leg {
             SetupNote::Done => {}
         }
         for dialog in &note.dialogs {
-            let restored = Dialog::restored(&leg.call_id, dialog);
+            let restored = Dialog::restored(&leg.call_id, dialog, leg.sequence_used);
             let mut talk = Talk::new(leg.id, peer, restored, &leg.local_tag);
             talk.stage = Stage::Up;
             match &dialog.stage {
@@ -113,6 +143,11 @@ impl Leg {
             leg.hang_up_talks(desk);
         }
         leg.conclude(desk);
+        if note.ended {
+            leg.linger_until = leg.placed.as_ref().map(|_| desk.now + GIVE_UP);
+            // It only listens for a late 2xx: nothing is to be ended.
+            leg.orphan = leg.orphan.filter(|_| !leg.is_done());
+        }
         leg
     }
 
@@ -143,6 +178,11 @@ impl Leg {
 
     pub(crate) fn orphan(&self) -> Option<Orphan> {
         self.orphan
+    }
+
+    /// It has been ended: from here on it is one of ours.
+    pub(crate) fn take_orphan(&mut self) -> Option<Orphan> {
+        self.orphan.take()
     }
 
     /// Something asked of the far side found no answer in time.

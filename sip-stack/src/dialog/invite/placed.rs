@@ -65,7 +65,9 @@ impl Leg {
     ) {
         let Some(invite) = &self.placed else { return };
         let sequence = invite.headers.cseq().map_or(0, |(sequence, _)| sequence);
-        let Some(dialog) = Dialog::accepted_by(invite, response) else { return };
+        let Some(dialog) = Dialog::accepted_by(invite, response, self.sequence_used) else {
+            return;
+        };
         let known = |talk: &&mut Talk| talk.dialog.remote_tag() == dialog.remote_tag();
         if let Some(talk) = self.talks.iter_mut().find(known) {
             return talk.acknowledge(sequence, desk);

@@ -1,0 +1,168 @@
+//! INVITEs whose calls are over. One that comes again, late or by another way, is not a new call
+//! (RFC 3261 §8.2.2.2), also when the process that took the call is gone.
+
+use crate::{
+    note::{FINISHED_FOR, FinishedNote},
+    wire::Request,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+/// Room for what is remembered: some 15,000 calls with names of a usual length, more than end in
+/// [`FINISHED_FOR`] on any box of ours. Beyond it the oldest is forgotten.
+const ROOM_BYTES: usize = 4 << 20;
+/// What one costs besides its names.
+const EACH_BYTES: usize = 128;
+
+/// Call-ID and From tag.
+type Name = (String, String);
+
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    /// Up to which CSeq, and until when.
+    calls: BTreeMap<Name, (u32, Instant)>,
+    /// By when they are forgotten.
+    order: VecDeque<(Instant, Name)>,
+    bytes: usize,
+    untold: VecDeque<FinishedNote>,
+}
+
+impl Finished {
+    /// The call of this INVITE is over.
+    pub(super) fn finish(
+        &mut self,
+        call_id: String,
+        from_tag: String,
+        sequence: u32,
+        now: Instant,
+    ) {
+        let note = FinishedNote { call_id, from_tag, sequence, until: now + FINISHED_FOR };
+        self.untold.push_back(note.clone());
+        self.insert(note, now);
+    }
+
+    /// Notes come in the order in which they run out.
+    pub(super) fn insert(&mut self, note: FinishedNote, now: Instant) {
+        let FinishedNote { call_id, from_tag, sequence, until } = note;
+        if until <= now {
+            return;
+        }
+        let name = (call_id, from_tag);
+        self.bytes += cost(&name);
+        self.calls.insert(name.clone(), (sequence, until));
+        self.order.push_back((until, name));
+        while self.order.front().is_some_and(|(until, _)| *until <= now || self.is_full()) {
+            self.forget_oldest();
+        }
+    }
+
+    pub(super) fn began_with(&self, invite: &Request, now: Instant) -> bool {
+        let headers = &invite.headers;
+        let (Ok(call_id), Ok(from), Ok((sequence, _))) =
+            (headers.call_id(), headers.from(), headers.cseq())
+        else {
+            return false;
+        };
+        let name = (call_id.to_owned(), from.tag().unwrap_or_default().to_owned());
+        self.calls.get(&name).is_some_and(|&(last, until)| sequence <= last && now < until)
+    }
+
+    pub(super) fn poll_note(&mut self) -> Option<FinishedNote> {
+        self.untold.pop_front()
+    }
+
+    /// All that is remembered, oldest first.
+    pub(super) fn notes(&self, now: Instant) -> impl Iterator<Item = FinishedNote> {
+        let live = self.order.iter().filter(move |(until, _)| *until > now);
+        live.filter_map(|(until, name)| {
+            let &(sequence, last) = self.calls.get(name)?;
+            let (call_id, from_tag) = name.clone();
+            (last == *until).then_some(FinishedNote { call_id, from_tag, sequence, until: last })
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes > ROOM_BYTES
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((until, name)) = self.order.pop_front() else { return };
+        self.bytes -= cost(&name);
+        // The same names may have made a later call.
+        if self.calls.get(&name).is_some_and(|&(_, last)| last == until) {
+            self.calls.remove(&name);
+        }
+    }
+}
+
+/// Both copies of the names.
+fn cost((call_id, from_tag): &Name) -> usize {
+    2 * (call_id.len() + from_tag.len()) + EACH_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Headers, Method};
+    use std::time::Duration;
+
+    fn invite(call_id: &str, sequence: u32) -> Request {
+        let mut headers = Headers::new();
+        headers.push("From", "<sip:1@192.0.2.1>;tag=a");
+        headers.push("Call-ID", call_id);
+        headers.push("CSeq", format!("{sequence} INVITE"));
+        Request {
+            method: Method::Invite,
+            uri: "sip:100@198.51.100.1".into(),
+            headers,
+            body: vec![],
+        }
+    }
+
+    #[test]
+    fn an_invite_is_known_for_32_seconds_after_its_call_and_a_later_one_of_the_caller_is_new() {
+        let (mut finished, now) = (Finished::default(), Instant::now());
+
+        finished.finish("one".into(), "a".into(), 7, now);
+
+        let almost = now + FINISHED_FOR - Duration::from_millis(1);
+        assert!(finished.began_with(&invite("one", 7), almost));
+        assert!(finished.began_with(&invite("one", 1), almost));
+        assert!(!finished.began_with(&invite("one", 8), almost), "a new try");
+        assert!(!finished.began_with(&invite("two", 7), almost));
+        assert!(!finished.began_with(&invite("one", 7), now + FINISHED_FOR));
+    }
+
+    #[test]
+    fn a_second_call_of_the_same_names_is_remembered_for_its_own_time() {
+        let (mut finished, now) = (Finished::default(), Instant::now());
+        finished.finish("one".into(), "a".into(), 1, now);
+        finished.finish("one".into(), "a".into(), 2, now + Duration::from_secs(20));
+
+        // Forgets what has run out by then.
+        finished.finish("two".into(), "a".into(), 1, now + FINISHED_FOR);
+
+        assert!(finished.began_with(&invite("one", 2), now + FINISHED_FOR));
+        let kept: Vec<_> = finished.notes(now + FINISHED_FOR).map(|note| note.call_id).collect();
+        assert_eq!(kept, ["one", "two"]);
+    }
+
+    #[test]
+    fn names_of_any_length_take_no_more_than_the_room_there_is_and_the_oldest_goes() {
+        let (mut finished, now) = (Finished::default(), Instant::now());
+        let long = "x".repeat(60_000);
+
+        for call in 0..200 {
+            finished.finish(format!("{long}{call}"), "a".into(), 1, now);
+            assert!(finished.bytes <= ROOM_BYTES);
+        }
+
+        assert!(!finished.began_with(&invite(&format!("{long}0"), 1), now));
+        assert!(finished.began_with(&invite(&format!("{long}199"), 1), now));
+        assert_eq!(finished.calls.len(), finished.order.len());
+        let all: usize = finished.order.iter().map(|(_, name)| cost(name)).sum();
+        assert_eq!(all, finished.bytes);
+    }
+}
