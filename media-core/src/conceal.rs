@@ -6,11 +6,12 @@
 
 use crate::{codec::g711, order::Law};
 
-/// Makes up what is missing. Allocates nothing.
+/// Makes up what is missing. Allocates nothing. In the order of [`crate::leg::Leg`]'s note.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Conceal {
-    /// What was said last, oldest first.
-    past: [i16; PAST],
+    /// Samples made up since something was said; 0: nothing is being made up.
+    made: usize,
     /// Samples from one period of the voice to the next.
     period: usize,
     /// Periods that are said in turn.
@@ -18,13 +19,13 @@ pub(crate) struct Conceal {
     place: usize,
     /// By how much the made-up voice would jump at its beginning.
     step: i32,
-    /// Samples made up since something was said; 0: nothing is being made up.
-    made: usize,
+    /// What was said last, oldest first.
+    past: [i16; PAST],
 }
 
 impl Conceal {
     pub(crate) const IDLE: Self =
-        Self { past: [0; PAST], period: PERIOD_MIN, periods: 1, place: 0, step: 0, made: 0 };
+        Self { made: 0, period: PERIOD_MIN, periods: 1, place: 0, step: 0, past: [0; PAST] };
 
     /// Something is being made up.
     pub(crate) const fn is_busy(&self) -> bool {

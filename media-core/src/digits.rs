@@ -170,16 +170,18 @@ impl Press {
     }
 }
 
-/// Keys on their way to a far side, by its own clock. Allocates nothing.
+/// Keys on their way to a far side, by its own clock. Allocates nothing. In the order of
+/// [`crate::leg::Leg`]'s note.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Teller {
-    /// Keys that wait, the first of them at `first`.
-    queue: [Option<(Digit, Hold)>; QUEUE_MAX],
     first: usize,
     waiting: usize,
     now: Option<Telling>,
     /// Frames of audio before the next key.
     rest: u32,
+    /// Keys that wait, the first of them at `first`.
+    queue: [Option<(Digit, Hold)>; QUEUE_MAX],
 }
 
 /// How long a key is held.
@@ -210,7 +212,7 @@ pub(crate) struct Say {
 
 impl Teller {
     pub(crate) const NEW: Self =
-        Self { queue: [None; QUEUE_MAX], first: 0, waiting: 0, now: None, rest: 0 };
+        Self { first: 0, waiting: 0, now: None, rest: 0, queue: [None; QUEUE_MAX] };
 
     /// Keys to be told. False: there is no room for all of them, none is taken.
     pub(crate) fn tell(&mut self, digits: &Digits) -> bool {

@@ -19,17 +19,19 @@ use crate::{
 };
 pub(crate) use delay::Delay;
 
-/// What one source said and nobody heard yet. Allocates nothing.
+/// What one source said and nobody heard yet. Allocates nothing. In the order of
+/// [`crate::leg::Leg`]'s note.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Jitter {
-    ring: [u8; ROOM],
-    come: Presence,
     line: Option<Line>,
-    conceal: Conceal,
     /// Frames until the voice may be stretched or cut again.
     rest: u32,
     /// Frames in a row that left later than they need.
     excess: u32,
+    conceal: Conceal,
+    come: Presence,
+    ring: [u8; ROOM],
 }
 
 /// Where a source's time line stands.
@@ -93,12 +95,12 @@ pub(crate) enum Kind {
 
 impl Jitter {
     pub(crate) const EMPTY: Self = Self {
-        ring: [0; ROOM],
-        come: Presence::NONE,
         line: None,
-        conceal: Conceal::IDLE,
         rest: 0,
         excess: 0,
+        conceal: Conceal::IDLE,
+        come: Presence::NONE,
+        ring: [0; ROOM],
     };
 
     /// Nobody has heard anything of this source.

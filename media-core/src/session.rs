@@ -153,7 +153,9 @@ impl Pair<'_> {
         listener.send.relay(frame, kind, way.table, way.place, way.path.as_ref(), wire);
     }
 
-    /// None: the speaker was never connected.
+    /// None: the speaker was never connected. Inlined, as what is handed over by way of memory in
+    /// one size and read in another costs more than all that is computed here.
+    #[inline]
     fn way(&self, clock: &Clock, now: Instant) -> Option<Way> {
         let law = self.speaker.codec()?.law;
         let path = self.listener.path();

@@ -12,8 +12,9 @@ use crate::{
     },
 };
 
-/// What one leg hears. Allocates nothing.
+/// What one leg hears. Allocates nothing. In the order of [`super::Leg`]'s note.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Receive {
     source: Option<Source>,
     /// Lost of sources before this one.

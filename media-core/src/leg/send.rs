@@ -35,8 +35,9 @@ pub(crate) struct Wire<'a, O> {
     pub(crate) counters: &'a mut Counters,
 }
 
-/// One outgoing stream.
+/// One outgoing stream. In the order of [`super::Leg`]'s note.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Send {
     /// Sequence and time stamp of the frame that leaves next.
     stream: Stream,
@@ -49,10 +50,10 @@ pub(crate) struct Send {
     starved: u32,
     /// The frame in which something left last.
     left: u64,
-    teller: Teller,
     /// Time stamp of the key that is being told: when it began, held for all of its packets.
     key_began: u32,
     packets_at_report: u64,
+    teller: Teller,
 }
 
 impl Send {
@@ -65,9 +66,9 @@ impl Send {
             inserted: 0,
             starved: 0,
             left: 0,
-            teller: Teller::NEW,
             key_began: 0,
             packets_at_report: 0,
+            teller: Teller::NEW,
         }
     }
 

@@ -61,7 +61,7 @@ impl Latch {
         plausible: bool,
         now: Instant,
     ) -> Verdict {
-        if self.locked == Some(from) {
+        if self.locked.is_some_and(|locked| locked == from) {
             return Verdict::Own;
         }
         if from == self.remote.rtp {
