@@ -110,6 +110,8 @@ impl Offer {
 pub enum Callee {
     Seat,
     Trunk(TrunkId),
+    /// A trunk that was configured when the process before ended: the end of its leg is awaited.
+    GoneTrunk,
     /// The agent who placed the call: their own seat, their own leg.
     Caller,
 }

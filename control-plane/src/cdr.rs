@@ -447,11 +447,15 @@ fn reason_text(reason: Reason) -> String {
     word.to_owned()
 }
 
-/// RFC 3339 in UTC, as people and their tools read it.
+/// RFC 3339 in UTC, as people and their tools read it. That has four digits for the year: what lies
+/// beyond is the last moment it can say.
 pub fn to_rfc3339(stamp: Stamp) -> String {
-    let time = UNIX_EPOCH + Duration::from_micros(stamp.0);
+    let time = UNIX_EPOCH + Duration::from_micros(stamp.0).min(LAST_DAY);
     humantime::format_rfc3339_micros(time).to_string()
 }
+
+/// From 1970 to the last microsecond of the year 9999.
+const LAST_DAY: Duration = Duration::from_micros(253_402_300_799_999_999);
 
 mod rfc3339 {
     use super::{Duration, Serialize, Serializer, Stamp, UNIX_EPOCH, to_rfc3339};

@@ -27,7 +27,7 @@ use sip_stack::{
     ids::{LegId, TrunkId, UserId},
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -46,6 +46,9 @@ pub struct Start {
     pub seed: [u8; 32],
     /// What the wall clock says now.
     pub wall: Stamp,
+    /// Marks in the journal by which login a phone registered, so that the next process can tell a
+    /// changed password. The same for every process of a box, and known to nobody else.
+    pub login_key: [u8; 32],
     /// `None`: nothing has ever happened on this box.
     pub restart: Option<Restart>,
 }
@@ -92,9 +95,12 @@ pub struct Exchange {
     sip: SipLegs,
     media: MediaLegs,
     clock: Clock,
+    login_key: [u8; 32],
     inbox: VecDeque<Input>,
     records: VecDeque<Record>,
     notes: VecDeque<Note>,
+    /// Whose telephones may be elsewhere than the board knows.
+    moved: BTreeSet<UserId>,
     facts: VecDeque<Fact>,
     ledger: Ledger,
     cdrs: VecDeque<CallRecord>,
@@ -104,7 +110,7 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(start: Start, now: Instant) -> Self {
-        let Start { mut sip, board, ports, media_address, seed, wall, restart } = start;
+        let Start { mut sip, board, ports, media_address, seed, wall, login_key, restart } = start;
         sip.first_leg = board.next_leg();
         let last = restart.as_ref().map_or_else(|| board.now(), |restart| restart.restarted.last);
         let clock = Clock::new(now, wall.max(board.now()).max(last));
@@ -117,9 +123,11 @@ impl Exchange {
             sip: SipLegs::new(media_address),
             media: MediaLegs::new(Ports::new(ports, phones), seed),
             clock,
+            login_key,
             inbox: VecDeque::new(),
             records: VecDeque::new(),
             notes: VecDeque::new(),
+            moved: BTreeSet::new(),
             facts: VecDeque::new(),
             ledger,
             cdrs: VecDeque::new(),
@@ -407,6 +415,7 @@ impl Exchange {
     /// Works until nothing that is known is undone.
     fn work(&mut self, now: Instant) {
         loop {
+            self.tell_who_moved(now);
             while let Some(input) = self.inbox.pop_front() {
                 self.feed(input, now);
             }
@@ -445,6 +454,28 @@ impl Exchange {
         }
     }
 
+    /// Before anything else is decided, the board knows every telephone that could be called.
+    fn tell_who_moved(&mut self, now: Instant) {
+        while let Some(user) = self.endpoint.poll_moved() {
+            self.moved.insert(user);
+        }
+        let mut moved = BTreeMap::new();
+        // Who is new in a configuration is told once the board has heard of that.
+        for user in std::mem::take(&mut self.moved) {
+            let Some(known) = self.board.seats().phones(SeatId(user.0)) else {
+                self.moved.insert(user);
+                continue;
+            };
+            let phones = self.endpoint.contacts(user).iter().map(Target::place).collect();
+            if *known != phones {
+                moved.insert(SeatId(user.0), phones);
+            }
+        }
+        if !moved.is_empty() {
+            self.feed(Input::Phones(moved), now);
+        }
+    }
+
     /// Journal, decide, carry out.
     fn feed(&mut self, input: Input, now: Instant) {
         let at = self.clock.stamp(now);
@@ -455,7 +486,7 @@ impl Exchange {
         if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?)))
             && self.board.call(call).is_some()
         {
-            self.sip.admit(leg, call, &mut self.media, now);
+            self.sip.admit(leg, call, &self.endpoint, &mut self.media, now);
         }
         while let Some(output) = self.board.poll_output() {
             self.carry_out(output, now);

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Of what a snapshot holds. 1: board and stories; 2: also dialogs and registrations; 3: also calls
-/// that are over, and notes of what changed in a dialog.
+/// that are over, notes of what changed in a dialog, which telephones are whose and taken, and by
+/// which login a phone registered.
 const VERSION: u32 = 3;
 
 /// One input and when it was decided on.
@@ -30,6 +31,12 @@ pub struct Record {
     pub seq: u64,
     pub at: Stamp,
     pub input: Input,
+}
+
+impl Record {
+    fn is_sound(&self) -> bool {
+        Stamp(self.seq).is_sound() && self.at.is_sound() && self.input.is_sound()
+    }
 }
 
 /// What a snapshot is made of.
@@ -155,6 +162,8 @@ pub struct Segment {
     pub whole_bytes: usize,
     /// The bytes after the last whole line are something else than unwritten space.
     pub torn: bool,
+    /// What ends it there is no cut: a line that is whole and says what cannot be.
+    pub spoilt: bool,
 }
 
 /// Why a segment cannot be used at all.
@@ -164,6 +173,8 @@ pub enum Unusable {
     Newer(u32),
     #[error("it does not begin with a whole snapshot")]
     NoSnapshot,
+    #[error("its snapshot contradicts itself")]
+    Unsound,
 }
 
 /// Reads as far as the lines are whole: a crash may cut the last one.
@@ -175,20 +186,28 @@ pub fn read(bytes: &[u8]) -> Result<Segment, Unusable> {
             Ok(FirstLine::Snapshot { .. }) | Err(_) => Unusable::NoSnapshot,
         });
     };
+    if !board.is_sound_beginning() || !memory.is_sound() {
+        return Err(Unusable::Unsound);
+    }
     let last = board.now();
     let board = *board;
-    let (whole_bytes, torn) = (after.0, false);
+    let (whole_bytes, torn, spoilt) = (after.0, false, false);
     let records = Vec::new();
-    let mut segment = Segment { board, active, records, memory, last, whole_bytes, torn };
+    let mut segment = Segment { board, active, records, memory, last, whole_bytes, torn, spoilt };
     while let Some((json, next)) = next_line(bytes, after.0, after.1) {
         match serde_json::from_slice(json) {
-            Ok(LineIn::Record(record)) => {
+            Ok(LineIn::Record(record)) if record.is_sound() => {
                 segment.last = segment.last.max(record.at);
                 segment.records.push(*record);
             }
-            Ok(LineIn::Note(Note::Alive(at))) => segment.last = segment.last.max(at),
-            Ok(LineIn::Note(note)) => segment.memory.take(note),
-            Ok(LineIn::Snapshot { .. }) | Err(_) => break,
+            Ok(LineIn::Note(Note::Alive(at))) if at.is_sound() => {
+                segment.last = segment.last.max(at);
+            }
+            Ok(LineIn::Note(note)) if note.is_sound() => segment.memory.take(note),
+            Ok(LineIn::Snapshot { .. } | LineIn::Record(_) | LineIn::Note(_)) | Err(_) => {
+                segment.spoilt = true;
+                break;
+            }
         }
         after = next;
     }
@@ -233,11 +252,17 @@ pub struct Past {
 /// Lives a segment again: the board as it was at the end, and every story on the way. Outputs are
 /// dropped, they were carried out then.
 pub fn replay(segment: Segment) -> Past {
+    replay_counted(segment, &mut 0)
+}
+
+/// The same; `lived` are the records that have been, so that who catches a panic knows which one it was.
+pub fn replay_counted(segment: Segment, lived: &mut usize) -> Past {
     let Segment { board, active, records, memory, last, .. } = segment;
     let ledger = Ledger::restore(Arc::clone(board.plan()), active);
     let mut past = Past { board, ledger, memory, last, ended: Vec::new() };
     for record in &records {
         past.live(record);
+        *lived += 1;
     }
     past
 }
@@ -260,7 +285,9 @@ impl Past {
     /// who their names say.
     pub fn restart(self, plan: Arc<Plan>, cut: BTreeMap<CallId, Cut>) -> (Switchboard, Restart) {
         let Self { board, ledger, memory, last, .. } = self;
-        (board, Restart { ledger, memory, restarted: Restarted { last, cut, plan } })
+        // The endpoint says where it finds them.
+        let phones = BTreeMap::new();
+        (board, Restart { ledger, memory, restarted: Restarted { last, cut, plan, phones } })
     }
 
     fn live(&mut self, record: &Record) {
@@ -395,6 +422,7 @@ mod tests {
             last: past.last,
             cut: BTreeMap::new(),
             plan: Arc::clone(past.board.plan()),
+            phones: BTreeMap::new(),
         });
         past.live(&Record { seq, at: Stamp(90_000_000), input });
 
@@ -421,6 +449,53 @@ mod tests {
                 Err(unusable) => assert!(cut < snapshot, "{cut}: {unusable}"),
             }
         }
+    }
+
+    #[test]
+    fn a_moment_beyond_every_calendar_is_told_as_the_last_there_is() {
+        let mut bytes = a_day();
+        let after = read(&bytes).unwrap().records.last().unwrap().seq + 1;
+        let mut chain = Chain { last: last_sum(&bytes) };
+        let input = Input::Bridged { call: CallId(2), at: Stamp(u64::MAX) };
+        chain.record(&Record { seq: after, at: Stamp(8_000_000), input }, &mut bytes);
+
+        let past = replay(read(&bytes).unwrap());
+        chain.snapshot(past.moment(), &mut Vec::new());
+
+        let told = crate::cdr::to_rfc3339(Stamp(u64::MAX));
+        assert_eq!(told, "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn a_line_that_says_what_cannot_be_ends_the_segment_and_is_no_cut() {
+        let mut bytes = a_day();
+        let whole = bytes.len();
+        let mut chain = Chain { last: last_sum(&bytes) };
+        let input = Input::Dialled { offer: crate::ids::OfferId(9), legs: vec![LegId(u64::MAX)] };
+        chain.record(&Record { seq: 99, at: Stamp(8_000_000), input }, &mut bytes);
+
+        let segment = read(&bytes).unwrap();
+
+        assert_eq!((segment.whole_bytes, segment.spoilt), (whole, true));
+    }
+
+    #[test]
+    fn two_claims_of_one_seat_are_no_beginning() {
+        let text = String::from_utf8(a_day()).unwrap();
+        let snapshot = text.lines().next().unwrap()[9..].to_owned();
+        let held = "\"offers\":{\"1\":";
+        let offer = snapshot.split(held).nth(1).unwrap().split("},\"legs\":{\"1\"").next().unwrap();
+        let twice = snapshot.replace(held, &format!("\"offers\":{{\"0\":{offer},\"1\":"));
+        let seal =
+            |json: &str| format!("{:08x} {json}\n", checksum(0, json.as_bytes())).into_bytes();
+
+        assert!(read(&seal(&snapshot)).is_ok());
+        assert!(matches!(read(&seal(&twice)), Err(Unusable::Unsound)), "{twice}");
+    }
+
+    fn last_sum(bytes: &[u8]) -> u32 {
+        let text = String::from_utf8_lossy(bytes);
+        u32::from_str_radix(&text.lines().last().unwrap()[..8], 16).unwrap()
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Owner of seats: one seat, one slot, one proof. An agent cannot have two calls because the
 //! second claim cannot be made.
+//!
+//! A claim takes the seat and the telephones that are its agent's at that moment. Names, extensions
+//! and contacts may change hands while a telephone is in a call: whose it is then is not free.
 
 use crate::{
     ids::{CallId, SeatId},
     time::Stamp,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use sip_stack::event::Place;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// What a seat is at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,14 +67,21 @@ impl fmt::Display for PauseReason {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a lost claim leaves its seat busy for ever"]
 pub struct SeatClaim {
-    seat: SeatId,
+    /// `None`: of an agent who is no more, whose telephones are still in the call.
+    seat: Option<SeatId>,
     /// Grows with every claim on this box: whoever makes the leg refuses an older one.
     grant: u64,
+    /// The telephones nobody else may be called on meanwhile.
+    phones: BTreeSet<Place>,
 }
 
 impl SeatClaim {
-    pub fn seat(&self) -> SeatId {
+    pub fn seat(&self) -> Option<SeatId> {
         self.seat
+    }
+
+    pub fn phones(&self) -> &BTreeSet<Place> {
+        &self.phones
     }
 
     pub fn grant(&self) -> u64 {
@@ -86,6 +100,9 @@ pub enum Refusal {
     OnAnotherCall(CallId),
     #[error("paused ({0})")]
     Paused(PauseReason),
+    /// One of their telephones is, under the name of somebody else.
+    #[error("on {0}, on a telephone of another agent's")]
+    PhoneTaken(CallId),
     #[error("wrapping up")]
     WrappingUp,
 }
@@ -115,6 +132,18 @@ struct Slot {
     pause_next: bool,
     /// What was said when a pause was asked for.
     word: Option<String>,
+    /// Where its agent is called.
+    #[serde(default)]
+    phones: BTreeSet<Place>,
+}
+
+/// A telephone that is somebody's, or in a call.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Phone {
+    seats: BTreeSet<SeatId>,
+    /// By the grant of each claim that holds it. More than one there can only be after a journal that
+    /// was cut: what rings there is found by the end of its legs.
+    taken: BTreeMap<u64, CallId>,
 }
 
 /// All seats of this box. Only the switchboard holds one.
@@ -122,6 +151,8 @@ struct Slot {
 pub struct SeatTable {
     slots: Vec<Slot>,
     grants: u64,
+    #[serde(default)]
+    phones: BTreeMap<Place, Phone>,
 }
 
 impl SeatTable {
@@ -132,8 +163,9 @@ impl SeatTable {
             before: Seat::Away,
             pause_next: false,
             word: None,
+            phones: BTreeSet::new(),
         };
-        Self { slots: vec![away; seats], grants: 0 }
+        Self { slots: vec![away; seats], grants: 0, phones: BTreeMap::new() }
     }
 
     /// More agents: the new ones are away. There are never fewer.
@@ -152,24 +184,90 @@ impl SeatTable {
         }
     }
 
-    /// The same people in another order: `places` says where each seat of old stands now. A seat
-    /// that is gone takes its claim with it, see [`Self::moved_claim`].
+    /// The same people in another order: `places` says where each seat of old stands now. Where their
+    /// telephones are is to be said anew; those in a call stay taken.
     pub(crate) fn moved(self, places: &[Option<SeatId>], seats: usize) -> Self {
-        let mut next = Self { grants: self.grants, ..Self::new(seats) };
+        let taken = |(place, phone): (Place, Phone)| {
+            let Phone { taken, .. } = phone;
+            (!taken.is_empty()).then_some((place, Phone { seats: BTreeSet::new(), taken }))
+        };
+        let phones = self.phones.into_iter().filter_map(taken).collect();
+        let mut next = Self { grants: self.grants, phones, ..Self::new(seats) };
         for (slot, place) in self.slots.into_iter().zip(places) {
             if let Some(new) = place.and_then(|place| next.slot(place)) {
-                *new = slot;
+                *new = Slot { phones: BTreeSet::new(), ..slot };
             }
         }
         next
     }
 
-    /// The claim of a seat that [`Self::moved`] has moved; `None`: the seat is gone, and nothing is
-    /// left to be claimed.
-    pub(crate) fn moved_claim(claim: SeatClaim, places: &[Option<SeatId>]) -> Option<SeatClaim> {
-        let SeatClaim { seat, grant } = claim;
-        let seat = places.get(usize::from(seat.0)).copied().flatten()?;
-        Some(SeatClaim { seat, grant })
+    /// The claim of a seat that [`Self::moved`] has moved. Of a seat that is gone it holds the
+    /// telephones.
+    pub(crate) fn moved_claim(claim: SeatClaim, places: &[Option<SeatId>]) -> SeatClaim {
+        let moved = |seat: SeatId| places.get(usize::from(seat.0)).copied().flatten();
+        SeatClaim { seat: claim.seat.and_then(moved), ..claim }
+    }
+
+    /// A telephone is found in a call of this claim, whether it was known to be its agent's or not.
+    pub(crate) fn found(&mut self, claim: &mut SeatClaim, call: CallId, place: &Place) {
+        self.phones.entry(place.clone()).or_default().taken.insert(claim.grant, call);
+        claim.phones.insert(place.clone());
+    }
+
+    /// For a telephone that is found in a call nobody here knows of.
+    pub(crate) fn claim_of_nobody(&mut self) -> SeatClaim {
+        self.grants += 1;
+        SeatClaim { seat: None, grant: self.grants, phones: BTreeSet::new() }
+    }
+
+    /// The telephones of this agent are there, and nowhere else.
+    pub fn set_phones(&mut self, seat: SeatId, phones: &BTreeSet<Place>) {
+        let Some(slot) = self.slot(seat) else { return };
+        let before = std::mem::replace(&mut slot.phones, phones.clone());
+        for place in &before {
+            if let Some(phone) = self.phones.get_mut(place) {
+                phone.seats.remove(&seat);
+            }
+            self.forget_nobodys(place);
+        }
+        for place in phones {
+            self.phones.entry(place.clone()).or_default().seats.insert(seat);
+        }
+    }
+
+    /// Where this agent is called.
+    pub fn phones(&self, seat: SeatId) -> Option<&BTreeSet<Place>> {
+        self.slots.get(usize::from(seat.0)).map(|slot| &slot.phones)
+    }
+
+    /// Everybody whose telephone one of these is.
+    pub(crate) fn seats_at(&self, phones: &BTreeSet<Place>) -> BTreeSet<SeatId> {
+        phones
+            .iter()
+            .filter_map(|place| self.phones.get(place))
+            .flat_map(|p| &p.seats)
+            .copied()
+            .collect()
+    }
+
+    /// The table says of this claim what the claim says of itself.
+    pub(crate) fn is_held_by(&self, claim: &SeatClaim, call: CallId) -> bool {
+        let mut phones = claim.phones.iter().map(|place| self.phones.get(place));
+        let seat =
+            claim.seat.is_none_or(|seat| self.seat(seat) == Some(Seat::Claimed { by: call }));
+        let taken = |phone: Option<&Phone>| phone?.taken.get(&claim.grant).copied();
+        seat && claim.grant <= self.grants && phones.all(|phone| taken(phone) == Some(call))
+    }
+
+    /// How often a telephone is held.
+    pub(crate) fn taken(&self) -> usize {
+        self.phones.values().map(|phone| phone.taken.len()).sum()
+    }
+
+    fn forget_nobodys(&mut self, place: &Place) {
+        if self.phones.get(place).is_some_and(|p| p.seats.is_empty() && p.taken.is_empty()) {
+            self.phones.remove(place);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -193,10 +291,10 @@ impl SeatTable {
         self.slots.get(usize::from(seat.0)).is_some_and(|slot| slot.pause_next)
     }
 
-    /// Takes a free seat for a call.
-    pub fn claim(&mut self, seat: SeatId, call: CallId) -> Result<SeatClaim, Refusal> {
+    /// Since when this seat is free, or why it is not: the one place that says so.
+    pub fn free_since(&self, seat: SeatId) -> Result<Stamp, Refusal> {
         match self.seat(seat).ok_or(Refusal::NoSuchSeat)? {
-            Seat::Free { .. } => Ok(self.grant(seat, call)),
+            Seat::Free { since } => self.phones_are_free(seat).map(|()| since),
             Seat::Away => Err(Refusal::Away),
             Seat::Claimed { by } => Err(Refusal::OnAnotherCall(by)),
             Seat::Paused { reason, .. } => Err(Refusal::Paused(reason)),
@@ -204,20 +302,40 @@ impl SeatTable {
         }
     }
 
+    /// Takes a free seat for a call, with the telephones it has.
+    pub fn claim(&mut self, seat: SeatId, call: CallId) -> Result<SeatClaim, Refusal> {
+        self.free_since(seat)?;
+        Ok(self.grant(seat, call))
+    }
+
     /// Takes the agent's own seat for a call they place: a pause or wrap-up keeps others away,
     /// not themselves. Only a call they already have is in the way.
     pub fn claim_own(&mut self, seat: SeatId, call: CallId) -> Result<SeatClaim, Refusal> {
         match self.seat(seat).ok_or(Refusal::NoSuchSeat)? {
             Seat::Away | Seat::Free { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => {
+                self.phones_are_free(seat)?;
                 Ok(self.grant(seat, call))
             }
             Seat::Claimed { by } => Err(Refusal::OnAnotherCall(by)),
         }
     }
 
+    fn phones_are_free(&self, seat: SeatId) -> Result<(), Refusal> {
+        let phones = self.phones(seat).into_iter().flatten();
+        let mut taken = phones.filter_map(|place| self.phones.get(place)?.taken.values().next());
+        taken.next().map_or(Ok(()), |&by| Err(Refusal::PhoneTaken(by)))
+    }
+
     /// Consumes the proof, so a call cannot use its seat after giving it back.
     pub fn release(&mut self, claim: SeatClaim, after: After, now: Stamp) {
-        let slot = self.slot(claim.seat).expect("a claim is only made for a seat that exists");
+        for place in &claim.phones {
+            if let Some(phone) = self.phones.get_mut(place) {
+                phone.taken.remove(&claim.grant);
+            }
+            self.forget_nobodys(place);
+        }
+        let Some(seat) = claim.seat else { return };
+        let slot = self.slot(seat).expect("a claim is only made for a seat that exists");
         assert!(matches!(slot.seat, Seat::Claimed { .. }), "claimed seat was {:?}", slot.seat);
         let asked = matches!(slot.before, Seat::Paused { reason: PauseReason::Requested, .. });
         if after == After::AsBefore && asked {
@@ -330,7 +448,11 @@ impl SeatTable {
         let slot = self.slot(seat).expect("both callers have looked the seat up");
         slot.before = slot.seat;
         slot.seat = Seat::Claimed { by: call };
-        SeatClaim { seat, grant }
+        let phones = slot.phones.clone();
+        for place in &phones {
+            self.phones.entry(place.clone()).or_default().taken.insert(grant, call);
+        }
+        SeatClaim { seat: Some(seat), grant, phones }
     }
 
     fn slot(&mut self, seat: SeatId) -> Option<&mut Slot> {
@@ -341,21 +463,36 @@ impl SeatTable {
 /// How a claim goes into a snapshot and comes back: a snapshot holds the table and the claims of
 /// one moment together, so no proof is made that was not made before.
 pub(crate) mod snapshot {
-    use super::{SeatClaim, SeatId};
+    use super::{BTreeSet, Place, SeatClaim, SeatId};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        WithPhones(Option<SeatId>, u64, BTreeSet<Place>),
+        /// By a version that did not know of telephones.
+        Seat(SeatId, u64),
+    }
 
     pub(crate) fn serialize<S: Serializer>(
         claim: &Option<SeatClaim>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        claim.as_ref().map(|claim| (claim.seat, claim.grant)).serialize(serializer)
+        let written =
+            |claim: &SeatClaim| Written::WithPhones(claim.seat, claim.grant, claim.phones.clone());
+        claim.as_ref().map(written).serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<SeatClaim>, D::Error> {
-        let claim = Option::<(SeatId, u64)>::deserialize(deserializer)?;
-        Ok(claim.map(|(seat, grant)| SeatClaim { seat, grant }))
+        let written = Option::<Written>::deserialize(deserializer)?;
+        Ok(written.map(|written| match written {
+            Written::WithPhones(seat, grant, phones) => SeatClaim { seat, grant, phones },
+            Written::Seat(seat, grant) => {
+                SeatClaim { seat: Some(seat), grant, phones: BTreeSet::new() }
+            }
+        }))
     }
 }
 

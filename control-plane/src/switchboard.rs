@@ -8,6 +8,7 @@ mod arrive;
 mod end;
 mod replan;
 mod restart;
+mod sound;
 
 use crate::{
     call::{Call, Callee, Offer, Phase, State},
@@ -15,13 +16,13 @@ use crate::{
     fact::{AgentState, ClaimResult, Fact, Party, Quality, SeatView, Step, What},
     ids::{CallId, OfferId, SeatId, TeamId},
     queue::Queue,
-    seats::{PauseReason, Seat, SeatClaim, SeatTable},
+    seats::{self, PauseReason, Seat, SeatClaim, SeatTable},
     time::Stamp,
 };
 use media_core::order::{Digit, Recorded, Source as Hears};
 use serde::{Deserialize, Serialize};
 use sip_stack::{
-    event::{Cause, HangUp, Source},
+    event::{Cause, HangUp, Place, Source},
     ids::{LegId, TrunkId},
 };
 use std::{
@@ -99,6 +100,8 @@ pub enum Input {
         recorded: Option<Recorded>,
         quality: Vec<Quality>,
     },
+    /// Where these agents are called from here on; nobody else has moved.
+    Phones(BTreeMap<SeatId, BTreeSet<Place>>),
     /// `word` is for people: "lunch".
     Pause {
         seat: SeatId,
@@ -135,6 +138,10 @@ pub struct Restarted {
     pub cut: BTreeMap<CallId, Cut>,
     /// From here on.
     pub plan: Arc<Plan>,
+    /// The telephones that had a leg of that process, also one that its board may not know of because
+    /// the journal was cut before it was told.
+    #[serde(default)]
+    pub phones: BTreeMap<LegId, Place>,
 }
 
 /// What was found of a call that the media plane could not say its last word about.
@@ -336,6 +343,7 @@ impl Switchboard {
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);
             }
+            Input::Phones(moved) => self.phones_moved(moved),
             Input::Pause { seat, word } => self.seats.pause(*seat, word.as_deref()),
             Input::RecordingFailed { call, what } => {
                 self.tell(*call, Step::RecordingFailed { what: what.clone() });
@@ -393,7 +401,7 @@ impl Switchboard {
     /// Ids up to this one are in use somewhere, whatever the journal says: they are never given
     /// again.
     pub fn never_again(&mut self, call: CallId) {
-        self.next_call = self.next_call.max(call.0 + 1);
+        self.next_call = self.next_call.max(call.0.saturating_add(1));
     }
 
     /// Where the endpoint's leg numbers go on.
@@ -441,7 +449,12 @@ impl Switchboard {
         let view = |state| SeatView { state, reason: None, word: None, call: None };
         match self.seats.seat(seat) {
             None | Some(Seat::Away) => view(AgentState::Offline),
-            Some(Seat::Free { .. }) => view(AgentState::Available),
+            Some(Seat::Free { .. }) => match self.seats.free_since(seat) {
+                Err(seats::Refusal::PhoneTaken(by)) => {
+                    SeatView { call: Some(by), ..view(AgentState::Busy) }
+                }
+                Ok(_) | Err(_) => view(AgentState::Available),
+            },
             Some(Seat::WrapUp { .. }) => view(AgentState::WrapUp),
             Some(Seat::Paused { reason, .. }) => {
                 let word = match reason {
@@ -478,10 +491,8 @@ impl Switchboard {
     }
 
     fn longest_idle(&self, team: &Team) -> Option<SeatId> {
-        let free = team.seats.iter().filter_map(|&seat| match self.seats.seat(seat)? {
-            Seat::Free { since } => Some((since, seat)),
-            Seat::Away | Seat::Claimed { .. } | Seat::Paused { .. } | Seat::WrapUp { .. } => None,
-        });
+        let since = |&seat: &SeatId| Some((self.seats.free_since(seat).ok()?, seat));
+        let free = team.seats.iter().filter_map(since);
         free.min().map(|(_, seat)| seat)
     }
 
@@ -492,6 +503,7 @@ impl Switchboard {
             return;
         };
         self.note(What::Claim(ClaimResult::Granted));
+        self.touch_all_at(claim.phones());
         self.touch(seat);
         let grant = claim.grant();
         let offer = self.new_offer(call_id, Callee::Seat, Some(claim));
@@ -570,6 +582,18 @@ impl Switchboard {
         }
     }
 
+    fn phones_moved(&mut self, moved: &BTreeMap<SeatId, BTreeSet<Place>>) {
+        for (&seat, phones) in moved {
+            self.seats.set_phones(seat, phones);
+            self.touch(seat);
+        }
+    }
+
+    /// Who shares a telephone with a call is not free.
+    fn touch_all_at(&mut self, phones: &BTreeSet<Place>) {
+        self.touched.extend(self.seats.seats_at(phones));
+    }
+
     fn touch(&mut self, seat: SeatId) {
         self.touched.insert(seat);
     }
@@ -602,13 +626,12 @@ impl Switchboard {
         terms.and_then(|terms| terms.music).map_or(Hears::Silence, Hears::Music)
     }
 
-    fn party(&self, offer: &Offer) -> Party {
-        match (&offer.claim, offer.callee) {
-            (_, Callee::Trunk(trunk)) => Party::Trunk(trunk),
-            (Some(claim), Callee::Seat | Callee::Caller) => Party::Seat(claim.seat()),
-            (None, Callee::Seat | Callee::Caller) => {
-                unreachable!("an offer to a seat holds its claim until it is removed")
-            }
+    /// `None`: they are configured no more.
+    fn party(&self, offer: &Offer) -> Option<Party> {
+        match offer.callee {
+            Callee::Trunk(trunk) => Some(Party::Trunk(trunk)),
+            Callee::Seat | Callee::Caller => offer.claim.as_ref()?.seat().map(Party::Seat),
+            Callee::GoneTrunk => None,
         }
     }
 

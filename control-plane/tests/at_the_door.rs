@@ -98,6 +98,7 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
             media_address: "198.51.100.1".parse().unwrap(),
             seed: [2; 32],
             wall: Stamp(1),
+            login_key: [3; 32],
             restart: None,
         },
         now,

@@ -8,7 +8,7 @@ use control_plane::{
     exchange::{Exchange, Request, Start},
     fact::End,
     ids::{SeatId, TeamId},
-    journal::{self, Log, Memory},
+    journal::{self, Chain, Log, Memory, Note, Past, Registered},
     seats::Seat,
     switchboard::Switchboard,
     time::Stamp,
@@ -35,13 +35,22 @@ const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\
 const ONE_ORDER: [&str; 2] = ["ana", "bruno"];
 const OTHER_ORDER: [&str; 2] = ["bruno", "ana"];
 
-fn extension(agent: &str) -> &'static str {
-    if agent == "ana" { "1001" } else { "1002" }
+/// An agent with another extension than usual is written `name=extension`.
+fn extension(agent: &str) -> &str {
+    match agent.split_once('=') {
+        Some((_, extension)) => extension,
+        None if agent == "bruno" => "1002",
+        None => "1001",
+    }
+}
+
+fn name(agent: &str) -> &str {
+    agent.split_once('=').map_or(agent, |(name, _)| name)
 }
 
 fn plan(agents: &[&str]) -> Arc<Plan> {
     let seat = |name: &&str| SeatPlan {
-        name: (*name).into(),
+        name: self::name(name).into(),
         extension: extension(name).into(),
         fixed: false,
     };
@@ -73,10 +82,10 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
     })
 }
 
-fn sip(agents: &[&str], seed: u8) -> Config {
+fn sip(agents: &[&str], password: &str, seed: u8) -> Config {
     let user = |name: &&str| User {
         name: extension(name).into(),
-        password: Some(Secret::new("secret")),
+        password: Some(Secret::new(password)),
         contact: None,
     };
     Config {
@@ -109,19 +118,23 @@ struct Process {
     log: Log,
     now: Instant,
     seed: u8,
+    /// Of every agent.
+    password: &'static str,
+    registers: u32,
     cdrs: Vec<CallRecord>,
 }
 
 impl Process {
     fn new() -> Self {
         let board = Switchboard::new(plan(&ONE_ORDER));
-        Self::begin(board, None, &ONE_ORDER, Instant::now(), 1)
+        Self::begin(board, None, &ONE_ORDER, "secret", Instant::now(), 1)
     }
 
     fn begin(
         board: Switchboard,
         restart: Option<control_plane::exchange::Restart>,
         agents: &[&str],
+        password: &'static str,
         now: Instant,
         seed: u8,
     ) -> Self {
@@ -129,25 +142,32 @@ impl Process {
         let memory = Memory::default();
         let fresh = Log::begin(journal::Moment { board: &board, ledger: &ledger, memory: &memory });
         let start = Start {
-            sip: sip(agents, seed),
+            sip: sip(agents, password, seed),
             board,
             ports: (0..20).map(|pair| PortName(20_000 + 2 * pair)).collect(),
             media_address: "198.51.100.1".parse().unwrap(),
             seed: [seed; 32],
             wall: Stamp(1_000_000 + u64::from(seed)),
+            login_key: [3; 32],
             restart,
         };
         let exchange = Exchange::new(start, now);
-        Self { exchange, log: fresh, now, seed, cdrs: vec![] }
+        Self { exchange, log: fresh, now, seed, password, registers: 0, cdrs: vec![] }
     }
 
     /// kill -9; the next process starts so much later, perhaps with other agents. What it says at once.
     fn killed(self, down: Duration, agents: &[&str]) -> (Self, Vec<Said>) {
-        let past = journal::replay(journal::read(self.log.bytes()).unwrap());
+        let journal = self.log.bytes().to_vec();
+        self.killed_with(&journal, down, agents)
+    }
+
+    /// The same, and this is what can be read of its journal.
+    fn killed_with(self, journal: &[u8], down: Duration, agents: &[&str]) -> (Self, Vec<Said>) {
+        let past = journal::replay(journal::read(journal).unwrap());
         let log = Log::begin(past.moment());
         let (board, restart) = past.restart(plan(agents), BTreeMap::new());
         let now = self.now + down;
-        let mut next = Self::begin(board, Some(restart), agents, now, self.seed + 1);
+        let mut next = Self::begin(board, Some(restart), agents, self.password, now, self.seed + 1);
         next.log = log;
         let said = next.said();
         (next, said)
@@ -184,29 +204,56 @@ impl Process {
         said
     }
 
+    /// The configuration changes under the running process.
+    fn apply(&mut self, agents: &[&str]) -> Vec<Said> {
+        let next = self.exchange.plan().succeeded_by(&plan(agents)).unwrap();
+        let mut config = sip(agents, self.password, 0);
+        let nobody = User { name: "gone".into(), password: None, contact: None };
+        let mut users = vec![nobody; next.plan.seats.len()];
+        for (user, id) in config.users.into_iter().zip(next.seats) {
+            users[usize::from(id.0)] = user;
+        }
+        config.users = users;
+        self.exchange.reconfigure(Arc::new(next.plan), config, self.now);
+        self.said()
+    }
+
     /// Ana's phone registers for an hour.
     fn register(&mut self) {
+        self.register_as("1001", ANA);
+    }
+
+    /// This phone registers with that extension. What is said besides.
+    fn register_as(&mut self, extension: &str, phone: &str) -> Vec<Said> {
+        self.registers += 1;
+        let name = format!("{extension}{}{}", self.seed, self.registers);
         let request = |line: &str, sequence: u32| {
+            let branch = format!("{name}{sequence}");
             format!(
-                "REGISTER sip:clavija.test SIP/2.0\r\nVia: SIP/2.0/UDP {ANA};branch=z9hG4bKr{sequence};rport\r\n\
-                 Max-Forwards: 70\r\nFrom: <sip:1001@clavija.test>;tag=r\r\nTo: <sip:1001@clavija.test>\r\n\
-                 Call-ID: reg\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:1001@{ANA}>\r\nExpires: 3600\r\n\
-                 {line}Content-Length: 0\r\n\r\n"
+                "REGISTER sip:clavija.test SIP/2.0\r\nVia: SIP/2.0/UDP {phone};branch=z9hG4bKr{branch};rport\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:{extension}@clavija.test>;tag=r\r\n\
+                 To: <sip:{extension}@clavija.test>\r\n\
+                 Call-ID: reg{name}\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:{extension}@{phone}>\r\n\
+                 Expires: 3600\r\n{line}Content-Length: 0\r\n\r\n"
             )
         };
-        let challenge = self.feed(ANA, &request("", 1));
+        let first = request("", 1);
+        let challenge = self.feed(phone, &first);
         let nonce = challenge[0].text.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
         let answer = |response: &str| {
             format!(
-                "Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", \
+                "Digest username=\"{extension}\", realm=\"clavija.test\", nonce=\"{nonce}\", \
                  uri=\"sip:clavija.test\", response=\"{response}\", algorithm=MD5"
             )
         };
         let dummy = Credentials::parse(&answer("00000000000000000000000000000000")).unwrap();
-        let response = dummy.expected_response("REGISTER", "secret", b"");
+        let response = dummy.expected_response("REGISTER", self.password, b"");
         let line = format!("Authorization: {}\r\n", answer(&response));
-        let said = self.feed(ANA, &request(&line, 2));
-        assert!(said[0].text.starts_with("SIP/2.0 200 "), "{said:?}");
+        let again = request(&line, 2);
+        let mut said = self.feed(phone, &again);
+        let at = said.iter().position(|said| said.text.starts_with("SIP/2.0 200 "));
+        said.remove(at.unwrap_or_else(|| panic!("not registered: {said:?}")));
+        said
     }
 
     /// The carrier calls the team. What is said.
@@ -491,4 +538,186 @@ fn an_orderly_end_keeps_registrations_too() {
 
     assert!(said.is_empty() && process.cdrs.is_empty());
     assert_eq!(all(&process.call("one"), "INVITE ", ANA).len(), 1);
+}
+
+/// Ana under another name: the same extension, password and phone.
+const RENAMED: [&str; 2] = ["anna", "bruno"];
+
+/// Ends the call on Ana's phone; who waits may be offered to it then, and not before.
+#[track_caller]
+fn is_called_only_after_the_call_on_that_phone(process: &mut Process, carrier_leaves: &str) {
+    assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
+    let said = process.feed(CARRIER, carrier_leaves);
+    assert!(all(&said, "INVITE ", ANA).is_empty(), "its phone has not let go: {said:#?}");
+    let bye = one(&said, "BYE ").clone();
+    assert_eq!(bye.to, address(ANA));
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+    assert_eq!(process.exchange.double_claims(), 0);
+}
+
+/// A call on Ana's phone; gives the carrier's BYE for it.
+fn talk_and_its_bye(process: &mut Process) -> String {
+    let said = process.call("one");
+    let (tag, invite) = (one(&said, "SIP/2.0 200 ").to_tag(), one(&said, "INVITE ").clone());
+    process.feed(CARRIER, &carrier_request("ACK", "one", &tag, 1, ""));
+    process.feed(ANA, &invite.answer(200, SDP));
+    carrier_request("BYE", "one", &tag, 2, "")
+}
+
+#[test]
+fn an_agent_renamed_by_an_apply_gets_no_second_call_on_the_same_phone() {
+    let mut process = Process::new();
+    process.register();
+    let bye = talk_and_its_bye(&mut process);
+
+    process.apply(&RENAMED);
+    process.register();
+
+    assert!(matches!(process.seat(2), Seat::Free { .. }), "anna is signed in, with ana's phone");
+    is_called_only_after_the_call_on_that_phone(&mut process, &bye);
+}
+
+#[test]
+fn extensions_swapped_by_an_apply_bring_no_second_call_to_the_same_phone() {
+    let mut process = Process::new();
+    process.register();
+    let bye = talk_and_its_bye(&mut process);
+
+    process.apply(&["ana=1002", "bruno=1001"]);
+    process.register();
+
+    assert!(process.is_claimed(0) && matches!(process.seat(1), Seat::Free { .. }));
+    is_called_only_after_the_call_on_that_phone(&mut process, &bye);
+}
+
+#[test]
+fn an_extension_given_to_another_agent_brings_no_second_call_to_the_same_phone() {
+    let mut process = Process::new();
+    process.register();
+    let bye = talk_and_its_bye(&mut process);
+
+    process.apply(&["bruno=1001"]);
+    process.register();
+
+    is_called_only_after_the_call_on_that_phone(&mut process, &bye);
+}
+
+#[test]
+fn two_agents_at_one_phone_have_one_call_there() {
+    let mut process = Process::new();
+    process.register();
+    process.register_as("1002", ANA);
+    let bye = talk_and_its_bye(&mut process);
+
+    assert!(matches!(process.seat(1), Seat::Free { .. }), "only his phone is taken");
+    is_called_only_after_the_call_on_that_phone(&mut process, &bye);
+    // Nor may he call from it as himself.
+    let invite = carrier_request("INVITE", "three", "", 1, SDP).replace(CARRIER, ANA);
+    let said = process.feed(ANA, &invite.replace("sip:1@192.0.2.1", "sip:1002@192.0.2.1"));
+    assert_eq!(all(&said, "SIP/2.0 486 ", ANA).len(), 1, "{said:#?}");
+}
+
+#[test]
+fn an_agent_renamed_before_the_next_start_gets_no_second_call_on_the_same_phone() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+
+    let (mut process, said) = process.killed(SECOND, &RENAMED);
+    process.register();
+
+    assert!(matches!(process.seat(0), Seat::Free { .. }), "anna is signed in, with ana's phone");
+    assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
+    let bye = all(&said, "BYE ", ANA)[0].clone();
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+    assert_eq!(process.exchange.double_claims(), 0);
+}
+
+#[test]
+fn the_phone_of_a_renamed_agent_waits_for_its_call_over_a_second_crash_too() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+    let (mut process, _) = process.killed(SECOND, &RENAMED);
+    process.register();
+
+    let (mut process, said) = process.killed(SECOND, &RENAMED);
+
+    assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
+    let bye = all(&said, "BYE ", ANA)[0].clone();
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+}
+
+/// A journal of the dialogs and registrations of this moment, and of no call.
+fn journal_of(process: &Process, registered: impl Fn(Registered) -> Registered) -> Vec<u8> {
+    let (mut chain, mut journal) = (Chain::default(), vec![]);
+    chain.snapshot(Past::none(&plan(&ONE_ORDER)).moment(), &mut journal);
+    let memory = process.exchange.memory(process.now);
+    for leg in memory.legs() {
+        chain.note(&Note::Leg(Box::new(leg.clone())), &mut journal);
+    }
+    for (agent, at) in memory.registered() {
+        let at = registered(at.clone());
+        chain.note(&Note::Registered { agent: agent.clone(), at }, &mut journal);
+    }
+    journal
+}
+
+#[test]
+fn a_phone_in_a_call_that_the_journal_does_not_know_of_gets_no_second_one() {
+    let mut process = Process::new();
+    process.register();
+    process.talk("one");
+    let journal = journal_of(&process, |registered| registered);
+
+    let (mut process, said) = process.killed_with(&journal, SECOND, &ONE_ORDER);
+
+    assert!(matches!(process.seat(0), Seat::Free { .. }));
+    assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
+    let bye = all(&said, "BYE ", ANA)[0].clone();
+    let offered = process.feed(ANA, &bye.answer(200, ""));
+    assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+}
+
+#[test]
+fn who_has_another_password_since_the_crash_has_to_register_anew() {
+    let mut process = Process::new();
+    process.register();
+    process.password = "another";
+
+    let (mut process, _) = process.killed(SECOND, &ONE_ORDER);
+
+    assert_eq!(process.seat(0), Seat::Away);
+    assert!(process.exchange.memory(process.now).registered().is_empty());
+    assert!(all(&process.call("one"), "INVITE ", ANA).is_empty());
+    process.register();
+    let (process, _) = process.killed(SECOND, &ONE_ORDER);
+    assert!(matches!(process.seat(0), Seat::Free { .. }), "by the password of today");
+}
+
+#[test]
+fn a_registration_that_does_not_say_by_which_password_is_not_taken_up() {
+    let mut process = Process::new();
+    process.register();
+    let journal = journal_of(&process, |registered| Registered { login: None, ..registered });
+
+    let (process, _) = process.killed_with(&journal, SECOND, &ONE_ORDER);
+
+    assert_eq!(process.seat(0), Seat::Away);
+}
+
+#[test]
+fn no_password_is_in_the_journal_nor_what_could_be_compared_without_the_key() {
+    let mut process = Process::new();
+    process.register();
+
+    let journal = String::from_utf8(process.log.bytes().to_vec()).unwrap();
+
+    assert!(journal.contains("\"login\":\""), "its mark is there");
+    assert!(!journal.contains("secret"), "{journal}");
+    let mark = |key| process.exchange.endpoint().login_mark(sip_stack::UserId(0), &[key; 32]);
+    assert!(journal.contains(&mark(3).unwrap()) && mark(4) != mark(3));
 }

@@ -125,6 +125,11 @@ impl Endpoint {
         self.events.pop_front()
     }
 
+    /// Somebody who may be reached elsewhere than before: ask [`Self::contacts`].
+    pub fn poll_moved(&mut self) -> Option<UserId> {
+        self.registrar.take_moved()
+    }
+
     /// When to call [`Self::handle_timeout`], and why.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let legs = self.legs.poll_timeout().map(|at| (at, "a leg waits"));

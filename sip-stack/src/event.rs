@@ -4,9 +4,13 @@ use crate::{
     flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
     sdp,
+    wire::Uri,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+
+/// RFC 3261 §19.1.2.
+const DEFAULT_PORT: u16 = 5060;
 
 /// Bytes to send, and where to; or what becomes of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,41 @@ pub enum Source {
 pub struct Target {
     pub uri: String,
     pub to: Flow,
+}
+
+impl Target {
+    /// Which telephone that is.
+    pub fn place(&self) -> Place {
+        let named = Uri::parse(&self.uri).ok().map(|uri| {
+            let port = uri.port.unwrap_or(DEFAULT_PORT);
+            match uri.host_ip() {
+                Some(host) => SocketAddr::new(host, port).to_string(),
+                None => format!("{}:{port}", uri.host.to_ascii_lowercase()),
+            }
+        });
+        let remote = self.to.remote.to_string();
+        match named.filter(|named| *named != remote) {
+            None => Place(remote),
+            // A connection that came through a NAT or a proxy has another port the next time.
+            Some(named) if self.to.is_reliable() => {
+                Place(format!("{} {named}", self.to.remote.ip()))
+            }
+            Some(named) => Place(format!("{remote} {named}")),
+        }
+    }
+}
+
+/// One telephone, by where it is: the address requests to it go to and, where that is a NAT's or a
+/// proxy's, host and port of its contact too. Who registered there under which name, and by which
+/// transport, makes no other telephone of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place(String);
+
+impl Place {
+    /// What is known of a telephone of which only the address is.
+    pub fn at(address: SocketAddr) -> Self {
+        Self(address.to_string())
+    }
 }
 
 /// One place where a user is, for an operator.

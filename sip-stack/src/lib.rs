@@ -25,7 +25,7 @@ pub use config::{Config, Guests, Limits, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{
-    Cause, Closed, Contact, Event, HangUp, Invite, ProbeId, Probed, Refusal, Source, Target,
+    Cause, Closed, Contact, Event, HangUp, Invite, Place, ProbeId, Probed, Refusal, Source, Target,
     Transmit, Way,
 };
 pub use flow::{ConnId, Flow, Transport};

@@ -5,6 +5,7 @@
 //! No session, no key, no digest is in it.
 
 use crate::{
+    event::{Place, Target},
     flow::Flow,
     ids::{LegId, UserId},
     txn::timers::GIVE_UP,
@@ -95,6 +96,18 @@ pub struct FinishedNote {
     /// The highest CSeq that was heard in the call.
     pub sequence: u32,
     pub until: Instant,
+}
+
+impl LegNote {
+    /// The telephone that has this leg; `None`: a trunk has it, or nothing of it is left there.
+    pub fn place(&self) -> Option<Place> {
+        if self.trunk.is_some() || self.ended {
+            return None;
+        }
+        let called = self.placed.as_ref();
+        let target = called.map(|invite| Target { uri: invite.uri.clone(), to: self.address });
+        Some(target.map_or_else(|| Place::at(self.address.remote), |target| target.place()))
+    }
 }
 
 /// How far the making of the call has come.

@@ -8,6 +8,7 @@ mod nonce;
 
 use crate::{
     config::User,
+    dice::hex,
     digest::{Algorithm, Challenge, Credentials, verify},
     event::{Contact, Event, Target},
     flow::{ConnId, Flow},
@@ -21,6 +22,7 @@ use binding::{
 };
 use guesses::Guesses;
 use nonce::{Nonce, Nonces};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
@@ -43,6 +45,8 @@ pub(crate) struct Registrar {
     guesses: Guesses,
     /// Whose bindings are not what was last noted of them.
     changed: BTreeSet<UserId>,
+    /// Who may be reached elsewhere than when that was last asked.
+    moved: BTreeSet<UserId>,
     /// Wrong answers to a challenge of ours, for the endpoint to take into its counters.
     pub(crate) wrong_passwords: u64,
     /// Who has just guessed too often.
@@ -85,9 +89,11 @@ impl Registrar {
         wrong_passwords_max: u32,
     ) -> Self {
         let mut addresses = BTreeMap::<_, BTreeSet<_>>::new();
+        let mut moved = BTreeSet::new();
         for (id, user) in (0_u16..).zip(&users) {
             if let Some(contact) = &user.contact {
                 addresses.entry(contact.to).or_default().insert(UserId(id));
+                moved.insert(UserId(id));
             }
         }
         Self {
@@ -100,6 +106,7 @@ impl Registrar {
             nonces: Nonces::new(key),
             guesses: Guesses::new(wrong_passwords_max),
             changed: BTreeSet::new(),
+            moved,
             wrong_passwords: 0,
             guesser: None,
             keep_alives: vec![],
@@ -290,6 +297,11 @@ impl Registrar {
 
     // ---- over a restart ----
 
+    /// A user whose [`Self::contacts`] may have changed.
+    pub(crate) fn take_moved(&mut self) -> Option<UserId> {
+        self.moved.pop_first()
+    }
+
     /// A user whose bindings have changed.
     pub(crate) fn take_changed(&mut self) -> Option<UserId> {
         self.changed.pop_first()
@@ -303,6 +315,14 @@ impl Registrar {
 
     pub(crate) fn users(&self) -> impl Iterator<Item = UserId> + use<> {
         (0..self.users.len()).filter_map(|place| u16::try_from(place).ok()).map(UserId)
+    }
+
+    /// What this user proves who they are with, as nobody can read it without the key; `None`: they
+    /// cannot register.
+    pub(crate) fn login_mark(&self, user: UserId, key: &[u8; 32]) -> Option<String> {
+        let user = self.users.get(usize::from(user.0))?;
+        let password = user.password.as_ref()?.reveal();
+        Some(hex(&hmac_sha256(key, &[user.name.as_bytes(), password.as_bytes()])))
     }
 
     /// Phones need not register anew: their bindings live on for the time they had left.
@@ -491,6 +511,7 @@ impl Registrar {
     }
 
     fn readdress(&mut self, user: UserId, old: &[Binding]) {
+        self.moved.insert(user);
         for address in old.iter().flat_map(|binding| [binding.to, binding.source]) {
             self.leave(user, address);
         }
@@ -518,6 +539,22 @@ impl Registrar {
         let live = self.bindings.get(usize::from(user.0)).into_iter().flatten();
         live.map(|binding| ("Contact", binding.listed(now))).collect()
     }
+}
+
+/// RFC 2104, of parts that cannot run into each other.
+fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut block = [0_u8; 64];
+    block[..32].copy_from_slice(key);
+    let mut inner = Sha256::new();
+    inner.update(block.map(|byte| byte ^ 0x36));
+    for part in parts {
+        inner.update((part.len() as u64).to_be_bytes());
+        inner.update(part);
+    }
+    let mut outer = Sha256::new();
+    outer.update(block.map(|byte| byte ^ 0x5c));
+    outer.update(inner.finalize());
+    outer.finalize().into()
 }
 
 /// libre before 2.6 gives up at a challenge by another algorithm, wherever it stands; what is built

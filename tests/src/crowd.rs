@@ -143,6 +143,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         media_address: address(BOX).ip(),
         seed: Dice::new(2, 0).seed(),
         wall: Stamp(1_800_000_000_000_000),
+        login_key: [3; 32],
         restart,
     };
     Exchange::new(start, now)

@@ -11,6 +11,7 @@ pub mod generations;
 pub mod http;
 pub mod live;
 pub mod log;
+mod login_key;
 pub mod metrics;
 pub mod notify;
 pub mod plan;

@@ -6,6 +6,7 @@ use crate::{
     follower::{self, CdrCounts, Follower},
     http,
     live::{Kept, Live},
+    login_key,
     metrics::Metrics,
     plan,
     pump::{Handle, Pump},
@@ -127,8 +128,8 @@ impl Appliance {
             StartError::Token { file: config.http.admin_token_file.clone(), source }
         })?;
         check_folder(&config.recording.dir).map_err(media_rt::handle::StartError::Folder)?;
-        let history = History::read(&config, &plan)?;
         let journal = Arc::new(StoreCounts::default());
+        let history = History::read(&config, &plan, &journal)?;
         let journal_dir = config.node.data_dir.join("journal");
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
@@ -161,6 +162,7 @@ impl Appliance {
             media_address: config.media.advertise,
             seed: seed()?,
             wall: wall(),
+            login_key: login_key::of(&config.node.data_dir, seed()?),
             restart: (!history.is_first).then_some(restart),
         };
         let mut exchange = Exchange::new(start, now);
@@ -280,11 +282,11 @@ struct History {
 }
 
 impl History {
-    fn read(config: &Config, plan: &Arc<Plan>) -> Result<Self, StartError> {
+    fn read(config: &Config, plan: &Arc<Plan>, counts: &StoreCounts) -> Result<Self, StartError> {
         let cdr_dir = config.node.data_dir.join("cdr");
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
         let mut records = follower::load(&cdr_dir).map_err(fail)?;
-        let past = store::past(&config.node.data_dir.join("journal"))?;
+        let past = store::past(&config.node.data_dir.join("journal"), counts)?;
         let is_first = past.is_none();
         let mut past = past.unwrap_or_else(|| Past::none(plan));
         // A journal that was lost or thrown away must not cost a recording its name.

@@ -14,6 +14,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -60,6 +61,8 @@ enum Unusable {
     Damaged(journal::Unusable),
     #[error(transparent)]
     Unreadable(io::Error),
+    #[error("its snapshot cannot be lived on from: a defect of this version, please report it")]
+    Unlivable,
 }
 
 /// What the journal counts; read by metrics.
@@ -73,6 +76,8 @@ pub struct StoreCounts {
     pub failed_syncs: AtomicU64,
     /// Every record up to this one has reached the disk.
     pub durable_seq: AtomicU64,
+    /// Segments that the start could not use, or not to their end.
+    pub unusable: AtomicU64,
     /// The last record that was lost; what came before it is durable only by a later snapshot.
     pub lost_seq: AtomicU64,
 }
@@ -89,17 +94,25 @@ pub type Snapshot<'a> = &'a dyn Fn(&mut Chain, &mut Vec<u8>);
 
 /// Lives the newest usable segment again, and for the stories that ended in it the one before;
 /// `None`: there is none. What cannot be used is kept aside, for somebody to look at.
-pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
+pub fn past(dir: &Path, counts: &StoreCounts) -> Result<Option<Past>, StoreError> {
     let mut newest: Option<Past> = None;
     for file in segments(dir)?.into_iter().rev() {
-        let segment = fs::read(&file).map_err(Unusable::Unreadable);
-        match segment.and_then(|bytes| journal::read(&bytes).map_err(Unusable::Damaged)) {
-            Ok(segment) => {
-                if segment.torn {
-                    tracing::warn!(file = %file.display(), at = segment.whole_bytes,
-                        "the journal ends in a cut line; what came after it is lost");
+        let bytes = fs::read(&file).map_err(Unusable::Unreadable);
+        match bytes.and_then(|bytes| live_again(&bytes)) {
+            Ok(Lived { past, end }) => {
+                match end {
+                    End::Whole => {}
+                    End::Cut { at } => tracing::warn!(file = %file.display(), at,
+                        "the journal ends in a cut line; what came after it is lost"),
+                    End::Spoilt { at } => {
+                        counts.unusable.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!(file = %file.display(), at,
+                            "the journal says what cannot be; it is used up to there and kept aside");
+                        if let Err(error) = copy_aside(dir, &file) {
+                            tracing::error!(%error, file = %file.display(), "no copy can be kept");
+                        }
+                    }
                 }
-                let past = journal::replay(segment);
                 let Some(mut newest) = newest else {
                     newest = Some(past);
                     continue;
@@ -108,10 +121,11 @@ pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
                 return Ok(Some(newest));
             }
             Err(unusable) => {
+                counts.unusable.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(file = %file.display(), %unusable,
                     "a journal segment cannot be used; the one before it is tried");
                 // What cannot be read at the moment may be read later, where it is.
-                if let Unusable::Damaged(_) = unusable
+                if let Unusable::Damaged(_) | Unusable::Unlivable = unusable
                     && let Err(error) = keep_aside(dir, &file)
                 {
                     tracing::error!(%error, file = %file.display(), "it cannot be kept aside");
@@ -127,6 +141,55 @@ pub fn past(dir: &Path) -> Result<Option<Past>, StoreError> {
     Ok(newest)
 }
 
+/// What could be made of a segment.
+struct Lived {
+    past: Past,
+    end: End,
+}
+
+/// How far it could be used, in bytes or records.
+enum End {
+    Whole,
+    /// By a crash.
+    Cut {
+        at: usize,
+    },
+    /// By what it says there.
+    Spoilt {
+        at: usize,
+    },
+}
+
+/// A record that cannot be lived would keep every process from starting. It ends the segment, like
+/// a damaged line; of what comes after it only dialogs and registrations are taken.
+fn live_again(bytes: &[u8]) -> Result<Lived, Unusable> {
+    let read = || journal::read(bytes).map_err(Unusable::Damaged);
+    let segment = read()?;
+    let at = segment.whole_bytes;
+    let end = match (segment.spoilt, segment.torn) {
+        (true, _) => End::Spoilt { at },
+        (false, true) => End::Cut { at },
+        (false, false) => End::Whole,
+    };
+    let mut lived = 0;
+    let live = |segment, lived: &mut usize| {
+        catch_unwind(AssertUnwindSafe(|| journal::replay_counted(segment, lived)))
+    };
+    if let Ok(past) = live(segment, &mut lived) {
+        return Ok(Lived { past, end });
+    }
+    let mut segment = read()?;
+    segment.records.truncate(lived);
+    let past = live(segment, &mut 0).map_err(|_| Unusable::Unlivable)?;
+    Ok(Lived { past, end: End::Spoilt { at: lived } })
+}
+
+/// For somebody to look at; what is usable of it stays where it is, until the next segment has begun.
+fn copy_aside(dir: &Path, file: &Path) -> io::Result<()> {
+    fs::copy(file, file.with_extension(ASIDE))?;
+    keep_newest_aside(dir)
+}
+
 /// Out of the way of the next segments; of several only the newest are kept. One that was never
 /// written to tells nothing.
 fn keep_aside(dir: &Path, file: &Path) -> io::Result<()> {
@@ -134,6 +197,10 @@ fn keep_aside(dir: &Path, file: &Path) -> io::Result<()> {
         return fs::remove_file(file);
     }
     fs::rename(file, file.with_extension(ASIDE))?;
+    keep_newest_aside(dir)
+}
+
+fn keep_newest_aside(dir: &Path) -> io::Result<()> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(dir)? {
         kept.push(entry?.path());

@@ -58,7 +58,8 @@ impl Exchange {
                 let name = |of: fn(&SeatPlan) -> &String| seat.map(of).cloned().unwrap_or_default();
                 let bindings = bindings.into_iter().map(|note| Binding::of(note, self.clock));
                 let extension = name(|seat| &seat.extension);
-                let at = Registered { extension, bindings: bindings.collect() };
+                let login = self.endpoint.login_mark(user, &self.login_key);
+                let at = Registered { extension, login, bindings: bindings.collect() };
                 Note::Registered { agent: name(|seat| &seat.name), at }
             }
         }
@@ -66,43 +67,52 @@ impl Exchange {
 
     /// Takes up dialogs and bindings, ends every call, and orders every leg to end.
     pub(super) fn go_on_after(&mut self, restart: Restart, now: Instant) {
-        let Restart { ledger, memory, restarted } = restart;
+        let Restart { ledger, memory, mut restarted } = restart;
         self.ledger = ledger;
         let finished = memory.finished().map(|finished| finished.note(self.clock));
         self.endpoint.restore_finished(finished, now);
+        let strays: Vec<LegId> = {
+            let known: BTreeSet<LegId> = self.board.live_legs().collect();
+            memory.legs().map(|note| note.leg).filter(|leg| !known.contains(leg)).collect()
+        };
         self.endpoint.restore_legs(memory.legs(), now);
+        let places = memory.legs().filter_map(|note| Some((note.leg, note.place()?)));
+        restarted.phones = places.collect();
         self.feed(Input::Restarted(restarted), now);
-        for (seat, call, grant, legs) in self.board.claims() {
-            self.sip.take_up(seat, call, grant, &legs);
+        for (claim, call, legs) in self.board.claims() {
+            self.sip.take_up(claim, call, &legs);
         }
-        self.end_what_only_one_side_knows(&memory, now);
+        self.end_what_only_one_side_knows(&strays, now);
         self.take_up_bindings(&memory, now);
     }
 
     /// The last line of a journal may be cut: a leg of which only the board knows was never heard of
     /// outside, and one of which only the endpoint knows has nobody who waits for it.
-    fn end_what_only_one_side_knows(&mut self, memory: &Memory, now: Instant) {
-        let known: BTreeSet<LegId> = self.board.live_legs().collect();
+    fn end_what_only_one_side_knows(&mut self, strays: &[LegId], now: Instant) {
+        let known: Vec<LegId> = self.board.live_legs().collect();
         for &leg in known.iter().filter(|&&leg| !self.endpoint.is_live(leg)) {
             self.sip.leave_seat(leg);
             self.sip.forget(leg, &mut self.media);
             self.inbox.push_back(Input::LegEnded { leg, cause: Cause::Lost });
         }
-        for note in memory.legs().filter(|note| !known.contains(&note.leg)) {
-            self.endpoint.refuse(note.leg, GONE, now);
-            self.endpoint.hang_up(note.leg, HangUp::Failed, now);
+        for &leg in strays {
+            self.endpoint.refuse(leg, GONE, now);
+            self.endpoint.hang_up(leg, HangUp::Failed, now);
         }
     }
 
-    /// A binding is its agent's: it lives on if they still register with that name.
+    /// A binding is its agent's: it lives on if they still register with that name and password. One
+    /// that does not say with which (a journal before version 3) is not shown to be, and is dropped.
     fn take_up_bindings(&mut self, memory: &Memory, now: Instant) {
         let plan = Arc::clone(self.plan());
         let places: BTreeMap<_, _> =
             plan.seats.iter().map(|seat| &seat.name).zip(0_u16..).collect();
         for (agent, at) in memory.registered() {
             let seat = places.get(agent).filter(|&&place| {
+                let login = self.endpoint.login_mark(UserId(place), &self.login_key);
                 let same = |seat: &SeatPlan| seat.extension == at.extension;
-                plan.seats.get(usize::from(place)).is_some_and(same)
+                let known = plan.seats.get(usize::from(place)).is_some_and(same);
+                known && login.is_some() && login == at.login
             });
             let Some(&place) = seat else {
                 let at = Registered::default();

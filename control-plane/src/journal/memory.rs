@@ -61,6 +61,10 @@ impl Finished {
 pub struct Registered {
     /// The name they registered with.
     pub extension: String,
+    /// The name and the password, as only this box can compare them: see
+    /// [`crate::exchange::Start::login_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
     /// Newest first.
     pub bindings: Vec<Binding>,
 }
@@ -91,6 +95,18 @@ impl Binding {
             call_id: self.call_id.clone(),
             sequence: self.sequence,
             expires_at: clock.instant(self.expires),
+        }
+    }
+}
+
+impl Note {
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Self::Alive(at) => at.is_sound(),
+            Self::Leg(note) => Stamp(note.leg.0).is_sound(),
+            Self::LegGone(_) | Self::LegMoved(_) | Self::LegOver(_) => true,
+            Self::Finished(finished) => finished.until.is_sound(),
+            Self::Registered { at, .. } => at.bindings.iter().all(|b| b.expires.is_sound()),
         }
     }
 }
@@ -136,6 +152,13 @@ impl Memory {
             }
             Note::Registered { agent, at } => _ = self.registered.insert(agent, at),
         }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut bindings = self.registered.values().flat_map(|at| &at.bindings);
+        self.legs.keys().all(|leg| Stamp(leg.0).is_sound())
+            && bindings.all(|binding| binding.expires.is_sound())
+            && self.finished.iter().all(|finished| finished.until.is_sound())
     }
 
     pub fn legs(&self) -> impl Iterator<Item = &LegNote> {

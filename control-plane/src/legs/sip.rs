@@ -9,12 +9,13 @@ use crate::{
     config::{self, Plan},
     fact::Side,
     ids::{CallId, OfferId, SeatId},
+    seats::SeatClaim,
     switchboard::{Input, Media, Output},
 };
 use media_core::order::{Codec, Law, LegName, Order, PortName, Remote};
 use sip_stack::{
     Endpoint,
-    event::{Event, HangUp, Invite, Refusal, Source, Target},
+    event::{Event, HangUp, Invite, Place, Refusal, Source, Target},
     ids::{LegId, TrunkId, UserId},
     sdp::{
         self,
@@ -33,7 +34,7 @@ pub(crate) struct SipLegs {
     media_address: IpAddr,
     allowed: Allowed,
     legs: BTreeMap<LegId, SipLeg>,
-    engaged: BTreeMap<SeatId, Engaged>,
+    engaged: BTreeMap<Whose, Engaged>,
     double_claims: u64,
 }
 
@@ -49,11 +50,22 @@ struct SipLeg {
     offer: Option<sdp::Session>,
     /// Where its signalling comes from.
     from: Option<SocketAddr>,
+    /// The agent whose phone called.
     seat: Option<SeatId>,
+    /// Who has no other call as long as this leg is there, once it is engaged.
+    whose: Vec<Whose>,
+    engaged: bool,
     call: Option<CallId>,
 }
 
-/// What an agent's phones have, counted leg by leg.
+/// What has one call at most: an agent, and a telephone whoever's it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Phone(Place),
+    Seat(SeatId),
+}
+
+/// What an agent or a telephone has, counted leg by leg.
 struct Engaged {
     call: CallId,
     grant: u64,
@@ -137,7 +149,9 @@ impl SipLegs {
     }
 
     /// Legs of the process before that may still have this seat's phones; no media of ours is theirs.
-    pub(crate) fn take_up(&mut self, seat: SeatId, call: CallId, grant: u64, legs: &[LegId]) {
+    pub(crate) fn take_up(&mut self, claim: &SeatClaim, call: CallId, legs: &[LegId]) {
+        let phones = claim.phones().iter().cloned().map(Whose::Phone);
+        let whose: Vec<_> = phones.chain(claim.seat().map(Whose::Seat)).collect();
         for &leg in legs {
             let orphan = SipLeg {
                 port: None,
@@ -147,11 +161,13 @@ impl SipLegs {
                 agreed: None,
                 offer: None,
                 from: None,
-                seat: Some(seat),
+                seat: claim.seat(),
+                whose: vec![],
+                engaged: false,
                 call: Some(call),
             };
             self.legs.insert(leg, orphan);
-            self.engage(seat, call, grant, leg);
+            self.engage(&whose, call, claim.grant(), leg);
         }
     }
 
@@ -163,8 +179,15 @@ impl SipLegs {
 
     /// A leg has ended, says the endpoint: its phone has nothing left of it.
     pub(crate) fn leave_seat(&mut self, leg: LegId) {
-        if let Some(seat) = self.legs.get(&leg).and_then(|leg| leg.seat) {
-            self.disengage(seat, leg);
+        let Some(left) = self.legs.get_mut(&leg).filter(|leg| leg.engaged) else { return };
+        left.engaged = false;
+        for whose in std::mem::take(&mut left.whose) {
+            if let Some(engaged) = self.engaged.get_mut(&whose) {
+                engaged.legs.remove(&leg);
+                if engaged.legs.is_empty() {
+                    self.engaged.remove(&whose);
+                }
+            }
         }
     }
 
@@ -191,6 +214,8 @@ impl SipLegs {
             offer: None,
             from: Some(from),
             seat,
+            whose: vec![],
+            engaged: false,
             call: None,
         };
         let could = match offer.map(|offer| self.agree(offer, 1, &sip_leg)) {
@@ -207,10 +232,21 @@ impl SipLegs {
         could
     }
 
-    /// The call is taken: it gets the port that was there when it was looked at.
-    pub(crate) fn admit(&mut self, leg: LegId, call: CallId, media: &mut MediaLegs, now: Instant) {
+    /// The call is taken: it gets the port that was there when it was looked at, and an agent who
+    /// calls has no other call on any telephone that is theirs now.
+    pub(crate) fn admit(
+        &mut self,
+        leg: LegId,
+        call: CallId,
+        endpoint: &Endpoint,
+        media: &mut MediaLegs,
+        now: Instant,
+    ) {
         let Some(mut sip_leg) = self.legs.remove(&leg) else { return };
         sip_leg.call = Some(call);
+        if let Some(seat) = sip_leg.seat {
+            sip_leg.whose = everything_of(seat, &endpoint.contacts(UserId(seat.0)));
+        }
         sip_leg.port = media.take_port_for_caller(now);
         if let Some(port) = sip_leg.port {
             media.open(LegName(leg.0), port, call, Side::Caller);
@@ -378,13 +414,16 @@ impl SipLegs {
         now: Instant,
     ) -> Input {
         let mut legs = Vec::new();
-        if self.may_engage(seat, dial.call, grant) {
-            for target in endpoint.contacts(UserId(seat.0)) {
+        let targets = endpoint.contacts(UserId(seat.0));
+        let whose = everything_of(seat, &targets);
+        if self.may_engage(&whose, dial.call, grant) {
+            for target in targets {
+                let of = [Whose::Seat(seat), Whose::Phone(target.place())];
                 let made = self.dial(dial, target, None, Side::Agent, endpoint, media, now);
-                legs.extend(made);
-            }
-            for &leg in &legs {
-                self.engage(seat, dial.call, grant, leg);
+                if let Some(leg) = made {
+                    self.engage(&of, dial.call, grant, leg);
+                    legs.push(leg);
+                }
             }
         }
         Input::Dialled { offer: dial.offer, legs }
@@ -445,6 +484,8 @@ impl SipLegs {
                 offer: None,
                 from: None,
                 seat: None,
+                whose: vec![],
+                engaged: false,
                 call: Some(dial.call),
             },
         );
@@ -512,46 +553,44 @@ impl SipLegs {
         media: &mut MediaLegs,
         now: Instant,
     ) -> bool {
-        let agent = self.legs.get(&leg).and_then(|leg| Some((leg.seat?, leg.call?)));
-        let Some((seat, call)) = agent else { return true };
-        if !self.may_engage(seat, call, u64::MAX) {
+        let agent = self.legs.get(&leg).filter(|leg| leg.seat.is_some() && !leg.engaged);
+        let Some((call, whose)) = agent.and_then(|leg| Some((leg.call?, leg.whose.clone()))) else {
+            return true;
+        };
+        if !self.may_engage(&whose, call, u64::MAX) {
             media.close(LegName(leg.0));
             let refusal = Refusal { status: 486, retry_after_seconds: None, warning: None };
             endpoint.refuse(leg, refusal, now);
             return false;
         }
-        self.engage(seat, call, 0, leg);
+        self.engage(&whose, call, 0, leg);
         true
     }
 
     /// No other call may be on this seat's phones, and no older grant may come after a newer one.
-    fn may_engage(&mut self, seat: SeatId, call: CallId, grant: u64) -> bool {
-        let fine = self
-            .engaged
-            .get(&seat)
-            .is_none_or(|engaged| engaged.call == call && engaged.grant <= grant);
+    fn may_engage(&mut self, whose: &[Whose], call: CallId, grant: u64) -> bool {
+        let mut taken = whose.iter().filter_map(|whose| self.engaged.get(whose));
+        let fine = taken.all(|engaged| engaged.call == call && engaged.grant <= grant);
         if !fine {
             self.double_claims += 1;
         }
         fine
     }
 
-    fn engage(&mut self, seat: SeatId, call: CallId, grant: u64, leg: LegId) {
+    fn engage(&mut self, whose: &[Whose], call: CallId, grant: u64, leg: LegId) {
         if let Some(leg) = self.legs.get_mut(&leg) {
-            leg.seat = Some(seat);
+            (leg.whose, leg.engaged) = (whose.to_vec(), true);
         }
-        let engaged =
-            self.engaged.entry(seat).or_insert(Engaged { call, grant, legs: BTreeSet::new() });
-        engaged.grant = engaged.grant.max(grant);
-        engaged.legs.insert(leg);
+        for whose in whose {
+            let fresh = || Engaged { call, grant, legs: BTreeSet::new() };
+            let engaged = self.engaged.entry(whose.clone()).or_insert_with(fresh);
+            engaged.grant = engaged.grant.max(grant);
+            engaged.legs.insert(leg);
+        }
     }
+}
 
-    fn disengage(&mut self, seat: SeatId, leg: LegId) {
-        if let Some(engaged) = self.engaged.get_mut(&seat) {
-            engaged.legs.remove(&leg);
-            if engaged.legs.is_empty() {
-                self.engaged.remove(&seat);
-            }
-        }
-    }
+fn everything_of(seat: SeatId, targets: &[Target]) -> Vec<Whose> {
+    let phones = targets.iter().map(|target| Whose::Phone(target.place()));
+    phones.chain([Whose::Seat(seat)]).collect()
 }

@@ -20,7 +20,7 @@ impl Switchboard {
         let Some(offer) = self.offers.get_mut(&offer_id) else { return };
         offer.legs.extend(legs.iter().map(|&leg| (leg, None)));
         let ring = match offer.callee {
-            Callee::Trunk(_) => TRUNK_ANSWER,
+            Callee::Trunk(_) | Callee::GoneTrunk => TRUNK_ANSWER,
             Callee::Caller | Callee::Seat => offer.terms.map_or(RING, |terms| terms.ring),
         };
         let until = self.now + ring;
@@ -65,8 +65,9 @@ impl Switchboard {
         let call_id = offer.call;
         let Phase::Ringing { until } = offer.phase else {
             if offer.phase != (Phase::Answered { leg }) {
-                let to = self.party(&self.offers[&offer_id]);
-                self.tell(call_id, Step::AnsweredTooLate { offer: offer_id, to });
+                if let Some(to) = self.party(&self.offers[&offer_id]) {
+                    self.tell(call_id, Step::AnsweredTooLate { offer: offer_id, to });
+                }
                 self.outputs.push_back(Output::HangUp { leg, why: HangUp::ElsewhereAnswered });
             }
             return;
@@ -74,15 +75,16 @@ impl Switchboard {
         offer.phase = Phase::Answered { leg };
         offer.answered = true;
         let others: Vec<_> = offer.live_legs().into_iter().filter(|&other| other != leg).collect();
-        if let Some(seat) = offer.claim.as_ref().map(SeatClaim::seat) {
+        if let Some(seat) = offer.claim.as_ref().and_then(SeatClaim::seat) {
             self.touch(seat);
         }
         self.deadlines.remove(&(until, Due::Offer(offer_id)));
         for other in others {
             self.outputs.push_back(Output::HangUp { leg: other, why: HangUp::ElsewhereAnswered });
         }
-        let to = self.party(&self.offers[&offer_id]);
-        self.tell(call_id, Step::Accepted { offer: offer_id, to });
+        if let Some(to) = self.party(&self.offers[&offer_id]) {
+            self.tell(call_id, Step::Accepted { offer: offer_id, to });
+        }
         self.answer_caller(call_id);
         self.set_state(call_id, State::Talking { offer: offer_id, held: false });
         self.bridge(call_id, leg);
@@ -193,7 +195,7 @@ impl Switchboard {
                 let offer = self.offers.get(offer)?;
                 let side = match offer.callee {
                     Callee::Seat | Callee::Caller => Side::Agent,
-                    Callee::Trunk(_) => Side::Callee,
+                    Callee::Trunk(_) | Callee::GoneTrunk => Side::Callee,
                 };
                 (offer.phase == (Phase::Answered { leg })).then_some((offer.call, side))?
             }

@@ -7,7 +7,7 @@ use crate::{
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
     route::{self, Route},
-    seats::Seat,
+    seats::Refusal,
 };
 use sip_stack::{
     event::Source,
@@ -148,14 +148,17 @@ impl Switchboard {
                 }
                 Err(No::new(480, End::Unreachable, Reason::NobodySignedIn))
             }
-            Destination::Seat(seat) => match self.seats.seat(seat) {
-                Some(Seat::Free { .. }) => Ok(()),
-                Some(Seat::Away) | None => {
+            Destination::Seat(seat) => match self.seats.free_since(seat) {
+                Ok(_) => Ok(()),
+                Err(Refusal::Away | Refusal::NoSuchSeat) => {
                     Err(No::new(480, End::Unreachable, Reason::AgentOffline))
                 }
-                Some(Seat::Claimed { .. } | Seat::Paused { .. } | Seat::WrapUp { .. }) => {
-                    Err(No::new(486, End::Busy, Reason::AgentBusy))
-                }
+                Err(
+                    Refusal::OnAnotherCall(_)
+                    | Refusal::Paused(_)
+                    | Refusal::PhoneTaken(_)
+                    | Refusal::WrappingUp,
+                ) => Err(No::new(486, End::Busy, Reason::AgentBusy)),
             },
             Destination::Trunk(trunk) => {
                 let address = self.plan.trunks.get(usize::from(trunk.0)).map(|t| t.address);
@@ -174,6 +177,7 @@ impl Switchboard {
             return Err(No::new(486, End::Busy, Reason::AgentBusy));
         };
         self.note(What::Claim(ClaimResult::Granted));
+        self.touch_all_at(claim.phones());
         self.touch(seat);
         let own = self.new_offer(id, Callee::Caller, Some(claim));
         self.claimed_for.insert(seat, own);

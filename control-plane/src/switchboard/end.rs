@@ -4,7 +4,7 @@ use super::{Due, Hears, Output, Owner, SET_ASIDE, Switchboard, arrive::RETRY_AFT
 use crate::{
     call::{Callee, Phase, State, Then},
     config::Terms,
-    fact::{End, OfferEnd, Quality, Reason, Step},
+    fact::{End, OfferEnd, Party, Quality, Reason, Step},
     ids::{CallId, OfferId},
     seats::{After, PauseReason},
     time::Stamp,
@@ -101,10 +101,10 @@ impl Switchboard {
             (Callee::Seat | Callee::Caller, false) => {
                 self.end_call(call_id, End::Completed, Reason::AgentHungUp, None);
             }
-            (Callee::Trunk(_), false) => {
+            (Callee::Trunk(_) | Callee::GoneTrunk, false) => {
                 self.end_call(call_id, End::Completed, Reason::CalleeHungUp, None);
             }
-            (Callee::Seat | Callee::Caller | Callee::Trunk(_), true) => {
+            (Callee::Seat | Callee::Caller | Callee::Trunk(_) | Callee::GoneTrunk, true) => {
                 self.end_call(call_id, End::Completed, Reason::CalleeLost, None);
             }
         }
@@ -138,7 +138,9 @@ impl Switchboard {
         let Some(offer) = self.offers.get(&offer_id) else { return };
         let call_id = offer.call;
         let to = self.party(offer);
-        self.tell(call_id, Step::OfferEnded { offer: offer_id, to, how });
+        if let Some(to) = to {
+            self.tell(call_id, Step::OfferEnded { offer: offer_id, to, how });
+        }
         let reason = match how {
             OfferEnd::CallerLeft | OfferEnd::Lapsed => PauseReason::NoAnswer,
             OfferEnd::Declined { .. } => PauseReason::Declined,
@@ -188,10 +190,12 @@ impl Switchboard {
         let after = self.after(then, offer.terms);
         let Some(offer) = self.offers.remove(&offer_id) else { return };
         if let Some(claim) = offer.claim {
-            let seat = claim.seat();
-            self.claimed_for.remove(&seat);
+            self.touch_all_at(claim.phones());
+            if let Some(seat) = claim.seat() {
+                self.claimed_for.remove(&seat);
+                self.touch(seat);
+            }
             self.seats.release(claim, after, self.now);
-            self.touch(seat);
         }
     }
 
@@ -251,7 +255,9 @@ impl Switchboard {
             return;
         }
         let (call, to) = (offer.call, self.party(offer));
-        self.tell(call, Step::OfferEnded { offer: offer_id, to, how: OfferEnd::CallerLeft });
+        if let Some(to) = to {
+            self.tell(call, Step::OfferEnded { offer: offer_id, to, how: OfferEnd::CallerLeft });
+        }
         self.withdraw(offer_id, Then::AsBefore, HangUp::Normal);
     }
 
@@ -307,13 +313,12 @@ fn why_nobody_answered<'a>(causes: impl Iterator<Item = &'a Cause>) -> OfferEnd 
 }
 
 /// How a call ends that has no queue to go back to, and the status of its 4xx-6xx.
-fn what_the_caller_is_told(how: OfferEnd, to: crate::fact::Party) -> (End, Reason, u16) {
-    use crate::fact::Party;
+fn what_the_caller_is_told(how: OfferEnd, to: Option<Party>) -> (End, Reason, u16) {
     match (to, how) {
-        (Party::Trunk(_), OfferEnd::Declined { status }) => {
+        (Some(Party::Trunk(_)), OfferEnd::Declined { status }) => {
             (End::Busy, Reason::TrunkRefused { status }, status)
         }
-        (Party::Trunk(_), OfferEnd::Unreachable { status: Some(status) }) => {
+        (Some(Party::Trunk(_)), OfferEnd::Unreachable { status: Some(status) }) => {
             // A trunk's own 401 or 5xx is our trouble, not the caller's: they should try
             // another way, and 503 makes them.
             let told = match status {
@@ -322,11 +327,13 @@ fn what_the_caller_is_told(how: OfferEnd, to: crate::fact::Party) -> (End, Reaso
             };
             (End::Unreachable, Reason::TrunkRefused { status }, told)
         }
-        (Party::Trunk(_), OfferEnd::Unreachable { status: None }) => {
+        (Some(Party::Trunk(_)) | None, OfferEnd::Unreachable { .. }) => {
             (End::Unreachable, Reason::Unreachable, 503)
         }
-        (Party::Seat(_), OfferEnd::Declined { .. }) => (End::Busy, Reason::Declined, 486),
-        (Party::Seat(_), OfferEnd::Unreachable { .. }) => {
+        (Some(Party::Seat(_)) | None, OfferEnd::Declined { .. }) => {
+            (End::Busy, Reason::Declined, 486)
+        }
+        (Some(Party::Seat(_)), OfferEnd::Unreachable { .. }) => {
             (End::Unreachable, Reason::Unreachable, 480)
         }
         (_, OfferEnd::CallerLeft | OfferEnd::Lapsed) => (End::NoAnswer, Reason::NoAnswer, 480),

@@ -1,27 +1,30 @@
 //! The process before is gone: every call ends honestly, every leg is ordered to end, and the
 //! board goes on under the plan of the day.
 //!
-//! Seats keep their claims: a phone may still be in the call of the process before, and only the end
-//! of its leg says that it is not.
+//! Seats and telephones keep their claims: a phone may still be in the call of the process before, and
+//! only the end of its leg says that it is not.
 
 use super::{Cut, Output, Owner, Restarted, Switchboard, seat_id};
 use crate::{
-    call::{Callee, Phase, State},
+    call::{Callee, Phase, State, Then},
     config::Plan,
     fact::{End, Reason, What},
-    ids::{CallId, SeatId},
+    ids::{CallId, OfferId, SeatId},
     queue::Queue,
-    seats::SeatTable,
+    seats::{SeatClaim, SeatTable},
     time::Stamp,
 };
 use sip_stack::{
-    event::HangUp,
+    event::{HangUp, Place},
     ids::{LegId, TrunkId},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// Of a leg nobody knows the call of; calls are counted from one.
+const NO_CALL: CallId = CallId(0);
 
 impl Switchboard {
     pub(super) fn restarted(&mut self, restarted: &Restarted) {
@@ -37,6 +40,7 @@ impl Switchboard {
         let ending: Vec<_> = ending.map(|(&id, _)| id).collect();
         ending.into_iter().for_each(|offer| self.settle(offer));
         self.go_on_under(Arc::clone(&restarted.plan));
+        self.hold_found_phones(&restarted.phones);
     }
 
     /// A call ends when it was last known to live. One that was over already keeps its reason; only the
@@ -83,7 +87,7 @@ impl Switchboard {
 
     /// Agents and trunks are who their names say, wherever they stand now; ids are given anew, and the
     /// graves of the plan before are left behind. Offers keep the terms of their calls. The claim of an
-    /// agent who is no more goes with their seat: nobody can be offered to it.
+    /// agent who is no more still holds their telephones: they may be somebody else's by now.
     fn go_on_under(&mut self, plan: Arc<Plan>) {
         let before = std::mem::replace(&mut self.plan, plan);
         self.note(What::Plan(Arc::clone(&self.plan)));
@@ -92,18 +96,13 @@ impl Switchboard {
         self.seats = seats.moved(&moves.seats, self.plan.seats.len());
         self.claimed_for.clear();
         for (id, mut offer) in std::mem::take(&mut self.offers) {
-            let claimed = offer.claim.is_some();
-            offer.claim = offer.claim.and_then(|claim| SeatTable::moved_claim(claim, &moves.seats));
-            if claimed && offer.claim.is_none() {
-                self.legs.retain(|_, owner| *owner != Owner::Offer(id));
-                continue;
-            }
+            offer.claim = offer.claim.map(|claim| SeatTable::moved_claim(claim, &moves.seats));
             if let Callee::Trunk(trunk) = offer.callee {
                 let now_at = moves.trunks.get(usize::from(trunk.0)).copied().flatten();
-                offer.callee = Callee::Trunk(now_at.unwrap_or(trunk));
+                offer.callee = now_at.map_or(Callee::GoneTrunk, Callee::Trunk);
             }
-            if let Some(claim) = &offer.claim {
-                self.claimed_for.insert(claim.seat(), id);
+            if let Some(seat) = offer.claim.as_ref().and_then(SeatClaim::seat) {
+                self.claimed_for.insert(seat, id);
             }
             self.offers.insert(id, offer);
         }
@@ -112,12 +111,38 @@ impl Switchboard {
         self.touched = (0..self.seats.len()).map(seat_id).collect();
     }
 
-    /// Seats that are claimed, with what an independent count needs to go on with.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = (SeatId, CallId, u64, Vec<LegId>)> {
-        self.offers.values().filter_map(|offer| {
-            let claim = offer.claim.as_ref()?;
-            Some((claim.seat(), offer.call, claim.grant(), offer.live_legs()))
-        })
+    /// A claim holds every telephone that was found in its call. A leg of which the board knows nothing
+    /// gets a claim of nobody's, so that who is called there has to wait for its end too.
+    fn hold_found_phones(&mut self, found: &BTreeMap<LegId, Place>) {
+        for (&leg, place) in found {
+            let offer = match self.legs.get(&leg) {
+                Some(&Owner::Offer(offer) | &Owner::Caller { own: Some(offer), .. }) => offer,
+                Some(Owner::Caller { own: None, .. }) => continue,
+                None => self.offer_of_nobody(leg),
+            };
+            if let Some(offer) = self.offers.get_mut(&offer)
+                && let Some(claim) = &mut offer.claim
+            {
+                self.seats.found(claim, offer.call, place);
+            }
+        }
+    }
+
+    fn offer_of_nobody(&mut self, leg: LegId) -> OfferId {
+        let claim = self.seats.claim_of_nobody();
+        let id = self.new_offer(NO_CALL, Callee::Seat, Some(claim));
+        if let Some(offer) = self.offers.get_mut(&id) {
+            offer.legs.insert(leg, None);
+            offer.phase = Phase::Ending(Then::AsBefore);
+        }
+        self.own_leg(leg, Owner::Offer(id));
+        id
+    }
+
+    /// Claims, with what an independent count needs to go on with.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (&SeatClaim, CallId, Vec<LegId>)> {
+        let all = self.offers.values();
+        all.filter_map(|offer| Some((offer.claim.as_ref()?, offer.call, offer.live_legs())))
     }
 
     /// Legs whose end has not been heard of.
@@ -144,8 +169,8 @@ impl Moves {
     }
 }
 
-/// Where each old name stands among the new ones.
+/// Where each old name stands among the new ones; nobody stands where another does.
 fn places<T>(old: &[String], new: &[String], id: impl Fn(u16) -> T) -> Vec<Option<T>> {
-    let by_name: BTreeMap<_, _> = new.iter().zip(0_u16..).collect();
-    old.iter().map(|name| by_name.get(name).copied().map(&id)).collect()
+    let mut by_name: BTreeMap<_, _> = new.iter().zip(0_u16..).collect();
+    old.iter().map(|name| by_name.remove(name).map(&id)).collect()
 }

@@ -56,6 +56,12 @@ impl Endpoint {
         self.settle(None, now);
     }
 
+    /// What this user registers with, as the next process may compare it and nobody can read it: a MAC
+    /// by a key that is no part of the journal. `None`: they cannot register.
+    pub fn login_mark(&self, user: UserId, key: &[u8; 32]) -> Option<String> {
+        self.registrar.login_mark(user, key)
+    }
+
     /// Takes up the bindings of a user; those that have run out meanwhile are gone.
     pub fn restore_bindings(&mut self, user: UserId, notes: &[BindingNote], now: Instant) {
         self.registrar.restore(user, notes, now, &mut self.events);

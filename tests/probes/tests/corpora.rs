@@ -36,6 +36,56 @@ fn every_input_of_every_corpus_keeps_every_promise() {
     }
 }
 
+/// One number after the other of every journal is made greater than any box counts, one line after the
+/// other left out and said twice: each is lived on from, or refused.
+#[test]
+fn a_process_begins_with_any_journal_that_says_what_cannot_be() {
+    let mut tried = 0;
+    for entry in fs::read_dir(corpus("journal")).unwrap() {
+        let text = String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut variants: Vec<Vec<String>> = vec![];
+        let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        for at in 0..lines.len() {
+            let (mut without, mut twice): (Vec<String>, Vec<String>) =
+                (owned(&lines), owned(&lines));
+            without.remove(at);
+            twice.insert(at, lines[at].to_owned());
+            variants.extend([without, twice]);
+            for (start, number) in numbers(lines[at]) {
+                for other in
+                    ["0", "1", "65535", "4294967295", "9223372036854775807", "18446744073709551615"]
+                {
+                    let mut changed: Vec<String> = owned(&lines);
+                    changed[at].replace_range(start..start + number.len(), other);
+                    variants.push(changed);
+                }
+            }
+        }
+        for variant in variants {
+            tried += 1;
+            clavija_probes::journal((variant.join("\n") + "\n").as_bytes());
+        }
+    }
+    assert!(tried > 3_000, "only {tried}");
+}
+
+/// Every number that is a value or a key, and where it stands.
+fn numbers(line: &str) -> Vec<(usize, &str)> {
+    let json = line.get(9..).unwrap_or_default();
+    let mut found = vec![];
+    let mut at = 0;
+    while let Some(start) = json[at..].find(|c: char| c.is_ascii_digit()).map(|n| n + at) {
+        let rest = &json[start..];
+        let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        if json[..start].ends_with([':', '[', ',', '"']) {
+            found.push((start + 9, &rest[..length]));
+        }
+        at = start + length;
+    }
+    found
+}
+
 #[test]
 fn every_probe_has_a_target_and_every_target_a_probe() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");

@@ -22,6 +22,9 @@ impl World {
         if self.exchange.double_claims() > 0 {
             return Err("the legs found a double claim".to_owned());
         }
+        if !self.exchange.board().is_sound() {
+            return Err("what the board says of itself contradicts itself".to_owned());
+        }
         if let Some((due, why)) = self.exchange.poll_timeout().filter(|(due, _)| *due < self.now) {
             return Err(format!("`{why}` is due {:?} ago", self.now - due));
         }

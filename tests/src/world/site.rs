@@ -154,6 +154,7 @@ impl Site {
             media_address: ADDRESS.ip(),
             seed,
             wall,
+            login_key: [3; 32],
             restart,
         };
         Exchange::new(start, now)

@@ -266,6 +266,11 @@ fn journal(text: &mut Text, shown: &Shown<'_>) {
             read(&journal.lost_records),
         ),
         (
+            "clavija_journal_unusable_total",
+            "Segments of the journal that the start could not use, or not to their end.",
+            read(&journal.unusable),
+        ),
+        (
             "clavija_journal_syncs_total",
             "Times the journal was brought to the disk.",
             read(&journal.syncs),

@@ -67,6 +67,7 @@ impl Bench {
             media_address: address,
             seed: [1; 32],
             wall: Stamp(1),
+            login_key: [1; 32],
             restart: None,
         };
         let recorder = RecorderConfig { dir: dir.join("recordings"), name: |_| String::new() };

@@ -88,7 +88,7 @@ impl Bench {
 
     /// What a process that starts now would find.
     fn found(&self) -> Past {
-        past(&self.dir).unwrap().expect("a segment was begun")
+        past(&self.dir, &self.counts).unwrap().expect("a segment was begun")
     }
 
     /// Makes every write fail, as a disk does that is gone.
@@ -164,7 +164,7 @@ fn a_turn_of_notes_alone_is_found_too_also_after_the_next_segment_has_begun() {
         sequence: 2,
         expires: Stamp(99),
     };
-    let at = Registered { extension: "1001".into(), bindings: vec![binding] };
+    let at = Registered { extension: "1001".into(), login: None, bindings: vec![binding] };
     let note = Note::Registered { agent: "ana".into(), at: at.clone() };
 
     bench.append(Lines { records: vec![], notes: vec![note] });
@@ -371,9 +371,32 @@ fn a_journal_of_which_nothing_can_be_read_is_kept_aside_and_the_next_process_beg
     let line = b"0badc0de {\"Snapshot\":{\"version\":1}}\n";
     fs::write(segment(&bench.dir, 1), line).unwrap();
 
-    assert!(past(&bench.dir).unwrap().is_none());
+    assert!(past(&bench.dir, &bench.counts).unwrap().is_none());
     let aside = fs::read(segment(&bench.dir, 1).with_extension(ASIDE)).unwrap();
     assert_eq!(aside, line);
+}
+
+#[test]
+fn a_record_that_cannot_be_is_the_end_of_its_segment_which_is_used_up_to_there_and_kept() {
+    let mut bench = Bench::new("spoilt");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.turn(Input::Arrived {
+        leg: LegId(u64::MAX),
+        source: Source::Trunk(TrunkId(0)),
+        from: "1".into(),
+        from_display: None,
+        number: "nobody's".into(),
+        sip_call_id: "x".into(),
+        max_forwards: 70,
+        media: Media::Agreed,
+    });
+    let number = bench.store().number;
+
+    assert_eq!(bench.found().board.seq(), 1);
+
+    assert!(segment(&bench.dir, number).exists(), "until the next one has begun");
+    assert!(segment(&bench.dir, number).with_extension(ASIDE).exists());
+    assert_eq!(bench.counts.unusable.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -404,7 +427,8 @@ fn nobody_but_the_operator_and_their_group_reads_who_called_whom() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named_with_what_would_be_accepted() {
-    let refused = past(Path::new("/dev/null/journal")).unwrap_err().to_string();
+    let refused =
+        past(Path::new("/dev/null/journal"), &StoreCounts::default()).unwrap_err().to_string();
 
     assert!(refused.contains("/dev/null/journal"), "{refused}");
     assert!(refused.contains("may write to"), "{refused}");

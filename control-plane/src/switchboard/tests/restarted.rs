@@ -4,7 +4,12 @@ use super::*;
 
 impl Bench {
     fn restart(&mut self, last: Stamp, cut: BTreeMap<CallId, Cut>, plan: Plan) -> Vec<Output> {
-        self.feed(Input::Restarted(Restarted { last, cut, plan: Arc::new(plan) }))
+        self.feed(Input::Restarted(Restarted {
+            last,
+            cut,
+            plan: Arc::new(plan),
+            phones: BTreeMap::new(),
+        }))
     }
 
     /// When and how each story ended.
