@@ -10,6 +10,8 @@ pub struct Fault {
     /// Counted from 1; none when the whole file is meant.
     pub line: Option<usize>,
     pub message: String,
+    /// Nothing that was written is wrong: this host is not, or not yet, what it needs.
+    pub of_host: bool,
 }
 
 /// One thing that is accepted and should still be looked at. Prints like a [`Fault`].
@@ -20,6 +22,14 @@ pub struct Warning {
     /// Counted from 1; none when the whole file is meant.
     pub line: Option<usize>,
     pub message: String,
+    /// Of this host as it is at the moment, not of what was written.
+    pub of_host: bool,
+}
+
+impl From<Warning> for Fault {
+    fn from(Warning { file, line, message, of_host }: Warning) -> Self {
+        Self { file, line, message, of_host }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -61,12 +71,30 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn fault(&mut self, file: &str, line: Option<usize>, message: &str) -> Reported {
-        self.faults.push(Fault { file: file.to_owned(), line, message: one_line(message) });
+        let (file, message) = (file.to_owned(), one_line(message));
+        self.faults.push(Fault { file, line, message, of_host: false });
+        Reported(())
+    }
+
+    pub(crate) fn fault_of_host(
+        &mut self,
+        file: &str,
+        line: Option<usize>,
+        message: &str,
+    ) -> Reported {
+        let (file, message) = (file.to_owned(), one_line(message));
+        self.faults.push(Fault { file, line, message, of_host: true });
         Reported(())
     }
 
     pub(crate) fn warn(&mut self, file: &str, line: Option<usize>, message: &str) {
-        self.warnings.push(Warning { file: file.to_owned(), line, message: one_line(message) });
+        let (file, message) = (file.to_owned(), one_line(message));
+        self.warnings.push(Warning { file, line, message, of_host: false });
+    }
+
+    pub(crate) fn warn_of_host(&mut self, file: &str, line: Option<usize>, message: &str) {
+        let (file, message) = (file.to_owned(), one_line(message));
+        self.warnings.push(Warning { file, line, message, of_host: true });
     }
 }
 

@@ -23,7 +23,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Defaults where the key has one, examples in messages everywhere.
 const SIP: SocketAddr = SocketAddr::new(ANY, 5060);
 const SIP_TLS: SocketAddr = SocketAddr::new(ANY, 5061);
-const ADMIN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
+pub(crate) const ADMIN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
 const AGENTS: SocketAddr = SocketAddr::new(ANY, 8443);
 const PUBLIC: SocketAddr = SocketAddr::new(LOOPBACK, 8081);
 
@@ -249,13 +249,20 @@ fn behind(
     bound: IpAddr,
     key: &str,
 ) -> Result<IpAddr, Reported> {
-    host.address_behind(bound).map_err(|several| {
+    let found = host.address_behind(bound).map_err(|several| {
         let known = choices(several.iter().map(ToString::to_string));
-        section.refuse_table(&format!(
+        section.refuse_for_host(&format!(
             "{key} is missing: {bound_key} is {bound} and this host has several addresses; write the \
              one that peers can reach, like {known}"
         ))
-    })
+    })?;
+    if bound.is_unspecified() && found.is_loopback() {
+        section.warn_of_host(&format!(
+            "{key} is missing: {bound_key} is {bound} and this host has no address but {found}, which \
+             nobody else can reach; write the one that peers can reach, or wait for the network"
+        ));
+    }
+    Ok(found)
 }
 
 fn listening(

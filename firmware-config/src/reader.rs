@@ -359,6 +359,17 @@ impl<'a> Section<'a> {
         self.report.fault(&self.file.name, self.line, &message)
     }
 
+    /// `label what`, where the table begins: of the host, not of what was written.
+    pub(crate) fn refuse_for_host(&mut self, what: &str) -> Reported {
+        let message = format!("{}{what}", self.label);
+        self.report.fault_of_host(&self.file.name, self.line, &message)
+    }
+
+    pub(crate) fn warn_of_host(&mut self, what: &str) {
+        let message = format!("{}{what}", self.label);
+        self.report.warn_of_host(&self.file.name, self.line, &message);
+    }
+
     pub(crate) fn warn(&mut self, line: usize, key: &str, what: &str) {
         let message = format!("{}{key}: {what}", self.label);
         self.report.warn(&self.file.name, Some(line), &message);

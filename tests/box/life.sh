@@ -180,6 +180,7 @@ dpkg -r clavija >/dev/null
 [ "$(show ActiveState)" = inactive ]
 [ ! -e /usr/bin/clavija ] && [ "$(recordings)" = 4 ] && [ "$(records)" = 4 ]
 [ -e /etc/clavija/node.toml ]
+[ -z "$(find /etc/systemd/system -xtype l -name 'clavija*')" ]
 
 step "after a purge nothing is left"
 dpkg -P clavija >/dev/null

@@ -99,7 +99,30 @@ fn the_manual_knows_every_verb_and_every_key() {
     let script = root().join("packaging/man/config.awk").display().to_string();
     let page = root().join("docs/config.md").display().to_string();
     let made = said("awk", &["-v", "version=9.8.7", "-f", &script, &page]);
-    for key in ["node.data\\_dir", "ring\\_seconds"].map(|key| key.replace("\\_", "_")) {
-        assert!(made.contains(&format!("\\fB{key}\\fR")), "clavija.toml.5 says nothing of {key}");
+    let schema = said(binary().to_str().unwrap(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let mut keys = BTreeSet::new();
+    gather_keys(&schema, &mut keys);
+    assert!(keys.len() > 50, "{keys:?}");
+    // As the page writes them: in bold, alone, behind the table they stand in, or in brackets.
+    let bold = made.split("\\fB").skip(1).filter_map(|rest| Some(rest.split_once("\\fR")?.0));
+    let words: BTreeSet<&str> =
+        bold.flat_map(|bold| bold.split(|c: char| !c.is_ascii_lowercase() && c != '_')).collect();
+    for key in keys {
+        assert!(words.contains(key.as_str()), "clavija.toml.5 says nothing of {key}");
+    }
+}
+
+/// The names of all properties of a JSON schema, of tables and of what is in them.
+fn gather_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            if let Some(serde_json::Value::Object(properties)) = object.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| gather_keys(value, keys));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| gather_keys(item, keys)),
+        _ => {}
     }
 }

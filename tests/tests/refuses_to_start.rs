@@ -109,6 +109,46 @@ fn a_data_folder_of_another_appliance_is_left_to_it() {
 }
 
 #[test]
+fn what_the_host_lacks_ends_the_start_so_that_it_is_tried_again_and_a_fault_of_the_file_does_not() {
+    let unit =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../systemd/clavija.service"));
+    let unit = unit.unwrap();
+    assert!(unit.contains("\nRestart=on-failure\n"), "{unit}");
+    let never = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    let never: Vec<i32> = never.unwrap().split(' ').map(|status| status.parse().unwrap()).collect();
+    assert!(never.contains(&INVALID) && !never.contains(&FAILED), "{never:?}");
+
+    let anywhere = Site::new();
+    let port = anywhere.udp.rsplit_once(':').unwrap().1.to_owned();
+    let (own, all) = (format!("udp = \"{}\"", anywhere.udp), format!("udp = \"0.0.0.0:{port}\""));
+    let anywhere = anywhere.edit("node.toml", &own, &all);
+    let several = ["192.0.2.1", "192.0.2.2"];
+
+    // A boot at which the network is late, or brings more than it did.
+    for (addresses, says) in [(&[][..], "no address but"), (&several[..], "192.0.2.1 or 192.0.2.2")]
+    {
+        let (code, said) = anywhere.run_where(addresses, &["run", "--config"]);
+        assert_eq!(code, Some(FAILED), "{addresses:?}: {said}");
+        assert!(said.contains(says) && said.contains("sip.advertise"), "{said}");
+        assert!(!anywhere.folder.join("data/generations").exists(), "nothing was decided");
+    }
+    let (code, said) = anywhere.run_where(&several, &["config", "check"]);
+    assert_eq!(code, Some(INVALID), "it can be mended by whoever looks: {said}");
+    let (code, said) = anywhere.run_where(&[], &["config", "check"]);
+    assert_eq!(code, Some(0), "a file is no worse for the host it is checked on: {said}");
+    assert!(said.contains("warning: ") && said.contains("no address but"), "{said}");
+
+    // An interface that is not there.
+    let missing = Site::new();
+    let own = format!("udp = \"{}\"", missing.udp);
+    let missing = missing.edit("node.toml", &own, "udp = \"192.0.2.77:5060\"");
+    assert!(missing.refuses(&["run", "--config"], FAILED).contains("192.0.2.77:5060"));
+
+    let wrong = Site::new().edit("node.toml", "threads = 1", "threads = \"one\"");
+    assert!(wrong.refuses(&["run", "--config"], INVALID).contains("threads"));
+}
+
+#[test]
 fn the_contracts_files_are_valid_as_they_stand_and_a_listener_to_come_is_warned_about() {
     let site = Site::with_the_contracts_own_ports();
 
@@ -181,9 +221,22 @@ impl Site {
     }
 
     fn run(&self, verb: &[&str]) -> (Option<i32>, String) {
+        self.run_command(Command::new(appliance::binary()).args(verb))
+    }
+
+    /// The same on a host that has these addresses and loopback.
+    fn run_where(&self, addresses: &[&str], verb: &[&str]) -> (Option<i32>, String) {
+        let add = |address: &&str| format!("ip address add {address}/32 dev lo && ");
+        let host: String = addresses.iter().map(add).collect();
+        let script = format!("ip link set lo up && {host} exec \"$0\" \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-n", "sh", "-c", &script]).arg(appliance::binary()).args(verb);
+        self.run_command(&mut command)
+    }
+
+    fn run_command(&self, command: &mut Command) -> (Option<i32>, String) {
         let said = File::create(self.folder.join("said.txt")).unwrap();
-        let mut child = Command::new(appliance::binary())
-            .args(verb)
+        let mut child = command
             .arg("node.toml")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -29,6 +29,8 @@ pub enum ClientError {
 
 /// Longer than the appliance gives itself.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same for changes of the configuration.
+const CHANGES_PATIENCE: Duration = Duration::from_secs(130);
 
 impl Client {
     /// `base` is like `http://127.0.0.1:8080`.
@@ -54,7 +56,11 @@ impl Client {
     /// The same for what is answered with a body.
     pub async fn post_for(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let url = self.url(path);
-        let answer = self.ask(Method::POST, &url, Some(body), Some(PATIENCE)).await?;
+        let patience = match path.starts_with("/api/v1/config/") {
+            true => CHANGES_PATIENCE,
+            false => PATIENCE,
+        };
+        let answer = self.ask(Method::POST, &url, Some(body), Some(patience)).await?;
         answer.json().await.map_err(|error| ClientError::NotUnderstood { url, why: words(&error) })
     }
 

@@ -46,6 +46,10 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let said = refused.to_string();
         match refused {
+            // Nobody has to edit anything: a host that has come up further will do.
+            Refused::Invalid(faults) if faults.iter().all(|fault| fault.of_host) => {
+                Self::Failed(said)
+            }
             Refused::Invalid(faults) => Self::InvalidConfig(faults),
             Refused::Conflict { .. } => Self::Conflict(said),
             Refused::NoSuchGeneration(_) => Self::NotFound(said),

@@ -3,7 +3,7 @@
 //! It runs beside the pump and is fed through a bounded channel; a slow disk or a long read makes
 //! it late, never the calls.
 
-use crate::{log, metrics::Metrics, pump::SharedView, store::StoreCounts};
+use crate::{log, metrics::Metrics, pump::SharedView, start::make_folder, store::StoreCounts};
 use control_plane::{
     cdr::{self, CallRecord},
     fact::Fact,
@@ -173,7 +173,7 @@ fn file_name(record: &CallRecord) -> String {
 
 /// What is in the files already: the records of the last days, oldest first.
 pub(crate) fn load(dir: &Path) -> io::Result<Vec<CallRecord>> {
-    fs::create_dir_all(dir)?;
+    make_folder(dir)?;
     let mut files = files(dir)?;
     let newest = files.len().saturating_sub(FILES_READ);
     let mut records = Vec::new();

@@ -4,8 +4,11 @@
 //! Nothing is changed in a generation once it was made, except that it was confirmed. A rollback is a
 //! new generation with an old content, so the greatest number is always the one that holds.
 
+mod damage;
+
+use crate::start::make_folder;
 use control_plane::{cdr::to_rfc3339, config::Plan, time::Stamp};
-use firmware_config::{Config, Host, Source, Sources, from_sources};
+use firmware_config::{Http, Source, Sources, glimpse};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -27,6 +30,8 @@ const KEPT: usize = 50;
 pub enum By {
     /// The operator's file, found new at a start.
     Start,
+    /// A start at which the one that was meant could not be had: the next one that can.
+    Fallback,
     Apply,
     Reload,
     Rollback,
@@ -115,54 +120,94 @@ impl Confirm {
 pub struct New<'a> {
     pub by: By,
     pub sources: &'a Sources,
-    pub plan: &'a Plan,
+    pub plan: PlanText,
     pub seen: String,
     pub before: Option<u64>,
     pub of: Option<u64>,
     pub confirm: Option<Confirm>,
 }
 
+/// What a generation means for calls, for people to read.
+pub struct PlanText(Vec<u8>);
+
+impl PlanText {
+    pub fn of(plan: &Plan) -> io::Result<Self> {
+        Ok(Self(serde_json::to_vec_pretty(plan).map_err(io::Error::other)?))
+    }
+}
+
 /// The folder of them all. One process's, like the data folder it lies in.
 #[derive(Debug)]
 pub struct Generations {
     dir: PathBuf,
+    /// What was found damaged and put aside.
+    damaged: u64,
 }
 
 impl Generations {
-    /// Also sweeps away what a crash left half made: whatever never became the current one.
+    /// Also sweeps away what a crash left half made: whatever never became the current one. What
+    /// cannot be read is put aside, and the newest that can be holds.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("generations");
-        DirBuilder::new().recursive(true).mode(0o750).create(&dir)?;
-        let all = Self { dir };
-        let current = all.current_number()?;
-        for entry in fs::read_dir(&all.dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
-            let half = match number {
-                Some(number) => current.is_none_or(|current| number > current),
-                None => name.to_string_lossy().starts_with('.'),
-            };
-            if half && entry.path().is_dir() {
-                fs::remove_dir_all(entry.path())?;
-            } else if half {
-                fs::remove_file(entry.path())?;
-            }
-        }
+        make_folder(&dir)?;
+        let mut all = Self { dir, damaged: 0 };
+        all.mend()?;
         Ok(all)
+    }
+
+    /// Whether a box ran with this data folder before.
+    pub fn are_in(data_dir: &Path) -> bool {
+        let all = Self::at(data_dir);
+        all.dir.join("current").symlink_metadata().is_ok()
+            || all.numbers().is_ok_and(|numbers| !numbers.is_empty())
+    }
+
+    fn at(data_dir: &Path) -> Self {
+        Self { dir: data_dir.join("generations"), damaged: 0 }
+    }
+
+    /// How many generations and links were found damaged at the start.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
     }
 
     /// The one that holds; none on a new box.
     pub fn current(&self) -> io::Result<Option<Meta>> {
-        self.current_number()?.map(|number| self.meta(number)).transpose()
+        match self.link() {
+            Link::To(number) => self.meta(number).map(Some),
+            Link::None | Link::Damaged => Ok(None),
+        }
     }
 
-    fn current_number(&self) -> io::Result<Option<u64>> {
+    fn link(&self) -> Link {
         match fs::read_link(self.dir.join("current")) {
-            Ok(to) => Ok(to.to_str().and_then(|to| to.parse().ok())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Ok(to) => {
+                let number = to.to_str().and_then(|to| to.parse().ok());
+                number.map_or(Link::Damaged, Link::To)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Link::None,
+            Err(_) => Link::Damaged,
         }
+    }
+
+    /// This one and, from it back, those that others took the place of: first as they followed each
+    /// other, then what else was kept and waits for no confirmation, newest first.
+    pub fn back_from(&self, first: u64) -> io::Result<Vec<Meta>> {
+        let mut rest = self.history()?;
+        rest.retain(|meta| meta.generation <= first);
+        let mut found: Vec<Meta> = Vec::new();
+        let mut next = Some(first);
+        while let Some(at) =
+            next.and_then(|number| rest.iter().position(|m| m.generation == number))
+        {
+            let meta = rest.remove(at);
+            next = meta.before;
+            found.push(meta);
+        }
+        found.extend(rest);
+        let waits = |meta: &Meta| meta.generation != first && meta.confirm.is_some();
+        found.retain(|meta| !waits(meta));
+        Ok(found)
     }
 
     pub fn meta(&self, number: u64) -> io::Result<Meta> {
@@ -180,7 +225,7 @@ impl Generations {
     fn numbers(&self) -> io::Result<Vec<u64>> {
         let entries = fs::read_dir(&self.dir)?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut numbers: Vec<u64> = names.filter_map(|name| name.parse().ok()).collect();
+        let mut numbers: Vec<u64> = names.filter_map(|name| number(&name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -202,7 +247,9 @@ impl Generations {
 
     /// Writes a generation whole. It does not hold before [`Self::switch`].
     pub fn prepare(&self, new: &New<'_>, now: Clocks) -> io::Result<Meta> {
-        let number = self.numbers()?.last().map_or(1, |last| last + 1);
+        // A number that was put aside is not given twice.
+        let last = self.numbers()?.last().copied().max(self.last_aside()?);
+        let number = last.map_or(1, |last| last + 1);
         let meta = Meta {
             generation: number,
             made_at: now.stamp(),
@@ -225,7 +272,7 @@ impl Generations {
             write(&half.join("site.toml"), site.text.as_bytes())?;
         }
         let json = |value| serde_json::to_vec_pretty(&value).map_err(io::Error::other);
-        write(&half.join("plan.json"), &json(serde_json::to_value(new.plan)?)?)?;
+        write(&half.join("plan.json"), &new.plan.0)?;
         write(&half.join("meta.json"), &json(serde_json::to_value(&meta)?)?)?;
         sync(&half)?;
         fs::rename(&half, self.folder(number))?;
@@ -242,6 +289,11 @@ impl Generations {
         symlink(to.to_string(), &link)?;
         fs::rename(&link, self.dir.join("current"))?;
         sync(&self.dir)
+    }
+
+    /// The plan of one, as it was written.
+    pub fn plan(&self, number: u64) -> PlanText {
+        PlanText(fs::read(self.folder(number).join("plan.json")).unwrap_or_default())
     }
 
     /// Takes back what was prepared and could not be carried out.
@@ -271,7 +323,7 @@ impl Generations {
                 fs::remove_dir_all(self.folder(number))?;
             }
         }
-        Ok(())
+        self.prune_aside()
     }
 
     fn folder(&self, number: u64) -> PathBuf {
@@ -279,11 +331,25 @@ impl Generations {
     }
 }
 
-/// The configuration that holds in this data folder, for who may read it; the folder is left as it is.
-pub fn held(data_dir: &Path, host: &Host) -> Option<Config> {
-    let all = Generations { dir: data_dir.join("generations") };
+/// What the link says.
+enum Link {
+    /// There is none.
+    None,
+    To(u64),
+    /// It is no link, or to something else.
+    Damaged,
+}
+
+/// A generation's folder is named by its number and nothing else.
+fn number(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|number: &u64| number.to_string() == name)
+}
+
+/// Where the box is asked that runs on this data folder; the folder is left as it is.
+pub fn held(data_dir: &Path) -> Option<Http> {
+    let all = Generations::at(data_dir);
     let sources = all.sources(&all.current().ok()??).ok()?;
-    from_sources(&sources, host).ok().map(|loaded| loaded.config)
+    glimpse(&sources.node).map(|glimpse| glimpse.http)
 }
 
 /// SHA-256 of both texts.
@@ -312,129 +378,4 @@ fn sync(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    const NOON: Clocks = Clocks { unix_ms: 1_800_000_000_000, boot_ms: 60_000 };
-
-    struct Bench {
-        dir: PathBuf,
-        all: Generations,
-    }
-
-    impl Bench {
-        fn new(name: &str) -> Self {
-            let dir =
-                std::env::temp_dir().join(format!("clavija-gen-{name}-{}", std::process::id()));
-            let all = Generations::open(&dir).unwrap();
-            Self { dir, all }
-        }
-
-        fn prepare(&self, text: &str) -> Meta {
-            let source = |text: &str| Source {
-                name: "x.toml".into(),
-                folder: "/etc/clavija".into(),
-                text: text.into(),
-            };
-            let sources = Sources { node: source("node"), site: Some(source(text)) };
-            let plan = Plan {
-                trunks: vec![],
-                seats: vec![],
-                teams: vec![],
-                numbers: vec![],
-                gone: Default::default(),
-            };
-            let new = New {
-                by: By::Apply,
-                sources: &sources,
-                plan: &plan,
-                seen: hash(&sources),
-                before: None,
-                of: None,
-                confirm: None,
-            };
-            self.all.prepare(&new, NOON).unwrap()
-        }
-
-        fn hold(&self, text: &str) -> Meta {
-            let meta = self.prepare(text);
-            self.all.switch(meta.generation).unwrap();
-            meta
-        }
-    }
-
-    impl Drop for Bench {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.dir).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_crash_between_prepare_and_switch_leaves_the_old_generation_whole() {
-        let bench = Bench::new("crash");
-        let old = bench.hold("one");
-        bench.prepare("two");
-        fs::create_dir(bench.dir.join("generations/.7.new")).unwrap();
-        symlink("9", bench.dir.join("generations/.current.new")).unwrap();
-
-        let again = Generations::open(&bench.dir).unwrap();
-
-        assert_eq!(again.current().unwrap(), Some(old.clone()));
-        assert_eq!(again.sources(&old).unwrap().site.unwrap().text, "one");
-        assert_eq!(again.history().unwrap().len(), 1, "what was half made is gone");
-        let left = fs::read_dir(bench.dir.join("generations")).unwrap().count();
-        assert_eq!(left, 2, "the generation and the link");
-    }
-
-    #[test]
-    fn a_generation_is_for_the_operator_and_their_group() {
-        let bench = Bench::new("modes");
-        bench.hold("one");
-        let mode = |path: &str| {
-            let about = fs::metadata(bench.dir.join("generations").join(path)).unwrap();
-            about.permissions().mode() & 0o777
-        };
-
-        assert_eq!((mode("1"), mode("1/site.toml"), mode("1/meta.json")), (0o750, 0o640, 0o640));
-    }
-
-    #[test]
-    fn so_many_are_kept_and_never_is_the_one_lost_that_may_be_gone_back_to() {
-        let bench = Bench::new("prune");
-        for _ in 0..KEPT + 5 {
-            bench.hold("x");
-        }
-        let confirm = Confirm::new(2, Duration::from_secs(60), NOON);
-        let current = Meta { confirm: Some(confirm), ..bench.all.current().unwrap().unwrap() };
-
-        bench.all.prune(&current).unwrap();
-
-        let numbers = bench.all.numbers().unwrap();
-        assert_eq!((numbers.len(), numbers[0], numbers[1]), (KEPT + 1, 2, 6));
-    }
-
-    #[test]
-    fn time_to_confirm_runs_out_whatever_is_done_to_the_wall_clock() {
-        let confirm = Confirm::new(1, Duration::from_secs(600), NOON);
-        let at = |unix: i64, boot: u64| Clocks {
-            unix_ms: NOON.unix_ms.saturating_add_signed(unix),
-            boot_ms: boot,
-        };
-
-        assert!(!confirm.is_due(at(599_000, 659_000)));
-        assert!(confirm.is_due(at(600_000, 10)), "after another boot the wall clock counts");
-        assert!(confirm.is_due(at(-86_400_000, 660_000)), "a wall clock set back gives nothing");
-    }
-
-    #[test]
-    fn what_was_confirmed_stays_so() {
-        let bench = Bench::new("confirm");
-        let held = bench.hold("one");
-        let confirm = Some(Confirm::new(1, Duration::from_secs(1), NOON));
-
-        bench.all.confirmed(&Meta { confirm, ..held }).unwrap();
-
-        assert_eq!(bench.all.current().unwrap().unwrap().confirm, None);
-    }
-}
+mod tests;

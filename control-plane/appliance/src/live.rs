@@ -1,22 +1,20 @@
 //! Another configuration under running calls: checked whole, compared, written down, swapped in at
-//! one moment; and gone back from if nobody confirms it in time.
-//!
-//! Which one counts at a start (ADR 0016): the operator's own files, if they have changed since the
-//! box last decided; else the current generation.
+//! one moment; and gone back from if nobody confirms it in time. Which one counts at a start is said
+//! in `choice.rs`.
 
 use crate::{
-    generations::{By, Clocks, Confirm, Generations, Meta, New, hash},
+    generations::{By, Clocks, Confirm, Generations, Meta, New, PlanText, hash},
     plan,
     pump::{Handle, RequestError},
 };
 use firmware_config::{
-    Change, Config, Difference, Fault, Host, Sources, diff, from_sources, masked, render, sources,
+    Change, Config, Difference, Fault, Sources, diff, from_sources, masked, render, sources,
 };
 use nix::fcntl::Flock;
 use std::{
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -27,6 +25,8 @@ const ACCESS: [&str; 6] =
     ["http.admin", "http.admin_token_file", "sip.advertise", "sip.tcp", "sip.tls", "sip.udp"];
 /// How often the time to confirm is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// And again where there is nothing to go back to.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a configuration does not take the place of the one that holds. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,16 @@ pub enum Refused {
     Disk(#[from] io::Error),
     #[error(transparent)]
     Pump(#[from] RequestError),
+}
+
+/// For an alarm, which is shown whenever somebody looks.
+pub(crate) fn first_lines(faults: &[Fault]) -> String {
+    const SHOWN: usize = 10;
+    let mut said = lines(faults.get(..SHOWN).unwrap_or(faults));
+    if let Some(more) = faults.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        said.push_str(&format!("\nand {more} more; `clavija config check` says all"));
+    }
+    said
 }
 
 fn lines(faults: &[Fault]) -> String {
@@ -80,6 +90,7 @@ pub struct Shown {
     pub hash: String,
     pub confirm_until: Option<String>,
     pub waits_for_restart: bool,
+    pub alarms: Alarms,
     pub rendered: String,
     /// Name and text of each file, without secrets.
     pub files: Vec<(String, String)>,
@@ -87,17 +98,42 @@ pub struct Shown {
 
 /// What a start found: which configuration counts, and where others are kept.
 pub struct Kept {
-    lock: Flock<File>,
-    on_disk: OnDiskAtStart,
+    pub(crate) lock: Flock<File>,
+    pub(crate) on_disk: OnDiskAtStart,
 }
 
 /// The same without the lock, which the running box holds.
 pub(crate) struct OnDiskAtStart {
-    generations: Generations,
+    pub(crate) generations: Generations,
     /// The operator's own file.
-    file: PathBuf,
-    current: Meta,
-    sources: Sources,
+    pub(crate) file: PathBuf,
+    pub(crate) current: Meta,
+    pub(crate) sources: Sources,
+    pub(crate) alarms: Alarms,
+}
+
+/// What is not as the operator meant it, though calls are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Why the operator's own file was refused when it was last read: the next start will not take it
+    /// either.
+    pub file_refused: Option<String>,
+    /// Why an older generation holds than was meant.
+    pub fallback: Option<String>,
+    /// Generations and links found damaged at the start.
+    pub damaged: u64,
+}
+
+impl Alarms {
+    /// One word each, for `/readyz`.
+    pub fn words(&self) -> Vec<&'static str> {
+        let all = [
+            (self.file_refused.is_some(), "config-file-refused"),
+            (self.fallback.is_some(), "config-fallback"),
+            (self.damaged > 0, "config-damaged"),
+        ];
+        all.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect()
+    }
 }
 
 impl Kept {
@@ -129,96 +165,8 @@ struct OnDisk {
     waits_for_restart: bool,
 }
 
-/// Decides which configuration counts, before any port is open. `lock` is the data folder's.
-pub fn choose(
-    file: &Path,
-    own: Sources,
-    config: Config,
-    lock: Flock<File>,
-    host: &Host,
-    now: Clocks,
-) -> Result<(Config, Kept), Refused> {
-    let generations = Generations::open(&config.node.data_dir)?;
-    let seen = seen(&own);
-    let mut current = generations.current()?;
-    if let Some(due) = current.as_ref().filter(|meta| is_due(meta, now)) {
-        current = Some(go_back(&generations, due, seen.clone(), host, now)?);
-    }
-    let file = file.to_owned();
-    if let Some(current) = current.as_ref().filter(|meta| meta.seen == seen) {
-        let sources = generations.sources(current)?;
-        let config = from_sources(&sources, host).map_err(Refused::Invalid)?.config;
-        let current = current.clone();
-        let on_disk = OnDiskAtStart { generations, file, current, sources };
-        return Ok((config, Kept { lock, on_disk }));
-    }
-    let new = New {
-        by: By::Start,
-        sources: &own,
-        plan: &plan::plan(&config),
-        seen,
-        before: current.map(|meta| meta.generation),
-        of: None,
-        confirm: None,
-    };
-    let current = generations.prepare(&new, now)?;
-    generations.switch(current.generation)?;
-    generations.prune(&current)?;
-    let on_disk = OnDiskAtStart { generations, file, current, sources: own };
-    Ok((config, Kept { lock, on_disk }))
-}
-
-/// For a box that does not run: goes back from what nobody confirmed in time. True if it did.
-pub fn go_back_if_due(
-    own: &Sources,
-    config: &Config,
-    host: &Host,
-    now: Clocks,
-) -> Result<bool, Refused> {
-    let generations = Generations::open(&config.node.data_dir)?;
-    let Some(due) = generations.current()?.filter(|meta| is_due(meta, now)) else {
-        return Ok(false);
-    };
-    go_back(&generations, &due, seen(own), host, now)?;
-    Ok(true)
-}
-
-fn is_due(meta: &Meta, now: Clocks) -> bool {
-    meta.confirm.is_some_and(|confirm| confirm.is_due(now))
-}
-
-fn go_back(
-    generations: &Generations,
-    from: &Meta,
-    seen: String,
-    host: &Host,
-    now: Clocks,
-) -> Result<Meta, Refused> {
-    let back_to = from.confirm.map_or(from.generation, |confirm| confirm.back_to);
-    let old = generations.meta(back_to)?;
-    let sources = generations.sources(&old)?;
-    let config = from_sources(&sources, host).map_err(Refused::Invalid)?.config;
-    let new = New {
-        by: By::Unconfirmed,
-        sources: &sources,
-        plan: &plan::plan(&config),
-        seen,
-        before: old.before,
-        of: Some(back_to),
-        confirm: None,
-    };
-    let meta = generations.prepare(&new, now)?;
-    generations.switch(meta.generation)?;
-    tracing::warn!(
-        unconfirmed = from.generation,
-        generation = meta.generation,
-        "nobody confirmed the configuration in time; generation {back_to} holds again"
-    );
-    Ok(meta)
-}
-
 /// Also where the files lie: the same words in another folder name other music and other secrets.
-fn seen(own: &Sources) -> String {
+pub(crate) fn seen(own: &Sources) -> String {
     let folder = own.node.folder.display();
     format!("{} in {folder}", hash(own))
 }
@@ -229,7 +177,8 @@ impl Live {
         let mut shown = Shown { rendered: render(&running), ..Shown::default() };
         let disk = kept.map(|kept| {
             show(&mut shown, &kept.current, &kept.sources);
-            let OnDiskAtStart { generations, file, current, sources: _ } = kept;
+            let OnDiskAtStart { generations, file, current, sources: _, alarms } = kept;
+            shown.alarms = alarms;
             OnDisk { generations, file, current, waits_for_restart: false }
         });
         Self {
@@ -268,9 +217,16 @@ impl Live {
     /// The file the box was started with, read anew.
     pub async fn reload(&self, wish: Wish) -> Result<Applied, Refused> {
         let file = self.inner.lock().await.disk()?.file.clone();
-        let read = tokio::task::spawn_blocking(move || sources(&file)).await;
-        let own = read.map_err(io::Error::other)?.map_err(Refused::Invalid)?;
+        let own = own_sources(file).await?.map_err(|faults| {
+            self.alarm(|alarms| alarms.file_refused = Some(first_lines(&faults)));
+            Refused::Invalid(faults)
+        })?;
         self.take(By::Reload, own, wish).await
+    }
+
+    fn alarm(&self, change: impl FnOnce(&mut Alarms)) {
+        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut shown.alarms);
     }
 
     pub async fn apply(&self, sources: Sources, wish: Wish) -> Result<Applied, Refused> {
@@ -279,7 +235,16 @@ impl Live {
 
     async fn take(&self, by: By, sources: Sources, wish: Wish) -> Result<Applied, Refused> {
         let mut inner = self.inner.lock().await;
-        let config = read(sources.clone()).await?;
+        let read = read(sources.clone()).await;
+        let own = own_sources(inner.disk()?.file.clone()).await?;
+        if own.is_ok_and(|own| hash(&own) == hash(&sources)) {
+            let refused = match &read {
+                Err(Refused::Invalid(faults)) => Some(first_lines(faults)),
+                Ok(_) | Err(_) => None,
+            };
+            self.alarm(|alarms| alarms.file_refused = refused);
+        }
+        let config = read?;
         let differences = diff(&inner.running, &config);
         let disk = inner.disk()?;
         if disk.waits_for_restart && !wish.at_restart && !wish.dry_run {
@@ -321,12 +286,11 @@ impl Live {
         let file = disk.file.clone();
         // The operator's own files as they are at this moment: what is decided now is decided with
         // them in view. Files that cannot be read have not been seen.
-        let own = tokio::task::spawn_blocking(move || firmware_config::sources(&file)).await;
-        let own = own.map_err(io::Error::other)?;
+        let own = own_sources(file).await?;
         let new = New {
             by: made.by,
             sources: &sources,
-            plan: &plan::plan(&config),
+            plan: PlanText::of(&plan::plan(&config))?,
             seen: own.map(|own| seen(&own)).unwrap_or_default(),
             before: made.before,
             of: made.of,
@@ -334,7 +298,10 @@ impl Live {
         };
         let holds = disk.current.generation;
         let meta = disk.generations.prepare(&new, Clocks::now())?;
-        disk.generations.switch(meta.generation)?;
+        if let Err(error) = disk.generations.switch(meta.generation) {
+            disk.generations.undo(meta.generation, holds)?;
+            return Err(error.into());
+        }
         if !at_restart && let Err(error) = self.handle.reconfigure(config.clone(), tunes).await {
             disk.generations.undo(meta.generation, holds)?;
             return Err(error.into());
@@ -343,6 +310,7 @@ impl Live {
         disk.waits_for_restart = at_restart;
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         show(&mut shown, &meta, &sources);
+        shown.alarms.fallback = None;
         shown.waits_for_restart = at_restart;
         if !at_restart {
             shown.rendered = render(&config);
@@ -391,7 +359,17 @@ impl Live {
         by: By,
         wish: Wish,
     ) -> Result<Applied, Refused> {
-        let (old, config, sources) = inner.generation_with_sources(to).await?;
+        let (old, config, sources) = match inner.generation_with_sources(to).await {
+            Err(why @ (Refused::Invalid(_) | Refused::Disk(_))) => {
+                let what = format!("generation {to} cannot be had: {why}");
+                let older = match inner.first_usable(to, 1).await? {
+                    Some((older, _)) => format!("generation {older} can: config rollback {older}"),
+                    None => "no older one can either".to_owned(),
+                };
+                return Err(conflict("generation-unusable", format!("{what}\n{older}")));
+            }
+            found => found?,
+        };
         let differences = diff(&inner.running, &config);
         if by == By::Rollback {
             // Going back to where one was can lock nobody out.
@@ -419,18 +397,32 @@ impl Live {
                 back_to = confirm.back_to,
                 "nobody confirmed the configuration in time; the one before holds again"
             );
-            let needs_start = match inner.generation(confirm.back_to).await {
-                Ok((_, old)) => !waited && diff(&inner.running, &old).iter().any(is_for_a_start),
-                Err(_) => true,
+            let Some((to, old)) = inner.first_usable(confirm.back_to, 0).await.ok().flatten()
+            else {
+                let what = "nobody confirmed the configuration, and none before it can be had";
+                tracing::error!("{what}; it stays");
+                self.alarm(|alarms| alarms.fallback = Some(what.to_owned()));
+                drop(inner);
+                tokio::time::sleep(TRY_AGAIN).await;
+                continue;
             };
+            let needs_start = !waited && diff(&inner.running, &old).iter().any(is_for_a_start);
             let wish = Wish { at_restart: needs_start, ..Wish::default() };
-            match self.go_back(&mut inner, confirm.back_to, By::Unconfirmed, wish).await {
+            match self.go_back(&mut inner, to, By::Unconfirmed, wish).await {
                 Ok(_) if needs_start => {
                     self.must_restart.notify_one();
                     return;
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "the configuration before cannot be had"),
+            }
+            if to != confirm.back_to {
+                let what = format!(
+                    "generation {} cannot be had; generation {to} holds again",
+                    confirm.back_to
+                );
+                tracing::error!("{what}");
+                self.alarm(|alarms| alarms.fallback = Some(what));
             }
         }
     }
@@ -464,6 +456,23 @@ impl Inner {
         let config = read(sources.clone()).await?;
         Ok((meta, config, sources))
     }
+
+    /// The first that can be had, from this one back; `skip` so many first.
+    async fn first_usable(&self, from: u64, skip: usize) -> Result<Option<(u64, Config)>, Refused> {
+        let found = self.disk()?.generations.back_from(from)?;
+        for meta in found.into_iter().skip(skip) {
+            if let Ok((_, config)) = self.generation(meta.generation).await {
+                return Ok(Some((meta.generation, config)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The operator's own file as it is now, or why it cannot be read.
+async fn own_sources(file: PathBuf) -> Result<Result<Sources, Vec<Fault>>, Refused> {
+    let read = tokio::task::spawn_blocking(move || sources(&file)).await;
+    Ok(read.map_err(io::Error::other)?)
 }
 
 /// Decoding tunes takes a while.

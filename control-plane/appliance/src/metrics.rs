@@ -9,6 +9,7 @@ mod shown;
 
 use crate::{
     follower::CdrCounts,
+    live::Alarms,
     pump::{BoxState, Counts},
     store::StoreCounts,
     view::View,
@@ -64,6 +65,7 @@ pub struct Shown<'a> {
 pub struct Config {
     pub generation: u64,
     pub hash: String,
+    pub alarms: Alarms,
 }
 
 /// Children by the names of the plan, which may change; what was counted of a name stays.

@@ -46,9 +46,10 @@ use sip_net::{
 };
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{DirBuilder, File},
     io,
     net::SocketAddr,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, RwLock, mpsc},
     thread,
@@ -347,11 +348,12 @@ fn first_turn(
 /// however it does.
 pub(crate) fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
     let fail = |source| StartError::DataDir { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(fail)?;
+    make_folder(dir).map_err(fail)?;
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o640)
         .open(dir.join("lock"))
         .map_err(fail)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
@@ -360,6 +362,11 @@ pub(crate) fn take_data_dir(dir: &Path) -> Result<Flock<File>, StartError> {
         }
         fail(errno.into())
     })
+}
+
+/// Who calls whom is for the operator and their group, whatever the umask.
+pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
 /// What is left of the media of calls that were cut off: their recordings, which nobody could end.
@@ -409,6 +416,7 @@ mod tests {
     use super::*;
     use control_plane::fact::{Fact, Step};
     use sip_stack::{Source, TrunkId};
+    use std::fs;
 
     #[test]
     fn a_call_cut_off_by_a_crash_lasted_as_long_as_its_recording() {

@@ -4,6 +4,7 @@
 //! A segment is a file of fixed size that begins with a snapshot. The next one lies ready, its
 //! blocks allocated; when a segment is full, or could not be written, the log goes on there.
 
+use crate::start::make_folder;
 use control_plane::journal::{self, Chain, Moment, Note, Past, Record};
 use nix::{
     errno::Errno,
@@ -214,7 +215,7 @@ fn keep_newest_aside(dir: &Path) -> io::Result<()> {
 /// The segments in a folder, oldest first. A file that has no number is none, whatever it ends in.
 fn segments(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let fail = |source| StoreError::Folder { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(fail)?;
+    make_folder(dir).map_err(fail)?;
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(fail)? {
         let path = entry.map_err(fail)?.path();

@@ -2,15 +2,17 @@
 //! across kill -9 too; and nobody ever sees a secret.
 #![allow(clippy::unwrap_used)]
 
+use serde_json::{Value, json};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    net::{TcpListener, UdpSocket},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Mutex,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 const MARKER: &str = "hush-91c2-marker";
@@ -24,6 +26,10 @@ struct Site {
     folder: PathBuf,
     ports: u16,
     running: Option<Child>,
+    /// As systemd would, it is told where its data lies.
+    state_directory: bool,
+    /// It is started with a umask that takes nothing away.
+    open_umask: bool,
 }
 
 impl Site {
@@ -31,7 +37,8 @@ impl Site {
         let folder =
             std::env::temp_dir().join(format!("clavija-live-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let site = Self { folder, ports: free_ports(), running: None };
+        let ports = free_ports();
+        let site = Self { folder, ports, running: None, state_directory: false, open_umask: false };
         let ports = site.ports;
         site.write(
             "node.toml",
@@ -60,6 +67,14 @@ impl Site {
 
     fn start(&mut self) {
         let mut command = self.clavija(&["run", "--config", "node.toml"]);
+        if self.open_umask {
+            command = Command::new("sh");
+            command.args(["-c", "umask 0; exec \"$0\" run --config node.toml"]);
+            command.arg(env!("CARGO_BIN_EXE_clavija")).current_dir(&self.folder);
+        }
+        if self.state_directory {
+            command.env("STATE_DIRECTORY", self.folder.join("data"));
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -76,6 +91,49 @@ impl Site {
             std::io::copy(&mut { log }, &mut to).unwrap();
         });
         self.running = Some(child);
+    }
+
+    /// It must not start; gives its exit code and what it said.
+    fn refuses(&self) -> (i32, String) {
+        self.does(&["run", "--config", "node.toml"])
+    }
+
+    /// `GET` without a token, from the box itself.
+    fn get(&self, path: &str) -> String {
+        let mut socket = self.send("GET", path, "");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// A request, and the connection its answer will come by.
+    fn send(&self, method: &str, path: &str, body: &str) -> TcpStream {
+        let token = fs::read_to_string(self.folder.join("data/admin.token")).unwrap();
+        let mut socket = TcpStream::connect(("127.0.0.1", self.ports)).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+            token.trim()
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket.write_all(body.as_bytes()).unwrap();
+        socket
+    }
+
+    /// What the running box says it goes by.
+    fn runs_by(&self) -> String {
+        let history: Value =
+            serde_json::from_str(&self.ok(&["config", "history", "-o", "json"])).unwrap();
+        let mut items = history["items"].as_array().unwrap().iter();
+        items.find(|line| line["current"] == true).unwrap()["generation"].to_string()
+    }
+
+    /// The value of a metric without labels.
+    fn metric(&self, name: &str) -> String {
+        let text = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
     }
 
     fn kill(&mut self) {
@@ -280,7 +338,12 @@ fn a_daemon_killed_before_the_confirmation_comes_back_with_what_was_confirmed() 
     // The same at the start itself, before a port is open.
     site.ok(&["config", "reload", "--confirm", "1s"]);
     site.kill();
-    thread::sleep(Duration::from_millis(1_100));
+    let meta = site.folder.join("data/generations/current/meta.json");
+    let meta: Value = serde_json::from_slice(&fs::read(meta).unwrap()).unwrap();
+    let deadline = meta["confirm"]["deadline_unix_ms"].as_u64().unwrap();
+    site.until("its time to confirm is over", |_| {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() > u128::from(deadline)
+    });
     site.start();
     assert!(site.agents().contains("ana "), "{}", site.ok(&["config", "history"]));
 }
@@ -288,8 +351,269 @@ fn a_daemon_killed_before_the_confirmation_comes_back_with_what_was_confirmed() 
 #[test]
 fn the_schema_is_printed_without_a_box() {
     let site = Site::new("schema");
-    let schema: serde_json::Value = serde_json::from_str(&site.ok(&["config", "schema"])).unwrap();
+    let schema: Value = serde_json::from_str(&site.ok(&["config", "schema"])).unwrap();
 
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert!(Path::new(&site.folder).exists());
+}
+
+/// A thousand agents, so that taking hold takes a moment.
+fn a_large_site(agent: &str) -> String {
+    let many = (0..1_000).map(|at| {
+        format!(
+            "[[agent]]\nname = \"{agent}-{at}\"\nextension = \"{}\"\npassword = \"{MARKER}\"\n",
+            20_000 + at
+        )
+    });
+    let names: Vec<String> = (0..1_000).map(|at| format!("\"{agent}-{at}\"")).collect();
+    let team = format!(
+        "[[team]]\nname = \"front\"\nagents = [{}]\n[[number]]\nnumber = \"100\"\nteam = \"front\"\n",
+        names.join(",")
+    );
+    format!("schema = \"clavija/v1\"\n{}{team}", many.collect::<String>())
+}
+
+#[test]
+fn an_apply_whose_client_goes_away_in_the_middle_is_carried_out_and_its_time_to_confirm_holds() {
+    let mut site = Site::new("gone");
+    site.start();
+    let node = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    let file =
+        |name: &str, text: &str| json!({ "name": name, "folder": site.folder, "text": text });
+    let body = |agent: &str, confirm: Option<u32>| {
+        let body = json!({
+            "node": file("node.toml", &node),
+            "site": file("site.toml", &a_large_site(agent)),
+            "confirm_seconds": confirm,
+        });
+        body.to_string()
+    };
+    // Goes away in the very moment in which the disk has the new one and the calls have not.
+    let apply_and_go = |body: &str| {
+        let before = site.current();
+        let socket = site.send("POST", "/api/v1/config/apply", body);
+        let start = Instant::now();
+        while site.current() == before {
+            assert!(start.elapsed() < PATIENCE, "the disk has no new one; {}", site.log());
+        }
+        drop(socket);
+    };
+
+    for turn in 0..5 {
+        let agent = format!("turn{turn}");
+        apply_and_go(&body(&agent, None));
+
+        site.until("disk and box go by the same", |site| {
+            Path::new(&site.runs_by()) == site.current()
+        });
+        site.until("the calls go by it too", |site| {
+            site.does(&["agent", "show", &format!("{agent}-999")]).0 == 0
+        });
+    }
+    let confirmed = site.current();
+    apply_and_go(&body("unconfirmed", Some(1)));
+    site.until("gone back by itself", |site| {
+        site.does(&["agent", "show", "turn4-999"]).0 == 0
+            && site.ok(&["config", "history"]).contains("unconfirmed")
+    });
+    assert_ne!(site.current(), confirmed, "the one before, in a generation of its own");
+    assert_eq!(Path::new(&site.runs_by()), site.current());
+}
+
+#[test]
+fn a_box_that_died_starts_by_what_it_ran_by_when_the_operators_file_is_half_edited() {
+    let mut site = Site::new("half");
+    let whole = calls_flow(20, "ana");
+    let node = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    site.start();
+    assert_eq!(site.metric("clavija_config_file_refused"), "0");
+    for (file, text, word) in [
+        ("site.toml", whole.replace("\nring_seconds = 20", "\nring_sec"), "site.toml:13"),
+        ("site.toml", whole.replace("[\"ana\"]", "[\"anna\"]"), "anna"),
+        ("site.toml", String::new(), "site.toml"),
+        ("node.toml", node.replace("[media]", "[med"), "node.toml:10"),
+        ("node.toml", node.replace("clavija.test", "not a domain"), "not a domain"),
+    ] {
+        site.kill();
+        site.write(file, &text);
+        site.start();
+
+        assert!(site.agents().contains("ana "), "{file}: {text}");
+        site.until("it is in the log", |site| site.log().contains("the configuration is refused"));
+        let ready = site.get("/readyz");
+        assert!(
+            ready.starts_with("HTTP/1.1 200") && ready.contains("config-file-refused"),
+            "{ready}"
+        );
+        assert_eq!(site.metric("clavija_config_file_refused"), "1");
+        let why: Value =
+            serde_json::from_str(site.get("/api/v1/config").split_once("\r\n\r\n").unwrap().1)
+                .unwrap();
+        assert!(why["alarms"]["file_refused"].as_str().unwrap().contains(word), "{word}: {why}");
+        let (code, said) = site.does(&["config", "check", "node.toml"]);
+        assert_eq!(code, 6, "{said}");
+        assert!(said.contains(word), "{word}: {said}");
+        let (code, said) = site.does(&["config", "reload"]);
+        assert_eq!(code, 6, "{said}");
+        site.write("site.toml", &whole);
+        site.write("node.toml", &node);
+        // Mended, it is said so at the next look.
+        site.ok(&["config", "reload"]);
+        assert_eq!(site.metric("clavija_config_file_refused"), "0");
+    }
+    // Mended while the box was dead, it counts.
+    site.kill();
+    site.write("site.toml", "half");
+    site.start();
+    site.kill();
+    site.write("site.toml", &calls_flow(20, "bruno"));
+    site.start();
+    assert!(site.agents().contains("bruno"));
+    assert!(!site.get("/readyz").contains("config-"));
+}
+
+#[test]
+fn an_empty_file_does_not_keep_down_a_box_whose_data_folder_systemd_names() {
+    let mut site = Site::new("empty");
+    site.start();
+    site.kill();
+    site.write("node.toml", "");
+    let (code, said) = site.refuses();
+    assert_eq!(code, 6, "nobody knows where the data lies: {said}");
+
+    site.state_directory = true;
+    site.start();
+
+    assert!(site.get("/readyz").contains("config-file-refused"));
+}
+
+#[test]
+fn a_first_start_with_a_file_that_is_refused_is_none() {
+    let site = Site::new("first");
+    site.write("site.toml", "half");
+
+    let (code, said) = site.refuses();
+
+    assert_eq!(code, 6, "{said}");
+    assert!(said.contains("site.toml:1"), "{said}");
+    assert!(!site.folder.join("data").exists(), "nothing was made");
+}
+
+/// A site with a tune of this name.
+fn with_music(site: &Site, name: &str, ring: u32) -> String {
+    let mut wav = b"RIFF\x24\x10\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\x10\0\0".to_vec();
+    wav.resize(44 + 0x1000, 0);
+    fs::write(site.folder.join(name), wav).unwrap();
+    let music = format!("[[music]]\nname = \"waltz\"\nfile = \"{name}\"\n[[trunk]]");
+    calls_flow(ring, "ana").replace("[[trunk]]", &music)
+}
+
+#[test]
+fn where_the_files_of_a_generation_are_gone_the_next_older_one_is_named_or_taken() {
+    let mut site = Site::new("music");
+    let [old, gone, newest] = [("old.wav", 5), ("gone.wav", 6), ("new.wav", 7)]
+        .map(|(name, ring)| with_music(&site, name, ring));
+    for text in [&old, &gone, &newest] {
+        site.write("site.toml", text);
+        site.start();
+        site.kill();
+    }
+    site.start();
+    assert_eq!(site.runs_by(), "3");
+    fs::remove_file(site.folder.join("gone.wav")).unwrap();
+
+    let (code, said) = site.does(&["config", "rollback", "--at-restart"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("generation 2 cannot be had") && said.contains("gone.wav"), "{said}");
+    assert!(said.contains("generation 1 can"), "{said}");
+    assert_eq!(site.runs_by(), "3", "nothing was changed");
+
+    // A box that died does not stay down either: what it ran by is gone, and its file with it.
+    site.kill();
+    fs::remove_file(site.folder.join("new.wav")).unwrap();
+    site.start();
+    assert_eq!(site.runs_by(), "4");
+    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 5"));
+    assert!(site.ok(&["config", "history"]).contains("fallback"));
+    let ready = site.get("/readyz");
+    assert!(ready.contains("config-fallback") && ready.contains("config-file-refused"), "{ready}");
+    assert_eq!(site.metric("clavija_config_fallback"), "1");
+    site.until("it is in the log", |site| site.log().contains("generation 3 cannot be had"));
+
+    // Once the file is what it was, it counts again.
+    site.kill();
+    with_music(&site, "new.wav", 7);
+    site.start();
+    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 7"));
+    assert_eq!(site.metric("clavija_config_fallback"), "0");
+}
+
+#[test]
+fn an_unconfirmed_change_goes_back_further_where_the_one_before_cannot_be_had() {
+    let mut site = Site::new("further");
+    let second = with_music(&site, "gone.wav", 6);
+    site.start();
+    site.kill();
+    site.write("site.toml", &second);
+    site.start();
+    site.write("site.toml", &second.replace("ring_seconds = 6", "ring_seconds = 8"));
+    site.ok(&["config", "reload", "--confirm", "2s"]);
+    site.kill();
+    fs::remove_file(site.folder.join("gone.wav")).unwrap();
+    site.until("gone back without a daemon", |site| {
+        site.ok(&["config", "rollback", "--unconfirmed"]).contains("gone back")
+    });
+
+    site.start();
+
+    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 20"));
+    assert_eq!(site.metric("clavija_config_fallback"), "1");
+}
+
+#[test]
+fn a_damaged_generation_is_put_aside_and_the_box_starts() {
+    let mut site = Site::new("damaged");
+    site.start();
+    site.write("site.toml", &calls_flow(8, "bruno"));
+    site.ok(&["config", "reload"]);
+    site.kill();
+    let meta = site.folder.join("data/generations/2/meta.json");
+    let text = fs::read_to_string(&meta).unwrap();
+    fs::write(&meta, text.get(..40).unwrap()).unwrap();
+
+    site.start();
+
+    assert!(site.agents().contains("bruno"), "the operator's file counts");
+    assert!(site.folder.join("data/generations/2.damaged-1/meta.json").exists());
+    assert_eq!(site.metric("clavija_config_damaged_total"), "2", "generation and link");
+    assert!(site.get("/readyz").contains("config-damaged"));
+}
+
+#[test]
+fn nothing_in_the_data_folder_is_for_everybody_whatever_the_umask() {
+    let mut site = Site::new("umask");
+    site.open_umask = true;
+    site.start();
+    site.write("site.toml", &calls_flow(8, "bruno"));
+    site.ok(&["config", "reload"]);
+    site.ok(&["selftest"]);
+
+    let mut folders = vec![site.folder.join("data")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&folder) & 0o007, 0, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_symlink() {
+                continue;
+            }
+            seen += 1;
+            assert_eq!(mode(&path) & 0o007, 0, "{}: {:o}", path.display(), mode(&path));
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(seen > 12, "journal, CDRs, recordings, generations, token, lock: {seen}");
 }

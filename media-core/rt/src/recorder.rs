@@ -3,8 +3,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -61,9 +62,15 @@ pub struct FolderError {
 /// Makes the folder if need be, and makes sure that files can be made in it.
 pub fn check_folder(dir: &Path) -> Result<(), FolderError> {
     let refuse = |source| FolderError { dir: dir.to_path_buf(), source };
-    fs::create_dir_all(dir).map_err(refuse)?;
+    DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(refuse)?;
     let probe = dir.join(format!(".writable-{}", std::process::id()));
-    OpenOptions::new().write(true).create(true).truncate(true).open(&probe).map_err(refuse)?;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&probe)
+        .map_err(refuse)?;
     fs::remove_file(&probe).map_err(refuse)
 }
 

@@ -5,10 +5,10 @@ use super::{
     target::{Target, host, load},
 };
 use crate::{
+    choice::{self, Own},
     client::Client,
     error::Failure,
     generations::Clocks,
-    live,
     start::{StartError, take_data_dir},
 };
 use clap::{Args, Subcommand};
@@ -238,16 +238,14 @@ fn show(held: &Value, rendered: bool, out: &mut Output) -> Result<(), Failure> {
 /// What a timer of systemd asks for: an appliance that runs does it by itself, one that is dead
 /// must not come back with what nobody confirmed.
 fn go_back_if_dead(target: &Target, out: &mut Output) -> Result<(), Failure> {
-    let own = firmware_config::sources(&target.file()?).map_err(Failure::InvalidConfig)?;
-    let host = host()?;
-    let loaded = firmware_config::from_sources(&own, &host).map_err(Failure::InvalidConfig)?;
-    let config = loaded.config;
-    let lock = match take_data_dir(&config.node.data_dir) {
+    let own = Own::read(target.file()?, &host()?);
+    let dir = own.data_dir()?;
+    let lock = match take_data_dir(&dir) {
         Ok(lock) => lock,
         Err(StartError::InUse { .. }) => return out.say("the appliance runs and sees to it"),
         Err(error) => return Err(Failure::Failed(error.to_string())),
     };
-    let went = live::go_back_if_due(&own, &config, &host, Clocks::now())?;
+    let went = choice::go_back_if_due(&own, &dir, Clocks::now())?;
     drop(lock);
     out.say(if went { "gone back to what was confirmed" } else { "nothing to go back from" })
 }

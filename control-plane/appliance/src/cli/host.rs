@@ -15,13 +15,14 @@ use nix::{
         resource::{Resource, getrlimit},
         statvfs::statvfs,
     },
-    unistd::{AccessFlags, access},
+    unistd::{AccessFlags, User, access, geteuid},
 };
 use serde_json::json;
 use std::{
     collections::BTreeSet,
     fs,
     ops::RangeInclusive,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -71,7 +72,9 @@ pub(super) fn run(verb: &Verb, target: &Target, out: &mut Output) -> Result<(), 
 fn facts(config: &Config, pid: Option<u32>) -> HostFacts {
     let sysctl = |key: &str| text(&format!("/proc/sys/{key}"));
     let number = |key: &str| sysctl(key)?.parse().ok();
-    let limits = Limits::of(pid.or_else(service));
+    let running = unit("MainPID").and_then(|pid| pid.parse().ok()).filter(|pid| *pid > 0);
+    let limits = Limits::of(pid.or(running));
+    let user = unit("User").and_then(|name| User::from_name(&name).ok().flatten());
     let cpu = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
     let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     HostFacts {
@@ -87,10 +90,10 @@ fn facts(config: &Config, pid: Option<u32>) -> HostFacts {
         clock_source: text(clock),
         clock_synchronised: synchronised(),
         governor: text(cpu),
-        open_ports: if runs(config) { BTreeSet::new() } else { open_ports() },
+        open_ports: if runs(config, running) { BTreeSet::new() } else { open_ports() },
         folders: vec![
-            folder("node.data_dir", &config.node.data_dir),
-            folder("recording.dir", &config.recording.dir),
+            folder("node.data_dir", &config.node.data_dir, user.as_ref()),
+            folder("recording.dir", &config.recording.dir, user.as_ref()),
         ],
     }
 }
@@ -127,6 +130,18 @@ impl Limits {
                 memlock: hard("Max locked memory"),
             };
         }
+        // A unit that is stopped has the limits it will be started with, not those of who asks.
+        if let Some(nofile) = unit("LimitNOFILE") {
+            let limit = |text: String| match text.as_str() {
+                "infinity" => Some(u64::MAX),
+                number => number.parse().ok(),
+            };
+            return Self {
+                nofile: limit(nofile),
+                rtprio: unit("LimitRTPRIO").and_then(limit),
+                memlock: unit("LimitMEMLOCK").and_then(limit),
+            };
+        }
         let hard = |what| getrlimit(what).ok().map(|(_, hard)| hard);
         Self {
             nofile: hard(Resource::RLIMIT_NOFILE),
@@ -136,12 +151,16 @@ impl Limits {
     }
 }
 
-/// The process of the unit, where there is one.
-fn service() -> Option<u32> {
-    let words = ["show", "--property=MainPID", "--value", "clavija"];
-    let output = Command::new("systemctl").args(words).output().ok()?;
-    let pid = String::from_utf8(output.stdout).ok()?.trim().parse().ok()?;
-    (pid > 0).then_some(pid)
+/// What systemd says of the unit, where there is one.
+fn unit(property: &str) -> Option<String> {
+    let ask = |property: &str| {
+        let words = ["show", "--property", property, "--value", "clavija"];
+        let output = Command::new("systemctl").args(words).output().ok()?;
+        let said = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        output.status.success().then_some(said)
+    };
+    // Of a unit that is not there it says defaults.
+    (ask("LoadState")? == "loaded").then(|| ask(property))?
 }
 
 /// By what systemd-timesyncd leaves behind, or by asking chrony, or systemd.
@@ -164,7 +183,11 @@ fn synchronised() -> Option<bool> {
 }
 
 /// Whether the ports are the appliance's own.
-fn runs(config: &Config) -> bool {
+fn runs(config: &Config, unit: Option<u32>) -> bool {
+    // Who may not look into the folder sees no lock there.
+    if unit.is_some() {
+        return true;
+    }
     let there = config.node.data_dir.join("lock").exists();
     there && matches!(take_data_dir(&config.node.data_dir), Err(StartError::InUse { .. }))
 }
@@ -181,11 +204,55 @@ fn open_ports() -> BTreeSet<u16> {
     ports
 }
 
-fn folder(key: &'static str, path: &Path) -> FolderFacts {
+/// As the unit's user sees it, whoever asks: root may write anywhere.
+fn folder(key: &'static str, path: &Path, user: Option<&User>) -> FolderFacts {
     let mut there: PathBuf = path.to_owned();
     while !there.exists() && there.pop() {}
     let free = statvfs(&there);
     let free = free.ok().map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()));
-    let writable = there.is_dir() && access(&there, AccessFlags::W_OK).is_ok();
+    let may = match user.filter(|_| geteuid().is_root()) {
+        Some(user) => fs::metadata(&there).is_ok_and(|about| may_write(user, &about)),
+        None => access(&there, AccessFlags::W_OK).is_ok(),
+    };
+    let writable = there.is_dir() && may;
     FolderFacts { key, path: path.to_owned(), writable, free_bytes: free }
+}
+
+/// By owner, the user's own group and the others (path_resolution(7)).
+fn may_write(user: &User, about: &fs::Metadata) -> bool {
+    let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+    let bit = match (about.uid() == uid, about.gid() == gid) {
+        (true, _) => 0o200,
+        (false, true) => 0o020,
+        (false, false) => 0o002,
+    };
+    uid == 0 || about.mode() & bit != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_folder_is_judged_as_the_units_user_sees_it_and_not_as_root() {
+        let dir = std::env::temp_dir().join(format!("clavija-host-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let about = |mode| {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            fs::metadata(&dir).unwrap()
+        };
+        let mut user = User::from_uid(geteuid()).unwrap().unwrap();
+        let (own, group) = (about(0o755).uid(), about(0o755).gid());
+        let mut may = |uid: u32, gid: u32, mode| {
+            (user.uid, user.gid) = (uid.into(), gid.into());
+            may_write(&user, &about(mode))
+        };
+
+        let another = own + 1;
+        assert!(may(another, group + 1, 0o777) && !may(another, group + 1, 0o775));
+        assert!(may(another, group, 0o775) && !may(another, group, 0o757));
+        assert!(may(own, group, 0o755));
+        fs::remove_dir(&dir).unwrap();
+    }
 }

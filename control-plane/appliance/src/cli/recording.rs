@@ -9,6 +9,7 @@ use clap::Subcommand;
 use std::{
     fs::OpenOptions,
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -60,7 +61,7 @@ async fn download(
     to: &Path,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let made = OpenOptions::new().write(true).create_new(true).open(to);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(to);
     let mut file = made.map_err(|error| {
         let what = format!("{}: {error}", to.display());
         if error.kind() == io::ErrorKind::AlreadyExists {

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     Appliance, Running, Stopped,
+    choice::{self, Own},
     error::Failure,
     generations::Clocks,
-    live::{self, Kept, Wish},
+    live::{Kept, Live, Wish},
     log, notify,
     start::take_data_dir,
 };
@@ -16,22 +17,24 @@ use firmware_config::Config;
 use std::{
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 
 pub(super) fn run(target: &Target) -> Result<(), Failure> {
     log::init();
     let file = target.file()?;
-    let own = firmware_config::sources(&file).map_err(Failure::InvalidConfig)?;
     let host = host()?;
-    let loaded = firmware_config::from_sources(&own, &host).map_err(Failure::InvalidConfig)?;
-    for warning in &loaded.warnings {
+    let own = Own::read(file, &host);
+    for warning in own.warnings.iter().filter(|warning| !warning.of_host) {
         tracing::warn!("{warning}");
     }
-    let config = loaded.config;
-    let lock = take_data_dir(&config.node.data_dir);
-    let lock = lock.map_err(|error| Failure::Failed(error.to_string()))?;
-    let (config, kept) = live::choose(&file, own, config, lock, &host, Clocks::now())?;
+    let dir = own.data_dir()?;
+    let lock = take_data_dir(&dir).map_err(|error| Failure::Failed(error.to_string()))?;
+    let (config, kept) = choice::choose(own, &dir, lock, &host, Clocks::now())?;
     many_threads()?.block_on(serve(config, kept))
 }
 
@@ -44,7 +47,7 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
     say_ready(&running)?;
     notify::ready(&running);
     let live = Arc::clone(running.live());
-    tokio::spawn(Arc::clone(&live).watch_confirmation());
+    tokio::spawn(watched_over(Arc::clone(&live)));
     tokio::spawn(notify::keep_told(running.handle().clone()));
     let reload = async {
         loop {
@@ -89,6 +92,18 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The time to confirm runs out whatever happens: a watch that dies of a fault of ours is begun anew.
+async fn watched_over(live: Arc<Live>) {
+    begun_anew(|| tokio::spawn(Arc::clone(&live).watch_confirmation())).await;
+}
+
+async fn begun_anew(mut begin: impl FnMut() -> JoinHandle<()>) {
+    while let Err(error) = begin().await {
+        tracing::error!(%error, "the watch over the time to confirm died; it is begun anew");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Contract §1: scripts wait for this line.
 fn say_ready(running: &Running) -> io::Result<()> {
     let mut stdout = io::stdout();
@@ -113,5 +128,26 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_watch_that_dies_is_begun_anew_until_it_ends_by_itself() {
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+
+        begun_anew(|| {
+            tokio::spawn(async {
+                let begun = BEGUN.fetch_add(1, Ordering::Relaxed);
+                assert!(begun > 0, "the first one dies");
+            })
+        })
+        .await;
+
+        assert_eq!(BEGUN.load(Ordering::Relaxed), 2);
     }
 }

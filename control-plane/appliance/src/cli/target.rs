@@ -1,6 +1,6 @@
 //! Which appliance a verb talks to: found by its configuration, or named.
 
-use crate::{client::Client, error::Failure, generations};
+use crate::{choice, client::Client, error::Failure, generations};
 use clap::Args;
 use firmware_config::{Host, Http, Loaded};
 use nix::ifaddrs::getifaddrs;
@@ -50,9 +50,16 @@ impl Target {
     /// Where the appliance is reached: as the configuration says that holds, whatever the operator's
     /// file says meanwhile.
     fn http(&self) -> Result<Http, Failure> {
-        let own = load(&self.file()?)?.config;
-        let held = generations::held(&own.node.data_dir, &host()?);
-        Ok(held.unwrap_or(own).http)
+        let file = self.file()?;
+        let own = load(&file);
+        let dir = match &own {
+            Ok(own) => Some(own.config.node.data_dir.clone()),
+            Err(_) => choice::kept_for(&file),
+        };
+        match dir.and_then(|dir| generations::held(&dir)) {
+            Some(held) => Ok(held),
+            None => own.map(|own| own.config.http),
+        }
     }
 
     /// The appliance itself. What is named on the command line or in the environment needs no

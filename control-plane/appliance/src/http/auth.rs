@@ -1,6 +1,7 @@
 //! Who may ask: the administrator's token, made at the first start, compared in constant time.
 
 use super::{State, problem::Problem};
+use crate::start::make_folder;
 use axum::{
     extract::{self, Request},
     http::header::AUTHORIZATION,
@@ -45,7 +46,7 @@ fn make(file: &Path) -> io::Result<String> {
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let token = format!("clv_{hex}");
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
+        make_folder(folder)?;
     }
     let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     writeln!(made, "{token}")?;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     generations::{By, Meta},
-    live::{Applied, Refused, Wish},
+    live::{Alarms, Applied, Refused, Wish},
     notify::Reloading,
 };
 use axum::{
@@ -106,9 +106,21 @@ pub(super) struct ConfigBody {
     confirm_until: Option<String>,
     /// It was applied for the next start.
     waits_for_restart: bool,
+    alarms: AlarmsBody,
     files: Vec<ShownFile>,
     /// Every key with the value that holds, in TOML.
     rendered: String,
+}
+
+/// What is not as the operator meant it, though calls are taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AlarmsBody {
+    /// Why the operator's own file was refused when it was last read.
+    file_refused: Option<String>,
+    /// Why an older generation holds than was meant.
+    fallback: Option<String>,
+    /// Generations and links found damaged at the start and put aside.
+    damaged: u64,
 }
 
 /// One of the operator's files, without secrets.
@@ -135,12 +147,14 @@ pub(super) struct GenerationLine {
 #[utoipa::path(get, path = "/api/v1/config", responses((status = 200, body = ConfigBody)))]
 pub(super) async fn show(Of(state): Shared) -> Json<ConfigBody> {
     let shown = state.live.shown();
+    let Alarms { file_refused, fallback, damaged } = shown.alarms;
     let files = shown.files.into_iter().map(|(name, text)| ShownFile { name, text });
     Json(ConfigBody {
         generation: shown.generation,
         hash: shown.hash,
         confirm_until: shown.confirm_until,
         waits_for_restart: shown.waits_for_restart,
+        alarms: AlarmsBody { file_refused, fallback, damaged },
         files: files.collect(),
         rendered: shown.rendered,
     })
@@ -236,7 +250,7 @@ pub(super) async fn roll_back(
 
 /// Whoever asked may go away in the middle, or the answer may come too late for them: what has begun
 /// is finished all the same, or disk and running calls would hold different configurations.
-async fn to_the_end<T: Send + 'static>(
+pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refused>> + Send + 'static,
 ) -> Result<T, Refused> {
     tokio::spawn(work).await.map_err(io::Error::other)?

@@ -40,20 +40,20 @@ pub(super) async fn livez(
     Extension(pulse): Extension<Arc<Pulse>>,
 ) -> (StatusCode, Json<Health>) {
     let beats = pulse.beats(state.handle.turns(), Instant::now());
-    answer(beats, state.handle.state())
+    answer(beats, &state)
 }
 
 /// Whether new calls are taken.
 #[utoipa::path(get, path = "/readyz", security(()),
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn readyz(Of(state): Of<Arc<State>>) -> (StatusCode, Json<Health>) {
-    let is = state.handle.state();
-    answer(is == BoxState::Ready, is)
+    answer(state.handle.state() == BoxState::Ready, &state)
 }
 
-fn answer(good: bool, state: BoxState) -> (StatusCode, Json<Health>) {
+fn answer(good: bool, state: &State) -> (StatusCode, Json<Health>) {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { state: state_name(state).to_owned() }))
+    let alarms = state.live.shown().alarms.words();
+    (status, Json(Health { state: state_name(state.handle.state()).to_owned(), alarms }))
 }
 
 #[cfg(test)]

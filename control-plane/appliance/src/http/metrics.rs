@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) async fn metrics(Of(state): Of<Arc<State>>) -> Response {
     let counts = state.handle.counts();
     let held = state.live.shown();
-    let config = Config { generation: held.generation, hash: held.hash };
+    let config = Config { generation: held.generation, hash: held.hash, alarms: held.alarms };
     let text = {
         let view = read(state.handle.view());
         state.metrics.render(&Shown {

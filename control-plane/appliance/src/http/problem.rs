@@ -74,6 +74,13 @@ impl Problem {
         "Not answered in time",
         "the box is too busy to answer; try again",
     );
+    /// The same where what was asked for is done all the same.
+    pub(super) const GOES_ON: Self = Self::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "timeout",
+        "Not answered in time",
+        "the change goes on; `clavija config history` says whether it holds",
+    );
     pub(super) const UNAUTHORIZED: Self = Self::new(
         StatusCode::UNAUTHORIZED,
         "unauthorized",

@@ -25,6 +25,8 @@ const FILES_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// From the whole request to the head of its answer. Every answer is made from memory or from a
 /// few system calls.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Where files are read and tunes are decoded. What has begun then goes on (`to_the_end`).
+const CHANGED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Every path that is served, and by what.
 fn routes() -> [(&'static str, Route); 27] {
@@ -81,14 +83,53 @@ pub(super) fn router(state: Arc<State>) -> Router {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::TIMEOUT.into_response(),
-    }
+    let changes = request.uri().path().starts_with("/api/v1/config/");
+    let (within, late) = match changes {
+        true => (CHANGED_WITHIN, Problem::GOES_ON),
+        false => (ANSWER_WITHIN, Problem::TIMEOUT),
+    };
+    answered(within, late, next.run(request)).await
+}
+
+async fn answered(
+    within: Duration,
+    late: Problem,
+    answer: impl Future<Output = Response>,
+) -> Response {
+    let answer = tokio::time::timeout(within, answer).await;
+    answer.unwrap_or_else(|_| late.into_response())
 }
 
 /// For the tests of what describes them.
 #[cfg(test)]
 pub(super) fn paths() -> impl Iterator<Item = &'static str> {
     routes().into_iter().map(|(path, _)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::config::to_the_end;
+    use axum::http::StatusCode;
+    use tokio::sync::oneshot;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_change_goes_on_when_its_answer_comes_too_late() {
+        let (let_it, may) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let change = async move {
+            let changed = to_the_end(async move {
+                may.await.unwrap();
+                done.send(()).unwrap();
+                Ok(())
+            });
+            changed.await.map_or_else(|_| StatusCode::CONFLICT, |()| StatusCode::OK).into_response()
+        };
+
+        let answer = answered(Duration::from_millis(1), Problem::GOES_ON, change).await;
+        let_it.send(()).unwrap();
+
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(is_done.await, Ok(()));
+    }
 }

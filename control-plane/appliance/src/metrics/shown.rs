@@ -36,6 +36,14 @@ fn the_box(text: &mut Text, shown: &Shown<'_>) {
     text.family(name, help, Kind::Gauge);
     let generation = shown.config.generation.to_string();
     text.sample(name, &[("generation", &generation), ("hash", &shown.config.hash)], 1);
+    let alarms = &shown.config.alarms;
+    let help = "Whether the operator's file was refused when it was last read: 1 or 0.";
+    let refused = u8::from(alarms.file_refused.is_some());
+    text.one("clavija_config_file_refused", help, Kind::Gauge, refused);
+    let help = "Whether an older generation holds than was meant: 1 or 0.";
+    text.one("clavija_config_fallback", help, Kind::Gauge, u8::from(alarms.fallback.is_some()));
+    let help = "Damaged generations of the configuration that the start put aside.";
+    text.one("clavija_config_damaged_total", help, Kind::Counter, alarms.damaged);
     let help = "Whether new calls are taken: 1 or 0.";
     text.one("clavija_ready", help, Kind::Gauge, u8::from(shown.state == BoxState::Ready));
     let help = "Whether calls are being finished before the end: 1 or 0.";

@@ -1,0 +1,247 @@
+//! Which configuration counts at a start (ADR 0016): the operator's own files, if they have changed
+//! since the box last decided; else the current generation.
+//!
+//! A box that ran before starts again: where the operator's file is refused, the current generation
+//! counts; where that cannot be had, the next older one that can. Either is an error in the log and an
+//! alarm. What the host lacks for the moment, like an address, is waited for, not gone back from.
+
+use crate::{
+    generations::{By, Clocks, Generations, Meta, New, PlanText},
+    live::{Alarms, Kept, OnDiskAtStart, Refused, first_lines, seen},
+    plan,
+};
+use firmware_config::{Config, Fault, Host, Sources, Warning, from_sources, glimpse_file, sources};
+use nix::fcntl::Flock;
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+/// Where the package keeps both.
+const PACKAGED: (&str, &str) = ("/etc/clavija/node.toml", "/var/lib/clavija");
+
+/// The operator's own files as a start finds them.
+pub(crate) struct Own {
+    file: PathBuf,
+    /// None: they cannot be read.
+    sources: Option<Sources>,
+    config: Result<Config, Vec<Fault>>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Own {
+    pub(crate) fn read(file: PathBuf, host: &Host) -> Self {
+        let read = sources(&file);
+        let loaded = read.clone().and_then(|sources| from_sources(&sources, host));
+        let (config, warnings) = match loaded {
+            Ok(loaded) => (Ok(loaded.config), loaded.warnings),
+            Err(faults) => (Err(faults), vec![]),
+        };
+        let config = config.and_then(|config| present(config, &warnings));
+        Self { file, sources: read.ok(), config, warnings }
+    }
+
+    /// The data folder; where the file does not say it, the one of a box that ran before.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Refused> {
+        match &self.config {
+            Ok(config) => Ok(config.node.data_dir.clone()),
+            Err(faults) => kept_for(&self.file).ok_or_else(|| Refused::Invalid(faults.clone())),
+        }
+    }
+
+    fn seen(&self) -> Option<String> {
+        self.sources.as_ref().map(seen)
+    }
+}
+
+/// Where generations of a file are that cannot be read to its end.
+pub(crate) fn kept_for(file: &Path) -> Option<PathBuf> {
+    let written = glimpse_file(file).map(|glimpse| glimpse.data_dir);
+    // systemd.exec(5): the folder of StateDirectory=.
+    let state = env::var_os("STATE_DIRECTORY");
+    let state = state.and_then(|state| env::split_paths(&state).next());
+    let packaged = (file == Path::new(PACKAGED.0)).then(|| PathBuf::from(PACKAGED.1));
+    let all = [written, state, packaged].into_iter().flatten();
+    all.into_iter().find(|dir| Generations::are_in(dir))
+}
+
+/// What the host lacks is a fault for whoever wants to start now.
+fn present(config: Config, warnings: &[Warning]) -> Result<Config, Vec<Fault>> {
+    let lacks = warnings.iter().filter(|warning| warning.of_host).cloned();
+    let lacks: Vec<Fault> = lacks.map(Fault::from).collect();
+    if lacks.is_empty() { Ok(config) } else { Err(lacks) }
+}
+
+fn is_of_host(faults: &[Fault]) -> bool {
+    !faults.is_empty() && faults.iter().all(|fault| fault.of_host)
+}
+
+/// Decides, before any port is open. `lock` is that of the data folder `dir`.
+pub(crate) fn choose(
+    own: Own,
+    dir: &Path,
+    lock: Flock<File>,
+    host: &Host,
+    now: Clocks,
+) -> Result<(Config, Kept), Refused> {
+    let generations = Generations::open(dir)?;
+    let mut current = generations.current()?;
+    if let Some(due) = current.as_ref().filter(|meta| is_due(meta, now)) {
+        current = go_back(&generations, due, own.seen(), now)?.or(current);
+    }
+    let mut alarms = Alarms { damaged: generations.damaged(), ..Alarms::default() };
+    let decided = current.as_ref().is_some_and(|meta| own.seen().as_ref() == Some(&meta.seen));
+    let Own { file, sources, config, warnings: _ } = own;
+    let own_seen = match (&config, &sources) {
+        (Ok(_), Some(sources)) => Some(seen(sources)),
+        (Err(faults), _) if is_of_host(faults) => return Err(Refused::Invalid(faults.clone())),
+        // A file that is refused has not been seen: mended, it counts.
+        (Ok(_) | Err(_), _) => None,
+    };
+    if let Err(faults) = &config {
+        let faults = first_lines(faults);
+        tracing::error!(file = %file.display(), "the configuration is refused: {faults}");
+        alarms.file_refused = Some(faults);
+    }
+    let number = current.as_ref().map(|meta| meta.generation);
+    let mut why = None;
+    if let Some(number) = number.filter(|_| decided || config.is_err()) {
+        for meta in generations.back_from(number)? {
+            let (sources, config) = match usable(&generations, &meta, dir, host) {
+                Ok(found) => found,
+                Err(Refused::Invalid(faults)) if is_of_host(&faults) => {
+                    return Err(Refused::Invalid(faults));
+                }
+                Err(refused) => {
+                    tracing::error!(generation = meta.generation, "cannot be had: {refused}");
+                    why.get_or_insert_with(|| refused.to_string());
+                    continue;
+                }
+            };
+            let current = match &why {
+                None => meta,
+                Some(why) => {
+                    let what = format!(
+                        "generation {number} cannot be had: {why}\ngeneration {} holds again",
+                        meta.generation
+                    );
+                    tracing::error!("{what}");
+                    alarms.fallback = Some(what);
+                    let plan = PlanText::of(&plan::plan(&config))?;
+                    let seen = own_seen.unwrap_or_default();
+                    again(&generations, &meta, By::Fallback, (plan, seen), now)?
+                }
+            };
+            tracing::info!(generation = current.generation, hash = current.hash, "configuration");
+            let on_disk = OnDiskAtStart { generations, file, current, sources, alarms };
+            return Ok((config, Kept { lock, on_disk }));
+        }
+    }
+    let (Ok(config), Some(sources)) = (&config, sources) else {
+        return Err(Refused::Invalid(config.err().unwrap_or_default()));
+    };
+    if let Some(why) = why {
+        let what = format!("generation {}: {why}", number.unwrap_or_default());
+        alarms.fallback =
+            Some(format!("no generation can be had; {} holds\n{what}", file.display()));
+    }
+    let new = New {
+        by: By::Start,
+        sources: &sources,
+        plan: PlanText::of(&plan::plan(config))?,
+        seen: own_seen.unwrap_or_default(),
+        before: number,
+        of: None,
+        confirm: None,
+    };
+    let current = generations.prepare(&new, now)?;
+    generations.switch(current.generation)?;
+    if let Err(error) = generations.prune(&current) {
+        tracing::warn!(%error, "old generations stay where they are");
+    }
+    let on_disk = OnDiskAtStart { generations, file, current, sources, alarms };
+    Ok((config.clone(), Kept { lock, on_disk }))
+}
+
+/// A generation's configuration, if a box can be started with it.
+fn usable(
+    generations: &Generations,
+    meta: &Meta,
+    dir: &Path,
+    host: &Host,
+) -> Result<(Sources, Config), Refused> {
+    let sources = generations.sources(meta)?;
+    let loaded = from_sources(&sources, host).map_err(Refused::Invalid)?;
+    let config = present(loaded.config, &loaded.warnings).map_err(Refused::Invalid)?;
+    let same = |dir: &Path| fs::canonicalize(dir).ok();
+    if same(&config.node.data_dir) != same(dir) {
+        let there = config.node.data_dir.display();
+        let what = format!("node.data_dir is {there}, and the generations lie elsewhere");
+        return Err(Refused::Conflict { code: "restart-needed", what });
+    }
+    Ok((sources, config))
+}
+
+/// A new generation with an old one's content, from here on the one that holds.
+fn again(
+    generations: &Generations,
+    old: &Meta,
+    by: By,
+    (plan, seen): (PlanText, String),
+    now: Clocks,
+) -> Result<Meta, Refused> {
+    let sources = generations.sources(old)?;
+    let new = New {
+        by,
+        sources: &sources,
+        plan,
+        seen,
+        before: old.before,
+        of: Some(old.generation),
+        confirm: None,
+    };
+    let meta = generations.prepare(&new, now)?;
+    generations.switch(meta.generation)?;
+    Ok(meta)
+}
+
+/// For a box that does not run: goes back from what nobody confirmed in time. True if it did.
+pub(crate) fn go_back_if_due(own: &Own, dir: &Path, now: Clocks) -> Result<bool, Refused> {
+    let generations = Generations::open(dir)?;
+    let Some(due) = generations.current()?.filter(|meta| is_due(meta, now)) else {
+        return Ok(false);
+    };
+    Ok(go_back(&generations, &due, own.seen(), now)?.is_some())
+}
+
+fn is_due(meta: &Meta, now: Clocks) -> bool {
+    meta.confirm.is_some_and(|confirm| confirm.is_due(now))
+}
+
+/// Whether what it goes back to can be had is for the start to see, which has the credentials. None if
+/// there is nothing to go back to.
+fn go_back(
+    generations: &Generations,
+    from: &Meta,
+    seen: Option<String>,
+    now: Clocks,
+) -> Result<Option<Meta>, Refused> {
+    let back_to = from.confirm.map_or(from.generation, |confirm| confirm.back_to);
+    let Some(old) = generations.back_from(back_to)?.into_iter().next() else {
+        tracing::error!(
+            unconfirmed = from.generation,
+            "nobody confirmed the configuration, and there is none before it; it stays"
+        );
+        return Ok(None);
+    };
+    let (plan, seen) = (generations.plan(old.generation), seen.unwrap_or_default());
+    let meta = again(generations, &old, By::Unconfirmed, (plan, seen), now)?;
+    tracing::warn!(
+        unconfirmed = from.generation,
+        generation = meta.generation,
+        "nobody confirmed the configuration in time; generation {} holds again",
+        old.generation
+    );
+    Ok(Some(meta))
+}
