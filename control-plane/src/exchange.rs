@@ -25,6 +25,7 @@ use sip_stack::{
     event::{Closed, Contact, Event, ProbeId, Probed, Target, Transmit},
     flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
+    note,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -106,6 +107,8 @@ pub struct Exchange {
     cdrs: VecDeque<CallRecord>,
     media_refusals: u64,
     probed: VecDeque<(ProbeId, Probed)>,
+    /// Whose phones are elsewhere than when somebody last asked.
+    relisted: BTreeSet<SeatId>,
 }
 
 impl Exchange {
@@ -133,6 +136,7 @@ impl Exchange {
             cdrs: VecDeque::new(),
             media_refusals: 0,
             probed: VecDeque::new(),
+            relisted: BTreeSet::new(),
         };
         if let Some(restart) = restart {
             exchange.go_on_after(restart, now);
@@ -140,6 +144,7 @@ impl Exchange {
         let fixed = exchange.plan().seats.iter().zip(0..).filter(|(seat, _)| seat.fixed);
         let fixed: Vec<_> = fixed.map(|(_, place)| Input::SignedIn(SeatId(place))).collect();
         exchange.inbox.extend(fixed);
+        exchange.all_relisted();
         exchange.work(now);
         exchange
     }
@@ -184,9 +189,19 @@ impl Exchange {
         self.probed.pop_front()
     }
 
+    /// An agent whose phones may be elsewhere than they were: [`Self::contacts`] says where. Known
+    /// once [`Self::poll_note`] has been drained.
+    pub fn poll_relisted(&mut self) -> Option<SeatId> {
+        self.relisted.pop_first()
+    }
+
     /// Where this agent's phones are.
-    pub fn contacts(&self, seat: SeatId, now: Instant) -> Vec<Contact> {
-        self.endpoint.listed(UserId(seat.0), now)
+    pub fn contacts(&self, seat: SeatId) -> Vec<Contact> {
+        self.endpoint.listed(UserId(seat.0))
+    }
+
+    fn all_relisted(&mut self) {
+        self.relisted.extend((0..).map(SeatId).take(self.plan().seats.len()));
     }
 
     pub fn handle_media(&mut self, event: order::Event, now: Instant) {
@@ -253,6 +268,7 @@ impl Exchange {
         self.media.set_phones(plan.phones());
         self.inbox.push_back(Input::Replan(plan));
         self.work(now);
+        self.all_relisted();
         for seat in seats {
             let reachable = !self.endpoint.contacts(UserId(seat.0)).is_empty();
             let gone = self.plan().gone.seats.contains(&seat);
@@ -311,7 +327,13 @@ impl Exchange {
 
     /// What else must be, for the process that comes after this one.
     pub fn poll_note(&mut self) -> Option<Note> {
-        self.notes.pop_front().or_else(|| self.endpoint.poll_note().map(|note| self.noted(note)))
+        self.notes.pop_front().or_else(|| {
+            let note = self.endpoint.poll_note()?;
+            if let note::Note::Bindings { user, .. } = note {
+                self.relisted.insert(SeatId(user.0));
+            }
+            Some(self.noted(note))
+        })
     }
 
     pub fn poll_order(&mut self) -> Option<Order> {

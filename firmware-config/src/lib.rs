@@ -37,6 +37,7 @@ pub use keys::Change;
 pub use limits::Limits;
 pub use mask::masked;
 pub use music::Music;
+pub use nearest::nearest;
 pub use node::{Http, Media, Node, Recording, Sip};
 pub use number::{Destination, Number};
 pub use render::{Difference, diff, render};

@@ -1,10 +1,7 @@
 //! The name an operator most likely meant.
 
 /// The candidate most like `name`; none only if there are no candidates.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let likeness = |candidate: &str| strsim::jaro_winkler(&name, &candidate.to_lowercase());
     candidates.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))

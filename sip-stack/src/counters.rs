@@ -1,6 +1,9 @@
 //! What passed and what was refused, as plain numbers for the metrics.
 
-use crate::wire::{Method, Response};
+use crate::{
+    digest::Algorithm,
+    wire::{Method, Response},
+};
 use std::collections::BTreeMap;
 
 /// Every key comes out of a closed set, so the maps are bounded.
@@ -18,6 +21,8 @@ pub struct Counters {
     pub parse_errors: BTreeMap<&'static str, u64>,
     /// Refused or dropped on purpose, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// REGISTERs whose sender proved who they are, by digest algorithm.
+    pub proved: BTreeMap<&'static str, u64>,
     /// Messages sent again, ours and answers to the peer's repeats.
     pub retransmissions: u64,
     /// Responses that belong to nothing here.
@@ -75,6 +80,10 @@ impl Counters {
 
     pub(crate) fn reject(&mut self, reason: &'static str) {
         bump(&mut self.rejected, reason);
+    }
+
+    pub(crate) fn proved(&mut self, digest: Algorithm) {
+        bump(&mut self.proved, digest.name());
     }
 
     pub(crate) fn connection_closed(&mut self, reason: &'static str) {

@@ -254,8 +254,8 @@ impl Endpoint {
     }
 
     /// The same for an operator: where they came from, and for how long.
-    pub fn listed(&self, user: UserId, now: Instant) -> Vec<Contact> {
-        self.registrar.listed(user, now)
+    pub fn listed(&self, user: UserId) -> Vec<Contact> {
+        self.registrar.listed(user)
     }
 
     /// TCP connections that stand or are being made.

@@ -1,13 +1,14 @@
 //! What the endpoint is asked and what it says: plain data between SIP and the layer above.
 
 use crate::{
+    digest::Algorithm,
     flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
     sdp,
     wire::Uri,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 /// RFC 3261 §19.1.2.
 const DEFAULT_PORT: u16 = 5060;
@@ -132,10 +133,14 @@ pub struct Contact {
     pub to: Flow,
     /// Where its REGISTER came from; `None`: a fixed contact.
     pub source: Option<SocketAddr>,
-    /// Until it expires; `None`: never.
-    pub seconds_left: Option<u64>,
+    /// `None`: never.
+    pub expires_at: Option<Instant>,
     /// Only the way its REGISTER came leads there.
     pub behind_nat: bool,
+    /// What the phone says it is. It and the next are not known of who registered with a process before.
+    pub user_agent: Option<String>,
+    /// By which it proved who it is.
+    pub digest: Option<Algorithm>,
 }
 
 /// A call we place.

@@ -47,6 +47,8 @@ pub(crate) struct Registrar {
     changed: BTreeSet<UserId>,
     /// Who may be reached elsewhere than when that was last asked.
     moved: BTreeSet<UserId>,
+    /// How the last REGISTER that was let in proved whose it is, for the endpoint to count.
+    pub(crate) proved: Option<Algorithm>,
     /// Wrong answers to a challenge of ours, for the endpoint to take into its counters.
     pub(crate) wrong_passwords: u64,
     /// Who has just guessed too often.
@@ -65,6 +67,13 @@ pub(crate) enum Verdict {
     Silence,
     /// Of somebody who proved who they are.
     Answer { status: u16, headers: Vec<(&'static str, String)> },
+}
+
+/// A REGISTER of somebody who proved who they are.
+struct Said<'a> {
+    digest: Algorithm,
+    from: Flow,
+    request: &'a Request,
 }
 
 /// Why nobody is authenticated.
@@ -107,6 +116,7 @@ impl Registrar {
             guesses: Guesses::new(wrong_passwords_max),
             changed: BTreeSet::new(),
             moved,
+            proved: None,
             wrong_passwords: 0,
             guesser: None,
             keep_alives: vec![],
@@ -144,13 +154,14 @@ impl Registrar {
         now: Instant,
         events: &mut VecDeque<Event>,
     ) -> Verdict {
-        let user = match self.authenticate(request, from, banned, now) {
-            Ok(user) => user,
+        let (user, digest) = match self.authenticate(request, from, banned, now) {
+            Ok(proved) => proved,
             Err(No::Challenge { stale }) => return self.challenge(request, stale, from, now),
             Err(No::Silence) => return Verdict::Silence,
         };
-        let answer =
-            self.check_address(user, request).and_then(|()| self.rebind(user, request, from, now));
+        self.proved = Some(digest);
+        let said = Said { digest, from, request };
+        let answer = self.check_address(user, request).and_then(|()| self.rebind(user, &said, now));
         match answer {
             Ok(bindings) => {
                 self.replace(user, bindings, events);
@@ -270,23 +281,19 @@ impl Registrar {
     }
 
     /// Every place where this user is, with what an operator wants to know of it.
-    pub(crate) fn listed(&self, user: UserId, now: Instant) -> Vec<Contact> {
+    pub(crate) fn listed(&self, user: UserId) -> Vec<Contact> {
         let at = usize::from(user.0);
-        let live = self.bindings.get(at).into_iter().flatten().map(|binding| Contact {
-            uri: binding.uri.to_string(),
-            to: binding.to,
-            source: Some(binding.source.remote),
-            seconds_left: Some(binding.expires_at.saturating_duration_since(now).as_secs()),
-            behind_nat: binding.keep_alive_at.is_some() || binding.is_only_flow(),
-        });
-        let live: Vec<_> = live.collect();
+        let live: Vec<_> =
+            self.bindings.get(at).into_iter().flatten().map(Binding::contact).collect();
         let fixed = self.users.get(at).and_then(|user| user.contact.as_ref());
         let fixed = fixed.filter(|_| live.is_empty()).map(|fixed| Contact {
             uri: fixed.uri.clone(),
             to: fixed.to,
             source: None,
-            seconds_left: None,
+            expires_at: None,
             behind_nat: false,
+            user_agent: None,
+            digest: None,
         });
         live.into_iter().chain(fixed).collect()
     }
@@ -347,7 +354,7 @@ impl Registrar {
         from: Flow,
         banned: bool,
         now: Instant,
-    ) -> Result<UserId, No> {
+    ) -> Result<(UserId, Algorithm), No> {
         let answers = request.headers.all("Authorization");
         let parsed =
             answers.filter_map(|answer| Credentials::parse(std::str::from_utf8(answer).ok()?).ok());
@@ -380,7 +387,7 @@ impl Registrar {
             return Err(No::Challenge { stale: false });
         };
         let unused = self.nonces.spend(nonce, user, &credentials, now);
-        unused.then_some(user).ok_or(No::Challenge { stale: true })
+        unused.then_some((user, credentials.algorithm)).ok_or(No::Challenge { stale: true })
     }
 
     /// Peers write the Request-URI, or our address as they know it.
@@ -433,13 +440,8 @@ impl Registrar {
     // ---- where it is ----
 
     /// §10.3 steps 6 and 7: the bindings as they will be, or why nothing changes.
-    fn rebind(
-        &self,
-        user: UserId,
-        request: &Request,
-        from: Flow,
-        now: Instant,
-    ) -> Result<Vec<Binding>, Refused> {
+    fn rebind(&self, user: UserId, said: &Said<'_>, now: Instant) -> Result<Vec<Binding>, Refused> {
+        let &Said { digest, from, request } = said;
         let bad = |status| (status, vec![]);
         let headers = &request.headers;
         let live = self.bindings.get(usize::from(user.0)).cloned().unwrap_or_default();
@@ -452,7 +454,7 @@ impl Registrar {
             return if all { Ok(vec![]) } else { Err(bad(400)) };
         }
         // Of this request; two of them are two, whatever they have in common.
-        let (mut said, mut next) = (Vec::<Binding>::new(), live.clone());
+        let (mut new, mut next) = (Vec::<Binding>::new(), live.clone());
         for contact in headers.contacts().map_err(|_| bad(400))? {
             let uri = Uri::parse(&contact.uri).ok().filter(is_usable).ok_or_else(|| bad(400))?;
             let seconds = asked_seconds(&contact, headers.expires())?;
@@ -465,14 +467,14 @@ impl Registrar {
             next.retain(|binding| {
                 !binding.uri.is_equivalent(&uri) && (phone.is_none() || binding.phone != phone)
             });
-            said.retain(|binding| !binding.uri.is_equivalent(&uri));
+            new.retain(|binding| !binding.uri.is_equivalent(&uri));
             if seconds > 0 {
                 let expires_at = now + Duration::from_secs(u64::from(seconds));
                 let (to, only_flow) = binding::reach(&uri, &headers.top_via(), from);
                 let keeps = only_flow && !to.is_reliable();
                 let keep_alive_at = keeps.then_some(now + KEEP_ALIVE_EVERY);
                 let (call_id, source) = (call_id.clone(), from);
-                said.insert(
+                new.insert(
                     0,
                     Binding {
                         uri,
@@ -483,12 +485,14 @@ impl Registrar {
                         call_id,
                         sequence,
                         expires_at,
+                        user_agent: binding::user_agent(headers),
+                        digest: Some(digest),
                     },
                 );
             }
         }
-        said.extend(next);
-        if said.len() > BINDINGS_MAX { Err(bad(403)) } else { Ok(said) }
+        new.extend(next);
+        if new.len() > BINDINGS_MAX { Err(bad(403)) } else { Ok(new) }
     }
 
     fn replace(&mut self, user: UserId, next: Vec<Binding>, events: &mut VecDeque<Event>) {

@@ -112,10 +112,12 @@ impl Trunks {
         }
     }
 
-    /// Whether a trunk is there, or was when a call began that still goes on.
+    /// Whether a trunk is there, or was when a call began that still goes on. Where one is called it
+    /// may only answer.
     pub(crate) fn knows(&self, address: IpAddr) -> bool {
+        let called = |trunk: &Trunk| trunk.address.is_some_and(|own| own.ip() == address);
         let former = || self.former.iter().flatten().any(|peer| peer.contains(address));
-        self.of(address).is_some() || former()
+        self.of(address).is_some() || self.trunks.iter().any(called) || former()
     }
 
     /// The trunk this address belongs to: the narrowest network wins, then the first trunk.

@@ -7,6 +7,7 @@ use crate::{log, metrics::Metrics, pump::SharedView, start::make_folder, store::
 use control_plane::{
     cdr::{self, CallRecord},
     fact::Fact,
+    ids::SeatId,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -36,6 +37,15 @@ const WAITING_MAX: usize = 10_000;
 pub(crate) struct Turn {
     pub(crate) facts: Vec<Fact>,
     pub(crate) ended: Vec<CallRecord>,
+    /// Where the phones of agents are whose phones have moved.
+    pub(crate) contacts: Vec<(SeatId, Vec<sip_stack::Contact>)>,
+}
+
+impl Turn {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { facts, ended, contacts } = self;
+        facts.is_empty() && ended.is_empty() && contacts.is_empty()
+    }
 }
 
 /// The lines of the CDR files, counted.
@@ -106,6 +116,9 @@ impl Follower {
                 let ended = view.apply(fact);
                 self.metrics.apply(fact, ended.as_ref());
                 lines.push(log::Line::of(fact, &view, ended.as_ref()));
+            }
+            for (seat, contacts) in turn.contacts {
+                view.set_contacts(seat, contacts);
             }
         }
         lines.iter().for_each(|line| line.write(&mut self.one_way, now));

@@ -25,7 +25,7 @@ use sip_net::{
     tcp::{self, News, Tcp},
     udp::{self, Udp, UdpCounts},
 };
-use sip_stack::{Ban, event::Way};
+use sip_stack::{Ban, Probed, TrunkId, event::Way};
 use std::{
     collections::VecDeque,
     io,
@@ -43,6 +43,11 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep_until,
 };
+
+mod probes;
+
+use probes::Probes;
+pub use probes::Tested;
 
 /// What the API reads; written by the follower only.
 pub type SharedView = Arc<RwLock<View>>;
@@ -111,6 +116,8 @@ pub enum RequestError {
     Problem(#[from] Problem),
     #[error(transparent)]
     NoIdLeft(#[from] NoIdLeft),
+    #[error("the trunk has no `address`, so it only calls us; give it one to test it")]
+    NoAddress,
     #[error("too many requests are waiting; try again")]
     Busy,
     #[error("the box has stopped")]
@@ -126,6 +133,8 @@ enum Ask {
     Admit(Option<(SocketAddr, SocketAddr)>, oneshot::Sender<()>),
     /// Whether it was banned.
     LiftBan(IpAddr, oneshot::Sender<bool>),
+    /// Whether a trunk is there.
+    Probe(TrunkId, probes::Answer),
     /// Answered when no new call can come in and the calls that are here have been counted.
     Drain(oneshot::Sender<()>),
     Stop,
@@ -177,6 +186,21 @@ impl Handle {
             mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
         })?;
         answered.await.map_err(|_| RequestError::Gone)
+    }
+
+    /// Asks a trunk whether it is there, and waits so long for its answer.
+    pub async fn probe(&self, trunk: TrunkId, patience: Duration) -> Result<Tested, RequestError> {
+        let (answer, asked) = oneshot::channel();
+        let ask = Ask::Probe(trunk, answer);
+        self.asks.try_send(ask).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Busy,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
+        })?;
+        let (to, answered) = asked.await.map_err(|_| RequestError::Gone)??;
+        match tokio::time::timeout(patience, answered).await {
+            Ok(tested) => tested.map_err(|_| RequestError::Gone),
+            Err(_) => Ok(Tested { to, outcome: Probed::Silent, after: patience }),
+        }
     }
 
     pub fn counts(&self) -> Arc<Counts> {
@@ -261,6 +285,7 @@ pub(crate) struct Pump {
     followers: SyncSender<Turn>,
     turns_waiting: VecDeque<Turn>,
     orders_waiting: VecDeque<Order>,
+    probes: Probes,
     counts: watch::Sender<Arc<Counts>>,
     calls: watch::Sender<usize>,
     state: Arc<AtomicU8>,
@@ -324,6 +349,7 @@ impl Pump {
             followers,
             turns_waiting: VecDeque::new(),
             orders_waiting: VecDeque::new(),
+            probes: Probes::default(),
             counts,
             calls,
             state,
@@ -408,6 +434,7 @@ impl Pump {
             }
         }
         self.tell_follower();
+        self.probes.answer(&mut self.exchange, now);
         if now.duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
             sip.tcp.check(now);
@@ -458,7 +485,10 @@ impl Pump {
         while let Some(record) = self.exchange.poll_cdr() {
             turn.ended.push(record);
         }
-        if !turn.facts.is_empty() || !turn.ended.is_empty() {
+        while let Some(seat) = self.exchange.poll_relisted() {
+            turn.contacts.push((seat, self.exchange.contacts(seat)));
+        }
+        if !turn.is_empty() {
             self.turns_waiting.push_back(turn);
         }
         while let Some(turn) = self.turns_waiting.pop_front() {
@@ -566,6 +596,11 @@ impl Pump {
                 self.show_counts(None);
                 // Whoever asked may have gone.
                 let _gone = answer.send(was_banned);
+            }
+            Some(Ask::Probe(trunk, answer)) => {
+                let asked = self.probes.ask(trunk, &mut self.exchange, now);
+                // Whoever asked may have gone.
+                let _gone = answer.send(asked);
             }
             Some(Ask::Drain(answer)) => {
                 self.exchange.set_draining(true);

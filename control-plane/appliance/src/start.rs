@@ -341,7 +341,7 @@ fn first_turn(
             "the process before ended under its calls: every phone and trunk in them is told"
         );
     }
-    follower::Turn { facts, ended }
+    follower::Turn { facts, ended, contacts: vec![] }
 }
 
 /// The data folder is one process's: two would write one journal. Let go when the process ends,

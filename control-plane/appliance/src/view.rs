@@ -12,8 +12,13 @@ use sip_stack::TrunkId;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::Instant,
 };
 use utoipa::ToSchema;
+
+mod contact;
+
+pub use contact::{AgentAndPhones, Contact};
 
 /// Ended calls kept in memory; the CDR files have them all.
 pub const ENDED_MAX: usize = 10_000;
@@ -25,6 +30,8 @@ pub struct View {
     ledger: Ledger,
     /// In the order of the plan's seats.
     seats: Vec<SeatLine>,
+    /// Where the phones of each are.
+    contacts: BTreeMap<SeatId, Vec<sip_stack::Contact>>,
     /// The team each call was queued for, and since when its caller waits for a voice.
     queued: BTreeMap<CallId, (TeamId, Option<Stamp>)>,
     ended: Ended,
@@ -62,6 +69,8 @@ pub struct Trunk {
     pub name: String,
     /// Where calls to it are sent; null if it only calls us.
     pub address: Option<String>,
+    /// What they go by: `udp` or `tcp`; null if it only calls us.
+    pub transport: Option<&'static str>,
     /// It breaks out to the telephone network.
     pub pstn: bool,
     /// Calls that came in by it and have not ended.
@@ -137,6 +146,7 @@ impl View {
         Self {
             ledger: Ledger::new(Arc::clone(&plan)),
             seats: vec![OFFLINE; plan.seats.len()],
+            contacts: BTreeMap::new(),
             queued: BTreeMap::new(),
             ended: Ended::default(),
             plan,
@@ -172,6 +182,15 @@ impl View {
     pub fn set_durable(&mut self, id: &str, durable: bool) {
         if let Some(record) = self.ended.get_mut(id) {
             Arc::make_mut(record).durable = Some(durable);
+        }
+    }
+
+    /// Where an agent's phones are from now on.
+    pub fn set_contacts(&mut self, seat: SeatId, contacts: Vec<sip_stack::Contact>) {
+        if contacts.is_empty() {
+            self.contacts.remove(&seat);
+        } else {
+            self.contacts.insert(seat, contacts);
         }
     }
 
@@ -232,6 +251,16 @@ impl View {
 
     pub fn agent(&self, name: &str) -> Option<Agent> {
         self.agent_at(usize::from(self.seat(name)?.0))
+    }
+
+    /// An agent and where their phones are.
+    pub fn agent_and_phones(&self, name: &str, now: Instant) -> Option<AgentAndPhones> {
+        let seat = self.seat(name)?;
+        let contacts = self.contacts.get(&seat).into_iter().flatten();
+        Some(AgentAndPhones {
+            agent: self.agent_at(usize::from(seat.0))?,
+            contacts: contacts.map(|contact| Contact::at(contact, now)).collect(),
+        })
     }
 
     /// The seat of an agent's name.
@@ -332,6 +361,14 @@ impl View {
         }
     }
 
+    /// The trunk of this name, if it is configured.
+    pub fn trunk(&self, name: &str) -> Option<TrunkId> {
+        let named = |(trunk, id): &(&config::Trunk, TrunkId)| {
+            trunk.name == name && name != SELF_TEST && !self.plan.gone.trunks.contains(id)
+        };
+        self.plan.trunks.iter().zip((0..).map(TrunkId)).find(named).map(|(_, id)| id)
+    }
+
     pub fn trunks(&self) -> Vec<Trunk> {
         let calls = |name: &str| {
             self.active().filter(|record| record.trunk.as_deref() == Some(name)).count()
@@ -346,6 +383,7 @@ impl View {
             .map(|(trunk, _)| Trunk {
                 name: trunk.name.clone(),
                 address: trunk.address.map(|address| address.to_string()),
+                transport: trunk.address.map(|_| trunk.transport.label()),
                 pstn: trunk.pstn,
                 calls_active: calls(&trunk.name),
             })

@@ -366,6 +366,9 @@ impl Endpoint {
         if let Some(guesser) = self.registrar.guesser.take() {
             self.guard.bans.ban(guesser, Misdeed::Passwords, now);
         }
+        if let Some(digest) = self.registrar.proved.take() {
+            self.counters.proved(digest);
+        }
         if std::mem::take(&mut self.registrar.wrong_passwords) > 0 {
             self.counters.reject("wrong_password");
         }

@@ -1,10 +1,11 @@
 //! One place where a phone says it is.
 
 use crate::{
-    event::Target,
+    digest::Algorithm,
+    event::{Contact, Target},
     flow::{ConnId, Flow, Transport},
     note::BindingNote,
-    wire::{Malformed, NameAddr, Scheme, Uri, Via},
+    wire::{Headers, Malformed, NameAddr, Scheme, Uri, Via},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -25,6 +26,8 @@ pub(super) const BINDINGS_MAX: usize = 10;
 pub(super) const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(24);
 /// Longest name of a phone we tell apart; a URN of a UUID has 45.
 const INSTANCE_BYTES_MAX: usize = 128;
+/// Of what a phone says it is; an operator needs no more.
+const USER_AGENT_BYTES_MAX: usize = 128;
 
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
@@ -41,6 +44,9 @@ pub(super) struct Binding {
     pub(super) call_id: String,
     pub(super) sequence: u32,
     pub(super) expires_at: Instant,
+    /// Who it says it is, and how it proved whose it is; not known of a process before.
+    pub(super) user_agent: Option<String>,
+    pub(super) digest: Option<Algorithm>,
 }
 
 impl Binding {
@@ -67,6 +73,8 @@ impl Binding {
             expires_at: note.expires_at,
             phone: None,
             keep_alive_at: None,
+            user_agent: None,
+            digest: None,
         };
         if binding.is_only_flow() && !binding.to.is_reliable() {
             binding.keep_alive_at = Some(now);
@@ -103,6 +111,18 @@ impl Binding {
         Some(self)
     }
 
+    pub(super) fn contact(&self) -> Contact {
+        Contact {
+            uri: self.uri.to_string(),
+            to: self.to,
+            source: Some(self.source.remote),
+            expires_at: Some(self.expires_at),
+            behind_nat: self.keep_alive_at.is_some() || self.is_only_flow(),
+            user_agent: self.user_agent.clone(),
+            digest: self.digest,
+        }
+    }
+
     /// A Contact value of the 200. Rounded up: nobody is told 0 for a binding that lives.
     pub(super) fn listed(&self, now: Instant) -> String {
         let left = self.expires_at.saturating_duration_since(now) + Duration::from_millis(999);
@@ -136,6 +156,17 @@ impl Phone {
         let reg_id = contact.param("reg-id").flatten().and_then(|digits| digits.parse().ok());
         Some(Self { instance, reg_id })
     }
+}
+
+/// What a phone says it is, as text that does no harm where it is shown.
+pub(super) fn user_agent(headers: &Headers) -> Option<String> {
+    let said = headers.text("User-Agent")?;
+    let plain = said.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let fits = plain.scan(0, |bytes, c| {
+        *bytes += c.len_utf8();
+        (*bytes <= USER_AGENT_BYTES_MAX).then_some(c)
+    });
+    Some(fits.collect())
 }
 
 /// What a contact asks to be called by; `None` for what we do not speak.

@@ -12,7 +12,7 @@ use serde_json::json;
 pub(super) enum Verb {
     /// Every agent.
     List,
-    /// One agent.
+    /// One agent, and where their phones are.
     Show { name: String },
     /// No more calls for this agent, until told.
     Pause {
@@ -35,12 +35,23 @@ const COLUMNS: [Column; 7] = [
     ("TEAMS", "team_names"),
 ];
 
+const CONTACT_COLUMNS: [Column; 7] = [
+    ("CONTACT", "uri"),
+    ("ADDRESS", "address"),
+    ("TRANSPORT", "transport"),
+    ("FLOW", "flow"),
+    ("EXPIRES (s)", "expires_seconds"),
+    ("DIGEST", "digest"),
+    ("USER AGENT", "user_agent"),
+];
+
 pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result<(), Failure> {
     match verb {
         Verb::List => out.list(&client.get("/api/v1/agents").await?, &COLUMNS),
         Verb::Show { name } => {
             let agent = client.get(&format!("/api/v1/agents/{}", segment(&name))).await?;
-            out.one(&agent, &COLUMNS)
+            out.one(&agent, &COLUMNS)?;
+            out.more(&agent["contacts"], &CONTACT_COLUMNS)
         }
         Verb::Pause { name, reason } => set(&name, "paused", reason.as_deref(), client, out).await,
         Verb::Resume { name } => set(&name, "available", None, client, out).await,

@@ -1,4 +1,4 @@
-//! `/api/v1`: calls, agents, queues, trunks and CDRs. Reads use the view, never the pump.
+//! `/api/v1`: calls, agents, queues and CDRs. Reads use the view, never the pump.
 
 use super::{
     State,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     pump::{BoxState, read},
-    view::{Agent, Queue, Since, Trunk, Which},
+    view::{Agent, AgentAndPhones, Queue, Since, View, Which},
 };
 use axum::{
     Json,
@@ -18,13 +18,14 @@ use axum::{
     http::StatusCode,
 };
 use control_plane::{exchange::Request, fact::AgentState, ids::CallId, time::Stamp};
+use firmware_config::nearest;
 use std::{
     net::IpAddr,
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-type Shared = Of<Arc<State>>;
+pub(super) type Shared = Of<Arc<State>>;
 
 const CALLS_LIMIT: usize = 1_000;
 const CDRS_LIMIT: usize = 10_000;
@@ -57,15 +58,17 @@ pub(super) async fn agents(Of(state): Shared) -> Json<Items<Agent>> {
     Json(Items { items: read(state.handle.view()).agents() })
 }
 
-/// One agent.
+/// One agent, and where their phones are.
 #[utoipa::path(get, path = "/api/v1/agents/{name}",
     params(("name" = String, Path, description = "As configured")),
-    responses((status = 200, body = Agent), (status = 404, body = ProblemBody)))]
+    responses((status = 200, body = AgentAndPhones), (status = 404, body = ProblemBody)))]
 pub(super) async fn agent(
     Of(state): Shared,
     Path(name): Path<String>,
-) -> Result<Json<Agent>, Problem> {
-    read(state.handle.view()).agent(&name).map(Json).ok_or_else(|| no_such_agent(&name))
+) -> Result<Json<AgentAndPhones>, Problem> {
+    let view = read(state.handle.view());
+    let agent = view.agent_and_phones(&name, Instant::now());
+    agent.map(Json).ok_or_else(|| no_such_agent(&name, &view))
 }
 
 /// Pauses an agent or makes them available. It shows in the agent's state as soon as it is so.
@@ -78,7 +81,10 @@ pub(super) async fn set_agent_state(
     Path(name): Path<String>,
     wanted: Result<Json<WantedState>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
-    let seat = read(state.handle.view()).seat(&name).ok_or_else(|| no_such_agent(&name))?;
+    let seat = {
+        let view = read(state.handle.view());
+        view.seat(&name).ok_or_else(|| no_such_agent(&name, &view))?
+    };
     let Json(wanted) = wanted.map_err(|no| Problem::refused_body(no.status(), no.body_text()))?;
     let request = match wanted.state.as_str() {
         "available" => Request::Available(seat),
@@ -185,12 +191,6 @@ pub(super) async fn queues(Of(state): Shared) -> Json<Items<Queue>> {
     Json(Items { items: read(state.handle.view()).queues(now()) })
 }
 
-/// Every trunk.
-#[utoipa::path(get, path = "/api/v1/trunks", responses((status = 200, body = Items<Trunk>)))]
-pub(super) async fn trunks(Of(state): Shared) -> Json<Items<Trunk>> {
-    Json(Items { items: read(state.handle.view()).trunks() })
-}
-
 /// Every source that is not heard at this moment.
 #[utoipa::path(get, path = "/api/v1/bans", responses((status = 200, body = Items<Ban>)))]
 pub(super) async fn bans(Of(state): Shared) -> Json<Items<Ban>> {
@@ -245,8 +245,22 @@ fn no_such_call(id: &str) -> Problem {
     Problem::not_found("no-such-call", format!("no call {id} is known here"))
 }
 
-fn no_such_agent(name: &str) -> Problem {
-    Problem::not_found("no-such-agent", format!("no agent is named `{name}`"))
+fn no_such_agent(name: &str, view: &View) -> Problem {
+    let agents = view.agents();
+    let names = agents.iter().map(|agent| agent.name.as_str());
+    Problem::not_found("no-such-agent", nobody_named("agent", name, names))
+}
+
+/// With the name that was most likely meant.
+pub(super) fn nobody_named<'a>(
+    what: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> String {
+    match nearest(name, names) {
+        Some(meant) => format!("no {what} is named `{name}`; the nearest name is `{meant}`"),
+        None => format!("no {what} is named `{name}`; none is configured"),
+    }
 }
 
 fn since(text: &str) -> Result<Since, Problem> {

@@ -11,6 +11,7 @@ mod problem;
 mod recordings;
 mod router;
 mod selftest;
+mod trunks;
 mod types;
 
 use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle, selftest::SelfTest};

@@ -1,6 +1,6 @@
 //! `/api/v1/openapi.json`: OpenAPI 3.1, made from the handlers and the types they answer with.
 
-use super::{api, config, health, metrics, recordings, selftest};
+use super::{api, config, health, metrics, recordings, selftest, trunks};
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
@@ -23,7 +23,6 @@ use utoipa::{
         api::act,
         api::cdrs,
         api::queues,
-        api::trunks,
         config::show,
         config::history,
         config::diff,
@@ -36,6 +35,8 @@ use utoipa::{
         recordings::audio,
         selftest::begin,
         selftest::report,
+        trunks::list,
+        trunks::test,
         health::livez,
         health::readyz,
         metrics::metrics,

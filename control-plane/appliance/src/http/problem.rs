@@ -147,6 +147,7 @@ impl From<RequestError> for Problem {
             RequestError::Busy => Self::unavailable("busy", detail),
             RequestError::NoIdLeft(_) => Self::conflict("restart-needed", detail),
             RequestError::Gone => Self::unavailable("stopped", detail),
+            RequestError::NoAddress => Self::conflict("no-address", detail),
             RequestError::Problem(exchange::Problem::NoSuchAgent) => {
                 Self::not_found("no-such-agent", detail)
             }

@@ -5,7 +5,7 @@ use super::{
     health::{self, Pulse},
     metrics, openapi,
     problem::Problem,
-    recordings, selftest,
+    recordings, selftest, trunks,
 };
 use axum::{
     Extension, Router,
@@ -29,7 +29,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const CHANGED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 27] {
+fn routes() -> [(&'static str, Route); 28] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -54,7 +54,8 @@ fn routes() -> [(&'static str, Route); 27] {
         ("/api/v1/recordings/{id}/audio", get(recordings::audio)),
         ("/api/v1/selftest", get(selftest::report).post(selftest::begin)),
         ("/api/v1/status", get(api::status)),
-        ("/api/v1/trunks", get(api::trunks)),
+        ("/api/v1/trunks", get(trunks::list)),
+        ("/api/v1/trunks/{name}/actions/test", post(trunks::test)),
         ("/livez", get(health::livez)),
         ("/metrics", get(metrics::metrics)),
         ("/readyz", get(health::readyz)),

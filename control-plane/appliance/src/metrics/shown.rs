@@ -6,7 +6,7 @@ use super::{
 };
 use crate::pump::BoxState;
 use control_plane::{cdr::Channel, config::SELF_TEST, fact::AgentState, ids::TeamId};
-use sip_stack::Misdeed;
+use sip_stack::{Misdeed, digest::Algorithm};
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
@@ -151,6 +151,12 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     for why in [Misdeed::Flood, Misdeed::Passwords] {
         let active = shown.counts.bans.iter().filter(|ban| ban.why == why).count();
         text.sample(name, &[("reason", why.label())], active);
+    }
+    let name = "clavija_sip_phones_proved_total";
+    text.family(name, "REGISTERs of phones that proved whose they are, by digest.", Kind::Counter);
+    for digest in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256].map(Algorithm::name) {
+        let proved = shown.counts.sip.proved.get(digest).copied().unwrap_or_default();
+        text.sample(name, &[("digest", digest)], proved);
     }
     connections(text, shown);
     let help = "Parties connected or being connected, by SIP.";

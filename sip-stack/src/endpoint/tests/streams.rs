@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    digest::Algorithm,
     event::{Closed, Contact, ProbeId, Probed, Way},
     flow::{ConnId, Transport},
 };
@@ -516,16 +517,19 @@ fn what_was_not_asked_for_or_is_not_true_is_not_promised() {
 fn an_operator_sees_where_a_phone_is_and_how_it_is_reached() {
     let mut bench = Bench::new();
     let conn = bench.connect(TCP_PHONE);
-    bench.register_by(conn, CONTACT, "Expires: 300\r\n");
+    bench.register_by(conn, CONTACT, "Expires: 300\r\nUser-Agent: Phone 1.0\r\n");
     bench.now += 10 * SECOND;
 
-    let [listed] = <[Contact; 1]>::try_from(bench.endpoint.listed(UserId(0), bench.now)).unwrap();
+    let [listed] = <[Contact; 1]>::try_from(bench.endpoint.listed(UserId(0))).unwrap();
 
     assert_eq!(listed.uri, "sip:1001@203.0.113.9:5060;transport=tcp");
-    assert_eq!((listed.to.transport, listed.seconds_left), (Transport::Tcp, Some(290)));
+    let expires_at = Some(bench.now + 290 * SECOND);
+    assert_eq!((listed.to.transport, listed.expires_at), (Transport::Tcp, expires_at));
+    assert_eq!(listed.digest, Some(Algorithm::Md5));
+    assert_eq!(listed.user_agent.as_deref(), Some("Phone 1.0"));
     assert_eq!((listed.source, listed.behind_nat), (Some(address(TCP_PHONE)), false));
-    let fixed = &bench.endpoint.listed(UserId(1), bench.now)[0];
-    assert_eq!((fixed.source, fixed.seconds_left), (None, None));
+    let fixed = &bench.endpoint.listed(UserId(1))[0];
+    assert_eq!((fixed.source, fixed.expires_at), (None, None));
 }
 
 #[test]
@@ -551,6 +555,23 @@ fn a_phone_behind_a_nat_hears_line_ends_from_us_every_24_s() {
     let phone = address("203.0.113.9:40001");
     assert_eq!(heard, [Left::Datagram(phone), Left::Datagram(phone)], "until it expires");
     assert_eq!(bench.endpoint.counters().keep_alives_sent, 2);
+}
+
+#[test]
+fn a_trunk_that_only_is_called_may_answer_a_probe_and_nothing_else() {
+    let mut bench = Bench::new();
+    bench.endpoint = Endpoint::new(config(BOX, "198.51.100.0/24", 1));
+    let probe = bench.endpoint.probe(Flow::udp(address(CARRIER)), bench.now);
+    let sent = bench.sent();
+    let [Message::Request(options)] = sent.as_slice() else { panic!("{sent:?}") };
+    let answer = crate::wire::response_to(options, 200, Some("t")).to_bytes();
+
+    bench.feed(CARRIER, std::str::from_utf8(&answer).unwrap());
+
+    let outcome = Probed::Answered { status: 200 };
+    assert_eq!(bench.event(), Event::Probed { probe, outcome });
+    assert_eq!(bench.feed(CARRIER, &invite()), []);
+    assert_eq!(bench.events(), []);
 }
 
 #[test]
