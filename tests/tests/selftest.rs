@@ -151,3 +151,24 @@ fn a_stop_in_the_middle_lets_the_self_test_end_and_be_read() {
     assert_eq!(ended, "ok", "{}", appliance.log());
     appliance.await_exit();
 }
+
+#[test]
+fn a_self_test_that_fails_in_the_middle_leaves_no_call_up() {
+    let appliance = start("21500-21531");
+    assert_eq!(appliance.post("selftest", &serde_json::json!({})), 202);
+    let call = appliance.await_call("talking");
+    // Whoever holds its call takes the voices away that it waits for.
+    let hold = format!("calls/{}/actions/hold", call["id"].as_str().unwrap());
+    assert_eq!(appliance.post(&hold, &serde_json::json!({})), 202);
+
+    let output = wait::until("the self-test to fail", || {
+        let shown = appliance.get("selftest");
+        (shown["state"] == "failed").then_some(shown)
+    });
+
+    let record = wait::within(Duration::from_secs(5), || appliance.items("cdrs").pop());
+    let record = record.unwrap_or_else(|| panic!("the call is still up after {output:#}"));
+    assert_eq!((&record["end"], &record["id"]), (&"completed".into(), &call["id"]));
+    assert_eq!(appliance.items("calls?state=active"), [Value::Null; 0]);
+    appliance.stop();
+}

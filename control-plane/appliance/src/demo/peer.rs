@@ -31,8 +31,10 @@ const FRAME: Duration = Duration::from_millis(20);
 const STEP: u32 = 160;
 /// A telephone has nothing else to do, and wakes anyway.
 const A_WHILE: Duration = Duration::from_secs(1);
+/// How long hanging up may take when its owner lets go of it.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
-/// The telephone, as who holds it sees it. Dropped, it goes silent at once.
+/// The telephone, as who holds it sees it. Dropped, it goes silent at once and hangs up.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -101,6 +103,7 @@ impl Peer {
             leg: None,
             offer: None,
             talk: None,
+            leaves: None,
             tone: Tone::new(hz),
             heard: Arc::clone(&heard),
             digits: Arc::clone(&digits),
@@ -120,6 +123,12 @@ impl Peer {
 
     pub(crate) fn hang_up(&self) {
         self.order(Does::HangUp);
+    }
+
+    /// Hangs up whatever there is, and waits for a moment until the far side has said that it knows.
+    pub(crate) async fn leave(mut self) {
+        drop(self.does);
+        while self.happens.recv().await.is_some() {}
     }
 
     /// Presses these keys one after the other.
@@ -200,6 +209,8 @@ struct Line {
     /// Of a call that rings.
     offer: Option<Session>,
     talk: Option<Talk>,
+    /// Its owner has let go of it: it ends with its call, or at this moment.
+    leaves: Option<Instant>,
     tone: Tone,
     heard: Arc<Mutex<Vec<i16>>>,
     digits: Arc<Mutex<String>>,
@@ -218,11 +229,14 @@ struct Talk {
 }
 
 impl Line {
-    /// Until its owner lets go of it.
+    /// Until its owner lets go of it and the far side knows.
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Does>) {
         let (mut datagram, mut packet) = ([0; 65_536], [0; 2_048]);
         loop {
             self.settle(Instant::now());
+            if self.leaves.is_some_and(|at| self.endpoint.legs() == 0 || at <= Instant::now()) {
+                return;
+            }
             let wake = sleep_until(self.wake_at(Instant::now()).into());
             tokio::select! {
                 () = wake => {
@@ -240,9 +254,12 @@ impl Line {
                         self.hear(packet.get(..length).unwrap_or_default());
                     }
                 }
-                order = orders.recv() => match order {
+                order = orders.recv(), if self.leaves.is_none() => match order {
                     Some(does) => self.obey(does, Instant::now()),
-                    None => return,
+                    None => {
+                        self.obey(Does::HangUp, Instant::now());
+                        self.leaves = Some(Instant::now() + LAST_WORDS);
+                    }
                 },
             }
         }
@@ -262,7 +279,7 @@ impl Line {
     fn wake_at(&self, now: Instant) -> Instant {
         let timer = self.endpoint.poll_timeout().map(|(at, _why)| at);
         let frame = self.talk.as_ref().map(|talk| talk.due);
-        [timer, frame].into_iter().flatten().min().unwrap_or(now + A_WHILE)
+        [timer, frame, self.leaves].into_iter().flatten().min().unwrap_or(now + A_WHILE)
     }
 
     fn obey(&mut self, does: Does, now: Instant) {

@@ -39,21 +39,28 @@ type Done<T> = Result<(T, String), String>;
 pub(super) async fn run(test: &SelfTest) -> Result<(), StepFailed> {
     let (mut caller, mut phone) =
         test.step("a caller and a phone are let in", let_in(test)).await?;
+    let done = call(test, &mut caller, &mut phone).await;
+    // Whichever step failed: nothing that was begun here stays up.
+    tokio::join!(caller.leave(), phone.leave());
+    done
+}
+
+async fn call(test: &SelfTest, caller: &mut Peer, phone: &mut Peer) -> Result<(), StepFailed> {
     let step = "the appliance takes the call";
-    let (call, id) = test.step(step, dial(test, &mut caller)).await?;
+    let (call, id) = test.step(step, dial(test, caller)).await?;
     test.lock().call_id = Some(id.clone());
-    test.step("the caller hears the appliance while waiting", waiting(&caller)).await?;
-    test.step("the phone rings and answers", pick_up(&mut phone)).await?;
-    test.step("the phone hears the caller", hears(&phone, CALLER_HZ)).await?;
-    test.step("the caller hears the phone", hears(&caller, PHONE_HZ)).await?;
+    test.step("the caller hears the appliance while waiting", waiting(caller)).await?;
+    test.step("the phone rings and answers", pick_up(phone)).await?;
+    test.step("the phone hears the caller", hears(phone, CALLER_HZ)).await?;
+    test.step("the caller hears the phone", hears(caller, PHONE_HZ)).await?;
     let step = "digits of the caller reach the phone";
-    test.step(step, digits(&caller, &phone, CALLER_DIGITS)).await?;
+    test.step(step, digits(caller, phone, CALLER_DIGITS)).await?;
     let step = "digits of the phone reach the caller";
-    test.step(step, digits(&phone, &caller, PHONE_DIGITS)).await?;
-    test.step("on hold neither hears the other", hold(test, call, &caller, &phone)).await?;
+    test.step(step, digits(phone, caller, PHONE_DIGITS)).await?;
+    test.step("on hold neither hears the other", hold(test, call, caller, phone)).await?;
     let step = "after the hold both hear each other again";
-    test.step(step, resume(test, call, &caller, &phone)).await?;
-    test.step("both are told of the end", hang_up(&mut caller, &mut phone)).await?;
+    test.step(step, resume(test, call, caller, phone)).await?;
+    test.step("both are told of the end", hang_up(caller, phone)).await?;
     let record = test.step("the call is accounted for", account(test, call)).await?;
     let recording = test.step("the recording holds both voices", recorded(test, &record)).await?;
     test.lock().recording_id = Some(recording);
