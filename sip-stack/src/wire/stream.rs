@@ -64,6 +64,11 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that are held because they are no whole piece yet.
+    pub fn held(&self) -> usize {
+        self.rest().len()
+    }
+
     /// Whether a message has begun and is not whole. Line ends are no beginning.
     pub fn is_within_message(&self) -> bool {
         self.rest().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))

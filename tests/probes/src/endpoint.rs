@@ -44,7 +44,7 @@ pub fn endpoint(bytes: &[u8]) {
 
 const LEGS_MAX: usize = 8;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let local = SocketAddr::from(([198, 51, 100, 1], 5060));
     let contact = Target {
         uri: "sip:1003@203.0.113.7:5070".into(),

@@ -10,6 +10,7 @@ mod journal;
 mod media;
 mod message;
 mod sdp;
+mod stream;
 
 pub use config::config;
 pub use digest::digest;
@@ -18,12 +19,13 @@ pub use journal::journal;
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;
+pub use stream::stream;
 
 /// A probe: panics where a promise is broken.
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 9] = [
+pub const PROBES: [(&str, Probe); 10] = [
     ("config", config),
     ("digest", digest),
     ("endpoint", endpoint),
@@ -32,5 +34,6 @@ pub const PROBES: [(&str, Probe); 9] = [
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
+    ("stream", stream),
     ("tune", tune),
 ];
