@@ -29,6 +29,21 @@ impl Linphone {
     /// # Panics
     /// If it is missing.
     pub fn start(port: u16, registrar: SocketAddr, user: &str, password: &str, hz: f64) -> Self {
+        Self::start_by("MD5", port, registrar, user, password, hz)
+    }
+
+    /// The same; its owner has chosen by which digest it proves who it is.
+    ///
+    /// # Panics
+    /// If it is missing.
+    pub fn start_by(
+        digest: &str,
+        port: u16,
+        registrar: SocketAddr,
+        user: &str,
+        password: &str,
+        hz: f64,
+    ) -> Self {
         let folder = TestFolder::new("linphone");
         for data in [".local/share/linphone", ".config/linphone"] {
             fs::create_dir_all(folder.join(data)).expect("the test's folder can be written");
@@ -37,7 +52,7 @@ impl Linphone {
         let speech = folder.join("speech.wav");
         tone::write_wav(&speech, 1, RATE, &tone::sine(hz, 0, SPEECH_SECONDS * rate));
         let settings = folder.join("linphonerc");
-        fs::write(&settings, settings_of(port, registrar, user, password))
+        fs::write(&settings, settings_of(digest, port, registrar, user, password))
             .expect("the test's folder can be written");
         let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
         let mut child = Command::new("linphonec")
@@ -108,7 +123,13 @@ impl Drop for Linphone {
     }
 }
 
-fn settings_of(port: u16, registrar: SocketAddr, user: &str, password: &str) -> String {
+fn settings_of(
+    digest: &str,
+    port: u16,
+    registrar: SocketAddr,
+    user: &str,
+    password: &str,
+) -> String {
     format!(
         "[sip]\nsip_port={port}\nsip_tcp_port=0\nsip_tls_port=0\nuse_ipv6=0\ndefault_proxy=0\n\
          guess_hostname=1\nregister_only_when_network_is_up=0\n\
@@ -116,7 +137,7 @@ fn settings_of(port: u16, registrar: SocketAddr, user: &str, password: &str) -> 
          [rtp]\naudio_rtp_port={}\n\
          [proxy_0]\nreg_proxy=<sip:{registrar}>\nreg_route=<sip:{registrar};lr>\n\
          reg_identity=sip:{user}@clavija.test\nreg_expires=120\nreg_sendregister=1\npublish=0\n\
-         [auth_info_0]\nusername={user}\npasswd={password}\nrealm=clavija.test\n\
+         [auth_info_0]\nusername={user}\npasswd={password}\nrealm=clavija.test\nalgorithm={digest}\n\
          [audio_codec_0]\nmime=PCMA\nrate=8000\nchannels=1\nenabled=1\n\
          [audio_codec_1]\nmime=PCMU\nrate=8000\nchannels=1\nenabled=1\n",
         port + 2_000
