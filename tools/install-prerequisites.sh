@@ -26,6 +26,10 @@ for what in "$@"; do
         need baresip baresip-core
         need linphonec linphone-cli
         need kamailio kamailio
+        # A router between the box and a phone, a further network, and hashes that nobody here wrote.
+        need nft nftables
+        need unshare util-linux
+        need openssl openssl
         # Judges the schema of the configuration; nobody here wrote it.
         python3 -c "import jsonschema, tomllib" >/dev/null 2>&1 || missing="$missing python3 python3-jsonschema"
         ;;

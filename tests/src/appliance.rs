@@ -48,16 +48,33 @@ impl Appliance {
     /// # Panics
     /// If it does not get ready; says what it logged.
     pub fn on_contract_files_with_media_at(media: IpAddr) -> Self {
+        let media = format!("address = \"{media}\"");
+        Self::on_edited_contract_files(|text| text.replace("address = \"127.0.0.1\"", &media))
+    }
+
+    fn on_edited_contract_files(edit: impl Fn(&str) -> String) -> Self {
         let ports = ContractPorts::take();
         let folder = TestFolder::new("contract");
         for name in ["node.toml", "site.toml"] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract").join(name);
             let text =
                 fs::read_to_string(from).expect("the contract's files are in tests/contract");
-            let text = text.replace("address = \"127.0.0.1\"", &format!("address = \"{media}\""));
-            fs::write(folder.join(name), text).expect("the test's folder can be written");
+            fs::write(folder.join(name), edit(&text)).expect("the test's folder can be written");
         }
         Self::start(folder, Some(ports))
+    }
+
+    /// The contract's files again, but everything but the administrator's HTTP is at this address.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_contract_files_at(address: IpAddr) -> Self {
+        let moved = format!("\"{address}");
+        Self::on_edited_contract_files(|text| {
+            text.replace("address = \"127.0.0.1", &format!("address = {moved}"))
+                .replace("udp = \"127.0.0.1", &format!("udp = {moved}"))
+                .replace("tcp = \"127.0.0.1", &format!("tcp = {moved}"))
+        })
     }
 
     /// On a site of the test's own, at free ports of 127.0.0.1; media takes `ports`.
@@ -143,6 +160,15 @@ impl Appliance {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         kilobytes.expect("a running process has a resident set") * 1_024
+    }
+
+    /// Descriptors it holds (`man 5 proc`, fd).
+    ///
+    /// # Panics
+    /// If it has gone.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        files.expect("our own child runs").count()
     }
 
     /// What it wrote to its log so far.

@@ -35,6 +35,8 @@ pub struct Account {
     /// Its own UDP and TCP listener; the port above is taken too.
     pub listen: SocketAddr,
     pub registrar: SocketAddr,
+    /// How long a registration holds; it comes again a little before.
+    pub register_seconds: u32,
     /// The tone it speaks.
     pub hz: f64,
 }
@@ -162,7 +164,8 @@ fn first_netstring(bytes: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
-    let Account { user, password, codec, transport, listen, registrar, hz } = account;
+    let Account { user, password, codec, transport, listen, registrar, register_seconds, hz } =
+        account;
     let speech = folder.join("speech.wav");
     let samples =
         tone::sine(*hz, 0, usize::try_from(SPEECH_SECONDS * u64::from(RATE)).expect("short"));
@@ -177,7 +180,7 @@ fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
     // The domain is no name that anybody could resolve: everything goes to `outbound`.
     let accounts = format!(
         "<sip:{user}@clavija.test;transport={transport}>;auth_user={user};auth_pass={password};\
-         outbound=\"sip:{registrar};transport={transport}\";regint=60;answermode=manual;audio_codecs={codec}/8000/1\n"
+         outbound=\"sip:{registrar};transport={transport}\";regint={register_seconds};answermode=manual;audio_codecs={codec}/8000/1\n"
     );
     for (name, text) in [("config", config), ("accounts", accounts), ("contacts", String::new())] {
         fs::write(folder.join(name), text).expect("the test's folder can be written");

@@ -21,17 +21,26 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// Starts a proxy at `listen` that passes every call on to `target`.
+    /// Starts a proxy at `listen` that passes every call on to `target` by UDP.
     ///
     /// # Panics
     /// If it is missing, or does not answer.
     pub fn start(listen: SocketAddr, target: SocketAddr) -> Self {
+        Self::start_by("udp", listen, target)
+    }
+
+    /// The same by another transport.
+    ///
+    /// # Panics
+    /// If it is missing, or does not answer.
+    pub fn start_by(transport: &str, listen: SocketAddr, target: SocketAddr) -> Self {
         let folder = TestFolder::new("kamailio");
         let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/kamailio.cfg");
         let config =
             fs::read_to_string(template).expect("the proxy's configuration is in tests/peers");
         let config =
-            config.replace("@LISTEN@", &listen.to_string()).replace("@BOX@", &target.to_string());
+            config.replace("@LISTEN@", &listen.to_string()).replace("@TO@", &target.to_string());
+        let config = config.replace("@TRANSPORT@", transport);
         fs::write(folder.join("kamailio.cfg"), config).expect("the test's folder can be written");
         let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
         let child = Command::new("kamailio")

@@ -1,9 +1,11 @@
 //! A network of a test's own: its threads and processes see no other, and no other sees theirs.
 
-use nix::sched::{CloneFlags, unshare};
+use crate::wait;
+use nix::sched::{CloneFlags, setns, unshare};
 use std::{
+    fs::{self, File},
     net::{IpAddr, Ipv4Addr},
-    process::Command,
+    process::{Child, Command, Stdio},
     thread,
 };
 
@@ -27,6 +29,143 @@ pub fn inside(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = run.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A further network beside the test's own, held by a process that does nothing. Dropped, it ends.
+#[derive(Debug)]
+pub struct Room {
+    holder: Child,
+}
+
+impl Room {
+    /// # Panics
+    /// Without the right to make one, or without `unshare` of util-linux.
+    pub fn new() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--", "sleep", "3600"]).stdin(Stdio::null());
+        let holder = command.spawn().expect("unshare is missing: apt-get install util-linux");
+        let room = Self { holder };
+        let ours = fs::read_link("/proc/thread-self/ns/net").expect("a thread has a network");
+        wait::until("a network of its own", || {
+            let theirs = fs::read_link(format!("/proc/{}/ns/net", room.holder.id())).ok()?;
+            (theirs != ours).then_some(())
+        });
+        room.run(|| ip(&["link", "set", "dev", "lo", "up"]));
+        room
+    }
+
+    /// Does something in there. Sockets and processes that come of it stay there.
+    ///
+    /// # Panics
+    /// If `work` does, or without the right to enter.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/proc/{}/ns/net", self.holder.id()));
+        let network = network.expect("its holder runs");
+        let there = || {
+            setns(&network, CloneFlags::CLONE_NEWNET).expect("a network can be entered as root");
+            work()
+        };
+        let done = thread::scope(|scope| scope.spawn(there).join());
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Lays a cable from this thread's network into this one, with an address at each end.
+    ///
+    /// # Panics
+    /// If `ip` refuses.
+    pub fn cable(&self, here: (&str, &str), there: (&str, &str)) {
+        let holder = self.holder.id().to_string();
+        ip(&["link", "add", here.0, "type", "veth", "peer", "name", there.0, "netns", &holder]);
+        plug(here);
+        self.run(|| plug(there));
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // It sleeps; it may have been ended already.
+        drop(self.holder.kill());
+        drop(self.holder.wait());
+    }
+}
+
+/// A home's router between this thread's network and a telephone's: it lends its own address to whoever
+/// speaks out through it.
+#[derive(Debug)]
+pub struct Router {
+    room: Room,
+    /// Where the telephone is.
+    pub home: Room,
+}
+
+impl Router {
+    /// This side of it, where the box is.
+    pub const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+    /// The one address of everybody behind it.
+    pub const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
+    /// Of the telephone behind it; no way leads there.
+    pub const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
+
+    /// Its ports towards the box are of this range.
+    ///
+    /// # Panics
+    /// If the networks cannot be made.
+    pub fn start(ports: &str) -> Self {
+        let router = Self { room: Room::new(), home: Room::new() };
+        let (outside, public) = (format!("{}/24", Self::OUTSIDE), format!("{}/24", Self::PUBLIC));
+        router.room.cable(("wan0", &outside), ("wan1", &public));
+        let inside = format!("{}/24", Self::INSIDE);
+        router.room.run(|| {
+            router.home.cable(("lan0", "10.0.0.1/24"), ("lan1", &inside));
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may say who forwards");
+        });
+        router.home.run(|| ip(&["route", "add", "default", "via", "10.0.0.1"]));
+        router.masquerade(ports);
+        router
+    }
+
+    /// As after a power cut: nothing is known of who spoke through it, and its ports are of another range.
+    ///
+    /// # Panics
+    /// If `nft` or `ip` refuse.
+    pub fn restart(&self, ports: &str) {
+        self.room.run(|| {
+            nft("flush ruleset");
+            // Whom it lent an address on an interface that is down is forgotten.
+            ip(&["link", "set", "dev", "wan1", "down"]);
+            ip(&["link", "set", "dev", "wan1", "up"]);
+        });
+        self.masquerade(ports);
+    }
+
+    fn masquerade(&self, ports: &str) {
+        self.room.run(|| {
+            nft("add table ip home");
+            nft("add chain ip home out { type nat hook postrouting priority 100 ; }");
+            nft(&format!(
+                "add rule ip home out oifname wan1 meta l4proto {{ tcp, udp }} masquerade to :{ports}"
+            ));
+        });
+    }
+}
+
+fn plug((name, address): (&str, &str)) {
+    ip(&["address", "add", address, "dev", name]);
+    ip(&["link", "set", "dev", name, "up"]);
+}
+
+/// `nft` of nftables, in the namespace of this thread.
+fn nft(line: &str) {
+    let done = Command::new("nft").arg(line).output();
+    let done = done.expect("nft is missing: apt-get install nftables");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "nft {line}: {said}");
 }
 
 /// `ip` of iproute2, in the namespace of this thread.

@@ -8,7 +8,7 @@ use clavija_tests::{
     baresip::{Account, Baresip},
     kamailio::Kamailio,
     linphone::Linphone,
-    namespace,
+    namespace::{self, Router},
     party::{Caller, Phone, loopback},
     rtp_peer::Packet,
     sipp::{Script, Sipp},
@@ -36,6 +36,7 @@ fn ana(codec: &'static str, transport: &'static str, registrar: SocketAddr) -> A
         transport,
         listen: loopback(31, 6_000),
         registrar,
+        register_seconds: 60,
         hz: AGENT_HZ,
     }
 }
@@ -53,6 +54,11 @@ fn baresip_over_udp_with_pcma_is_called_talks_holds_and_sends_digits() {
 #[test]
 fn baresip_over_tcp_with_pcma_is_called_talks_holds_and_sends_digits() {
     namespace::inside(|| talk_hold_and_digits("PCMA", "tcp", Law::A));
+}
+
+#[test]
+fn baresip_over_tcp_with_pcmu_is_called_talks_holds_and_sends_digits() {
+    namespace::inside(|| talk_hold_and_digits("PCMU", "tcp", Law::Mu));
 }
 
 /// The caller's law is `callers`: where it differs from the phone's, the box translates.
@@ -162,6 +168,88 @@ fn keys_reach_the_phone(how: &str, event: &str) {
 }
 
 #[test]
+fn a_phone_behind_a_nat_is_called_and_heard_over_udp_and_again_after_its_router_restarted() {
+    namespace::inside(|| {
+        let router = Router::start("40000-40999");
+        let appliance = Appliance::on_contract_files_at(Router::OUTSIDE);
+        let mut ana = router.home.run(|| Baresip::start(&ana_at_home("udp", appliance.sip())));
+        let first = await_way(&appliance, 40_000..41_000);
+        assert_eq!((&first["flow"], &first["transport"]), (&"nat".into(), &"udp".into()));
+        let uri = first["uri"].as_str().unwrap();
+        assert!(uri.contains(&Router::INSIDE.to_string()), "it knows itself by {uri}");
+        one_talk_with_home(&appliance, &mut ana);
+
+        router.restart("50000-50999");
+
+        let second = await_way(&appliance, 50_000..51_000);
+        assert_eq!(second["flow"], "nat");
+        one_talk_with_home(&appliance, &mut ana);
+        let by_agent = ana.finish();
+        assert!(hears_anywhere(&by_agent, CALLER_HZ), "the phone hears its second caller");
+        appliance.stop();
+    });
+}
+
+#[test]
+fn a_phone_behind_a_nat_is_called_and_heard_over_the_tcp_connection_it_made() {
+    namespace::inside(|| {
+        let router = Router::start("40000-40999");
+        let appliance = Appliance::on_contract_files_at(Router::OUTSIDE);
+        let mut ana = router.home.run(|| Baresip::start(&ana_at_home("tcp", appliance.sip())));
+        let way = await_way(&appliance, 40_000..41_000);
+        assert_eq!((&way["flow"], &way["transport"]), (&"nat".into(), &"tcp".into()));
+
+        one_talk_with_home(&appliance, &mut ana);
+
+        assert!(hears_anywhere(&ana.finish(), CALLER_HZ), "the phone hears its caller");
+        appliance.stop();
+    });
+}
+
+/// It comes again every few seconds, as a phone behind a router should.
+fn ana_at_home(transport: &'static str, registrar: SocketAddr) -> Account {
+    let listen = SocketAddr::new(Router::INSIDE, 6_000);
+    Account { listen, register_seconds: 12, ..ana("PCMA", transport, registrar) }
+}
+
+/// Waits until ana's one phone is where the router's ports are, and gives it.
+fn await_way(appliance: &Appliance, ports: std::ops::Range<u16>) -> serde_json::Value {
+    wait::until("the phone to register through the router", || {
+        let mut contacts = appliance.get("agents/ana")["contacts"].as_array().unwrap().clone();
+        let source: SocketAddr = contacts.first()?["source"].as_str()?.parse().ok()?;
+        assert_eq!((contacts.len(), source.ip()), (1, Router::PUBLIC));
+        ports.contains(&source.port()).then(|| contacts.remove(0))
+    })
+}
+
+/// Somebody calls, both hear each other, and the caller hangs up.
+fn one_talk_with_home(appliance: &Appliance, ana: &mut Baresip) {
+    appliance.await_agent("ana", "available");
+    let mut caller =
+        Caller::dial(appliance.sip(), carrier(), "+541155550100", &[Law::A], CALLER_HZ);
+    caller.await_answer();
+    ana.wait_for("CALL_INCOMING");
+    ana.tell("accept", "");
+    ana.wait_for("CALL_ESTABLISHED");
+    let call = appliance.await_call("talking");
+    let talk = caller.audio.listen(3 * SECOND);
+    caller.hang_up();
+    ana.wait_for("CALL_CLOSED");
+    let (_, by_caller) = caller.finish();
+
+    assert_eq!(call["agent"], "ana");
+    let share = by_caller.share(second_half(&talk), AGENT_HZ);
+    assert!(share > 0.9, "who is behind the router is heard: {share}");
+}
+
+/// Whether half a second in the middle of it is this tone.
+fn hears_anywhere(heard: &[i16], hz: f64) -> bool {
+    let length = usize::try_from(RATE).unwrap() / 2;
+    let middle = heard.len() / 2;
+    heard.get(middle..middle + length).is_some_and(|part| tone::share(part, hz) > 0.5)
+}
+
+#[test]
 fn linphonec_registers_is_called_and_both_sides_hear_each_other() {
     namespace::inside(|| {
         let appliance = Appliance::on_contract_files();
@@ -250,6 +338,92 @@ fn a_caller_behind_kamailio_hangs_up_and_gives_up_like_any_other() {
         drop(proxy);
         appliance.stop();
     });
+}
+
+#[test]
+fn a_carriers_proxy_speaks_tcp_to_the_box_and_stays_in_the_path() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_contract_files();
+        let proxy_at = loopback(2, 5_160);
+        let proxy = Kamailio::start_by("tcp", proxy_at, appliance.sip());
+        let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, AGENT_HZ);
+        let mut caller =
+            Caller::dial(proxy_at, loopback(3, 5062), "+541155550101", &[Law::A], CALLER_HZ);
+
+        caller.await_answer();
+        desk.answer();
+        appliance.await_call("talking");
+        let talk = caller.audio.listen(2 * SECOND);
+        desk.hang_up();
+        let (signalled, by_caller) = caller.finish();
+        desk.finish();
+
+        assert!(by_caller.share(talk, AGENT_HZ) > 0.9);
+        assert!(signalled.iter().any(|m| m.is_request(Way::Received, "BYE")));
+        assert!(connections(&appliance, "in") >= 1.0, "it came over TCP");
+        let record = appliance.await_ended(1).remove(0);
+        assert_eq!((&record["end"], &record["trunk"]), (&"completed".into(), &"carrier".into()));
+        drop(proxy);
+        appliance.stop();
+    });
+}
+
+#[test]
+fn a_trunk_that_is_called_over_tcp_by_way_of_a_real_proxy_rings_answers_and_ends() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_site(TCP_TRUNK, "20000-20999");
+        let proxy_at = loopback(11, 5_080);
+        let switch_at = loopback(13, 5_090);
+        let proxy = Kamailio::start(proxy_at, switch_at);
+        let mut switch = Phone::wait_at("trunk_uas", switch_at, Law::A, AGENT_HZ);
+        let mut caller = Caller::dial(appliance.sip(), carrier(), "900001", &[Law::A], CALLER_HZ);
+
+        switch.answer();
+        caller.await_answer();
+        appliance.await_call("talking");
+        let at_caller = caller.audio.listen(2 * SECOND);
+        let at_switch = switch.audio.listen(SECOND);
+        switch.hang_up();
+        let (_, by_caller) = caller.finish();
+        let (_, by_switch) = switch.finish();
+
+        assert!(by_caller.share(second_half(&at_caller), AGENT_HZ) > 0.9);
+        assert!(by_switch.share(at_switch, CALLER_HZ) > 0.9);
+        assert_eq!(connections(&appliance, "out"), 1.0, "one for the whole call");
+        let record = appliance.await_ended(1).remove(0);
+        assert_eq!(record["end"], "completed");
+        drop(proxy);
+        appliance.stop();
+    });
+}
+
+const TCP_TRUNK: &str = r#"
+schema = "clavija/v1"
+
+[[trunk]]
+name = "carrier"
+peers = ["127.0.0.2"]
+calls_max = 10
+pstn = true
+
+[[trunk]]
+name = "pbx"
+peers = ["127.0.0.11"]
+address = "127.0.0.11:5080"
+transport = "tcp"
+calls_max = 10
+pstn = false
+
+[[number]]
+number = "9?????"
+trunk = "pbx"
+record = false
+"#;
+
+/// TCP connections so far.
+fn connections(appliance: &Appliance, direction: &str) -> f64 {
+    let labels = [("direction", direction), ("transport", "tcp")];
+    appliance.metrics().sum("clavija_sip_connections_total", &labels)
 }
 
 fn second_half(part: &std::ops::Range<usize>) -> std::ops::Range<usize> {
