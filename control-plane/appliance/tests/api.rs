@@ -241,7 +241,7 @@ async fn a_recording_is_served_whole_and_in_parts_and_nothing_beside_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_counted_by_route_and_never_by_what_somebody_sent() {
     let the = Box::start("counted").await;
-    the.get("/api/v1/agents/nobody").await;
+    the.get("/api/v1/agents/zebedee").await;
     the.get("/surprise").await;
     the.asked(Method::from_bytes(b"SURPRISE").unwrap(), "/livez").send().await.unwrap();
 
@@ -258,7 +258,7 @@ async fn requests_are_counted_by_route_and_never_by_what_somebody_sent() {
     ] {
         assert!(text.lines().any(|found| found == wanted), "{wanted} in\n{text}");
     }
-    assert!(!text.contains("nobody") && !text.contains("urprise"));
+    assert!(!text.contains("zebedee") && !text.contains("urprise"));
     the.end().await;
 }
 
