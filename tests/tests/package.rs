@@ -123,6 +123,9 @@ fn gather_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
             object.values().for_each(|value| gather_keys(value, keys));
         }
         serde_json::Value::Array(items) => items.iter().for_each(|item| gather_keys(item, keys)),
-        _ => {}
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
     }
 }
