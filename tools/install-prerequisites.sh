@@ -56,6 +56,10 @@ for what in "$@"; do
     arm)
         need aarch64-linux-gnu-gcc "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
         need qemu-aarch64-static qemu-user-static
+        # A kernel of that architecture, for what asks the kernel.
+        need qemu-system-aarch64 qemu-system-arm
+        need mmdebstrap mmdebstrap
+        need cpio cpio
         rustup target add aarch64-unknown-linux-gnu >/dev/null 2>&1 || {
             echo "the Rust target aarch64-unknown-linux-gnu cannot be had: rustup target add aarch64-unknown-linux-gnu" >&2
             exit 1

@@ -117,8 +117,14 @@ echo 'peers = "no list"' >>/etc/clavija/site.toml
 if systemctl reload clavija; then [ "$(show Type)" = notify-reload ]; fi
 within 10 journal_says "site.toml:[0-9]"
 [ "$(show MainPID)" = "$before" ] && is_active
-cp /tmp/right.toml /etc/clavija/site.toml
 clavija trunk list | grep reloaded >/dev/null
+
+step "killed over a file that is half edited, it comes back with what held"
+before=$(show MainPID)
+kill -9 "$before"
+within 30 came_back
+clavija trunk list | grep reloaded >/dev/null
+cp /tmp/right.toml /etc/clavija/site.toml
 
 step "who confirms nothing goes back, and the timer that sees to it where the appliance is dead is on"
 [ "$(systemctl show clavija-confirm.timer -P ActiveState)" = active ]
@@ -132,7 +138,7 @@ step "kill -9 brings it back with what it had"
 before=$(show MainPID)
 kill -9 "$before"
 within 30 came_back
-[ "$(show NRestarts)" = 1 ]
+[ "$(show NRestarts)" = 2 ]
 within 10 test "$(records)" = 1
 [ "$(recordings)" = 1 ]
 
