@@ -5,7 +5,7 @@
 //! blocks allocated; when a segment is full, or could not be written, the log goes on there.
 
 use crate::start::make_folder;
-use control_plane::journal::{self, Chain, Moment, Note, Past, Record};
+use control_plane::journal::{self, Chain, Moment, Note, Past, Record, Segment};
 use nix::{
     errno::Errno,
     fcntl::{FallocateFlags, fallocate},
@@ -99,7 +99,7 @@ pub fn past(dir: &Path, counts: &StoreCounts) -> Result<Option<Past>, StoreError
     let mut newest: Option<Past> = None;
     for file in segments(dir)?.into_iter().rev() {
         let bytes = fs::read(&file).map_err(Unusable::Unreadable);
-        match bytes.and_then(|bytes| live_again(&bytes)) {
+        match bytes.and_then(|bytes| live_again(&bytes, journal::replay_counted)) {
             Ok(Lived { past, end }) => {
                 match end {
                     End::Whole => {}
@@ -163,7 +163,7 @@ enum End {
 
 /// A record that cannot be lived would keep every process from starting. It ends the segment, like
 /// a damaged line; of what comes after it only dialogs and registrations are taken.
-fn live_again(bytes: &[u8]) -> Result<Lived, Unusable> {
+fn live_again(bytes: &[u8], replay: fn(Segment, &mut usize) -> Past) -> Result<Lived, Unusable> {
     let read = || journal::read(bytes).map_err(Unusable::Damaged);
     let segment = read()?;
     let at = segment.whole_bytes;
@@ -173,9 +173,8 @@ fn live_again(bytes: &[u8]) -> Result<Lived, Unusable> {
         (false, false) => End::Whole,
     };
     let mut lived = 0;
-    let live = |segment, lived: &mut usize| {
-        catch_unwind(AssertUnwindSafe(|| journal::replay_counted(segment, lived)))
-    };
+    let live =
+        |segment, lived: &mut usize| catch_unwind(AssertUnwindSafe(|| replay(segment, lived)));
     if let Ok(past) = live(segment, &mut lived) {
         return Ok(Lived { past, end });
     }

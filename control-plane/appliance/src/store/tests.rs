@@ -400,6 +400,33 @@ fn a_record_that_cannot_be_is_the_end_of_its_segment_which_is_used_up_to_there_a
 }
 
 #[test]
+fn a_record_that_panics_keeps_no_process_from_starting() {
+    /// As a defect would have it: a pause cannot be lived.
+    fn defective(segment: Segment, lived: &mut usize) -> Past {
+        *lived = segment.records.iter().take_while(|r| !is_pause(&r.input)).count();
+        assert!(!segment.records.iter().any(|record| is_pause(&record.input)), "a planted defect");
+        journal::replay(segment)
+    }
+    fn is_pause(input: &Input) -> bool {
+        matches!(input, Input::Pause { .. })
+    }
+    let mut bench = Bench::new("panics");
+    bench.turn(Input::SignedIn(SeatId(0)));
+    bench.turn(Input::SignedOut(SeatId(0)));
+    bench.pause();
+    bench.turn(Input::SignedIn(SeatId(0)));
+    let number = bench.store().number;
+    let bytes = fs::read(segment(&bench.dir, number)).unwrap();
+
+    let lived = live_again(&bytes, defective).unwrap();
+
+    assert_eq!(lived.past.board.seq(), 2);
+    assert!(matches!(lived.end, End::Spoilt { at: 2 }));
+    let always = |_: Segment, _: &mut usize| -> Past { panic!("a planted defect") };
+    assert!(matches!(live_again(&bytes, always), Err(Unusable::Unlivable)));
+}
+
+#[test]
 fn a_sync_is_asked_for_at_most_every_200_ms_and_says_how_far_the_log_is_durable() {
     let mut bench = Bench::new("sync");
     bench.turn(Input::SignedIn(SeatId(0)));

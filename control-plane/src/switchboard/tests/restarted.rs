@@ -149,3 +149,33 @@ fn the_seat_of_an_agent_who_is_gone_goes_with_them() {
     bench.ends(caller, Cause::Released);
     assert!(bench.board.is_idle());
 }
+
+#[test]
+fn a_late_answer_is_of_the_trunk_of_that_name_and_of_nobody_if_that_is_gone() {
+    let late = |next: fn(&mut Plan)| {
+        let mut bench = Bench::with_agents(&[]);
+        let (_, outputs) = bench.calls(PBX);
+        let offer = outputs.iter().find_map(|output| {
+            if let Output::DialTrunk { offer, .. } = output { Some(*offer) } else { None }
+        });
+        let leg = bench.leg();
+        bench.feed(Input::Dialled { offer: offer.unwrap(), legs: vec![leg] });
+        let mut other = plan();
+        next(&mut other);
+        bench.restart(bench.now, BTreeMap::new(), other);
+        let before = bench.facts.len();
+        bench.feed(Input::LegAnswered(leg));
+        bench.ends(leg, Cause::Released);
+        let told = bench.facts[before..].iter().filter_map(|fact| match fact.what {
+            What::Call(_, Step::AnsweredTooLate { to, .. }) => Some(to),
+            What::Call(..) | What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+
+    let swapped = late(|plan| plan.trunks.swap(0, 1));
+    let gone = late(|plan| plan.trunks[1].name = "another".into());
+
+    assert_eq!(swapped, [Party::Trunk(TrunkId(0))], "pbx is first now");
+    assert_eq!(gone, [], "what stands in its place is another trunk");
+}
