@@ -225,6 +225,11 @@ impl Process {
 
     /// This phone registers with that extension. What is said besides.
     fn register_as(&mut self, extension: &str, phone: &str) -> Vec<Said> {
+        self.register_line(extension, extension, phone)
+    }
+
+    /// Its contact is that line of what stands at the address.
+    fn register_line(&mut self, extension: &str, line_name: &str, phone: &str) -> Vec<Said> {
         self.registers += 1;
         let name = format!("{extension}{}{}", self.seed, self.registers);
         let request = |line: &str, sequence: u32| {
@@ -233,7 +238,7 @@ impl Process {
                 "REGISTER sip:clavija.test SIP/2.0\r\nVia: SIP/2.0/UDP {phone};branch=z9hG4bKr{branch};rport\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:{extension}@clavija.test>;tag=r\r\n\
                  To: <sip:{extension}@clavija.test>\r\n\
-                 Call-ID: reg{name}\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:{extension}@{phone}>\r\n\
+                 Call-ID: reg{name}\r\nCSeq: {sequence} REGISTER\r\nContact: <sip:{line_name}@{phone}>\r\n\
                  Expires: 3600\r\n{line}Content-Length: 0\r\n\r\n"
             )
         };
@@ -607,7 +612,7 @@ fn an_extension_given_to_another_agent_brings_no_second_call_to_the_same_phone()
 fn two_agents_at_one_phone_have_one_call_there() {
     let mut process = Process::new();
     process.register();
-    process.register_as("1002", ANA);
+    process.register_line("1002", "1001", ANA);
     let bye = talk_and_its_bye(&mut process);
 
     assert!(matches!(process.seat(1), Seat::Free { .. }), "only his phone is taken");
@@ -616,6 +621,19 @@ fn two_agents_at_one_phone_have_one_call_there() {
     let invite = carrier_request("INVITE", "three", "", 1, SDP).replace(CARRIER, ANA);
     let said = process.feed(ANA, &invite.replace("sip:1@192.0.2.1", "sip:1002@192.0.2.1"));
     assert_eq!(all(&said, "SIP/2.0 486 ", ANA).len(), 1, "{said:#?}");
+}
+
+#[test]
+fn agents_at_two_lines_of_one_gateway_have_a_call_each() {
+    let mut process = Process::new();
+    process.register();
+    process.register_as("1002", ANA);
+    process.talk("one");
+
+    let said = process.call("two");
+
+    assert!(one(&said, "INVITE ").text.starts_with("INVITE sip:1002@"), "{said:#?}");
+    assert_eq!(process.exchange.double_claims(), 0);
 }
 
 #[test]

@@ -93,28 +93,29 @@ pub struct Target {
 impl Target {
     /// Which telephone that is.
     pub fn place(&self) -> Place {
-        let named = Uri::parse(&self.uri).ok().map(|uri| {
-            let port = uri.port.unwrap_or(DEFAULT_PORT);
-            match uri.host_ip() {
-                Some(host) => SocketAddr::new(host, port).to_string(),
-                None => format!("{}:{port}", uri.host.to_ascii_lowercase()),
-            }
-        });
         let remote = self.to.remote.to_string();
-        match named.filter(|named| *named != remote) {
-            None => Place(remote),
+        let Ok(uri) = Uri::parse(&self.uri) else { return Place(remote) };
+        let port = uri.port.unwrap_or(DEFAULT_PORT);
+        let named = match uri.host_ip() {
+            Some(host) => SocketAddr::new(host, port).to_string(),
+            None => format!("{}:{port}", uri.host.to_ascii_lowercase()),
+        };
+        let at = if named == remote {
+            remote
+        } else if self.to.is_reliable() {
             // A connection that came through a NAT or a proxy has another port the next time.
-            Some(named) if self.to.is_reliable() => {
-                Place(format!("{} {named}", self.to.remote.ip()))
-            }
-            Some(named) => Place(format!("{remote} {named}")),
-        }
+            format!("{} {named}", self.to.remote.ip())
+        } else {
+            format!("{remote} {named}")
+        };
+        Place(uri.user.map_or(at.clone(), |user| format!("{user}@{at}")))
     }
 }
 
 /// One telephone, by where it is: the address requests to it go to and, where that is a NAT's or a
-/// proxy's, host and port of its contact too. Who registered there under which name, and by which
-/// transport, makes no other telephone of it.
+/// proxy's, host and port of its contact too; and the user part of its contact, for many telephones
+/// stand behind the one address of a gateway. Who registered it, and by which transport, makes no
+/// other telephone of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place(String);
 

@@ -104,8 +104,10 @@ impl LegNote {
         if self.trunk.is_some() || self.ended {
             return None;
         }
-        let called = self.placed.as_ref();
-        let target = called.map(|invite| Target { uri: invite.uri.clone(), to: self.address });
+        // A phone that called us names itself in its Contact, as it does when it registers.
+        let theirs = || Some(self.dialogs.first()?.target.clone());
+        let uri = self.placed.as_ref().map(|invite| invite.uri.clone()).or_else(theirs);
+        let target = uri.map(|uri| Target { uri, to: self.address });
         Some(target.map_or_else(|| Place::at(self.address.remote), |target| target.place()))
     }
 }
