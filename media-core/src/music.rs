@@ -94,14 +94,16 @@ impl Tune {
         resampler: &mut Resample,
     ) -> Result<(), BadTune> {
         let promised = u32::try_from(samples.len()).unwrap_or(u32::MAX);
-        let scale = scale / f32::from(channels);
+        let share = f32::from(channels).recip();
         let (mut sum, mut summed) = (0.0, 0);
         for (present, sample) in (0..).zip(samples) {
             let sample = sample.map_err(|error| {
                 let cut_short = matches!(error, hound::Error::IoError(_));
                 if cut_short { BadTune::CutShort { present, promised } } else { explain(error) }
             })?;
-            sum += if sample.is_finite() { sample * scale } else { 0.0 };
+            // A float may be any number: beyond full scale is full scale, as for whoever plays it, and
+            // none is so great that a filter's sums are no number.
+            sum += if sample.is_finite() { (sample * scale).clamp(-1.0, 1.0) * share } else { 0.0 };
             summed += 1;
             if summed == channels {
                 resampler.take(sum, |sample| self.push(sample))?;

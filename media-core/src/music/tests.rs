@@ -150,6 +150,23 @@ fn no_damage_to_a_file_makes_the_reader_fail() {
 }
 
 #[test]
+fn floats_beyond_full_scale_are_full_scale_however_great_and_no_number_is_silence() {
+    let spec = WavSpec { sample_format: SampleFormat::Float, ..int(16_000, 1, 32) };
+    let mut file = Cursor::new(vec![]);
+    let mut writer = WavWriter::new(&mut file, spec).unwrap();
+    for n in 0..16_000 {
+        writer.write_sample([f32::MAX, f32::NAN, f32::MIN, f32::INFINITY][n / 8 % 4]).unwrap();
+    }
+    writer.finalize().unwrap();
+
+    let tune = Tune::from_wav(&file.into_inner()).unwrap();
+
+    assert_eq!(tune.frames(), 50);
+    // 500 Hz: up, nothing, down, nothing, each for half a millisecond.
+    assert!(share(&samples(&tune, Law::A), 500.0) > 0.7);
+}
+
+#[test]
 fn the_built_in_tone_is_a_third_and_loops_without_a_click() {
     let tune = Tune::test_tone();
     let samples = samples(&tune, Law::Mu);
