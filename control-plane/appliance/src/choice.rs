@@ -7,7 +7,7 @@
 
 use crate::{
     generations::{By, Clocks, Generations, Meta, New, PlanText},
-    live::{Alarms, Kept, OnDiskAtStart, Refused, first_lines, seen},
+    live::{Alarms, Refused, first_lines, seen},
     plan,
 };
 use firmware_config::{Config, Fault, Host, Sources, Warning, from_sources, glimpse_file, sources};
@@ -15,11 +15,83 @@ use nix::fcntl::Flock;
 use std::{
     env,
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 /// Where the package keeps both.
 const PACKAGED: (&str, &str) = ("/etc/clavija/node.toml", "/var/lib/clavija");
+
+/// What a start found: which configuration counts, and where others are kept.
+pub struct Kept {
+    pub(crate) lock: Flock<File>,
+    pub(crate) on_disk: OnDiskAtStart,
+}
+
+/// The same without the lock, which the running box holds.
+pub(crate) struct OnDiskAtStart {
+    pub(crate) generations: Generations,
+    /// The operator's own file.
+    pub(crate) file: PathBuf,
+    pub(crate) chosen: Chosen,
+    pub(crate) sources: Sources,
+    pub(crate) alarms: Alarms,
+}
+
+/// What a start goes by.
+pub(crate) enum Chosen {
+    Kept(Meta),
+    /// The operator's file, found new: a generation once the box has come up with it.
+    New {
+        plan: PlanText,
+        seen: String,
+        before: Option<u64>,
+    },
+}
+
+/// The same once it holds.
+pub(crate) struct HeldAtStart {
+    pub(crate) generations: Generations,
+    pub(crate) file: PathBuf,
+    pub(crate) current: Meta,
+    pub(crate) sources: Sources,
+    pub(crate) alarms: Alarms,
+}
+
+impl OnDiskAtStart {
+    /// What an operator has to look at if the start fails.
+    pub(crate) fn named(&self) -> String {
+        match &self.chosen {
+            Chosen::New { .. } => self.file.display().to_string(),
+            Chosen::Kept(meta) => format!("generation {} of {}", meta.generation, meta.file()),
+        }
+    }
+
+    /// Everything that can fail has been done: from here on this one holds.
+    pub(crate) fn hold(self) -> io::Result<HeldAtStart> {
+        let Self { generations, file, chosen, sources, alarms } = self;
+        let current = match chosen {
+            Chosen::Kept(current) => current,
+            Chosen::New { plan, seen, before } => {
+                let (by, sources) = (By::Start, &sources);
+                let new = New { by, sources, plan, seen, before, of: None, confirm: None };
+                let current = generations.prepare(&new, Clocks::now())?;
+                generations.switch(current.generation)?;
+                if let Err(error) = generations.prune(&current) {
+                    tracing::warn!(%error, "old generations stay where they are");
+                }
+                current
+            }
+        };
+        Ok(HeldAtStart { generations, file, current, sources, alarms })
+    }
+}
+
+impl Kept {
+    pub(crate) fn unlock(self) -> (Flock<File>, Option<OnDiskAtStart>) {
+        (self.lock, Some(self.on_disk))
+    }
+}
 
 /// The operator's own files as a start finds them.
 pub(crate) struct Own {
@@ -50,7 +122,7 @@ impl Own {
         }
     }
 
-    fn seen(&self) -> Option<String> {
+    pub(crate) fn seen(&self) -> Option<String> {
         self.sources.as_ref().map(seen)
     }
 }
@@ -90,12 +162,22 @@ pub(crate) fn choose(
     if let Some(due) = current.as_ref().filter(|meta| is_due(meta, now)) {
         current = go_back(&generations, due, own.seen(), now)?.or(current);
     }
+    if let Some(unconfirmed) = current.as_ref().filter(|meta| meta.confirm.is_some())
+        && let Err(Refused::Invalid(faults)) = usable(&generations, unconfirmed, dir, host)
+        && is_of_host(&faults)
+    {
+        let (number, file) = (unconfirmed.generation, unconfirmed.file());
+        tracing::error!("generation {number} of {file}: {}", first_lines(&faults));
+        current = go_back(&generations, unconfirmed, own.seen(), now)?.or(current);
+    }
     let mut alarms = Alarms { damaged: generations.damaged(), ..Alarms::default() };
     let decided = current.as_ref().is_some_and(|meta| own.seen().as_ref() == Some(&meta.seen));
     let Own { file, sources, config, warnings: _ } = own;
     let own_seen = match (&config, &sources) {
         (Ok(_), Some(sources)) => Some(seen(sources)),
-        (Err(faults), _) if is_of_host(faults) => return Err(Refused::Invalid(faults.clone())),
+        (Err(faults), _) if is_of_host(faults) && !decided => {
+            return Err(Refused::Invalid(faults.clone()));
+        }
         // A file that is refused has not been seen: mended, it counts.
         (Ok(_) | Err(_), _) => None,
     };
@@ -134,7 +216,8 @@ pub(crate) fn choose(
                 }
             };
             tracing::info!(generation = current.generation, hash = current.hash, "configuration");
-            let on_disk = OnDiskAtStart { generations, file, current, sources, alarms };
+            let chosen = Chosen::Kept(current);
+            let on_disk = OnDiskAtStart { generations, file, chosen, sources, alarms };
             return Ok((config, Kept { lock, on_disk }));
         }
     }
@@ -146,21 +229,9 @@ pub(crate) fn choose(
         alarms.fallback =
             Some(format!("no generation can be had; {} holds\n{what}", file.display()));
     }
-    let new = New {
-        by: By::Start,
-        sources: &sources,
-        plan: PlanText::of(&plan::plan(config))?,
-        seen: own_seen.unwrap_or_default(),
-        before: number,
-        of: None,
-        confirm: None,
-    };
-    let current = generations.prepare(&new, now)?;
-    generations.switch(current.generation)?;
-    if let Err(error) = generations.prune(&current) {
-        tracing::warn!(%error, "old generations stay where they are");
-    }
-    let on_disk = OnDiskAtStart { generations, file, current, sources, alarms };
+    let plan = PlanText::of(&plan::plan(config))?;
+    let chosen = Chosen::New { plan, seen: own_seen.unwrap_or_default(), before: number };
+    let on_disk = OnDiskAtStart { generations, file, chosen, sources, alarms };
     Ok((config.clone(), Kept { lock, on_disk }))
 }
 
@@ -215,6 +286,19 @@ pub(crate) fn go_back_if_due(own: &Own, dir: &Path, now: Clocks) -> Result<bool,
     Ok(go_back(&generations, &due, own.seen(), now)?.is_some())
 }
 
+/// After a start that failed: goes back from what nobody has confirmed yet. True if it did.
+pub(crate) fn go_back_if_unconfirmed(
+    dir: &Path,
+    seen: Option<String>,
+    now: Clocks,
+) -> Result<bool, Refused> {
+    let generations = Generations::open(dir)?;
+    let Some(current) = generations.current()?.filter(|meta| meta.confirm.is_some()) else {
+        return Ok(false);
+    };
+    Ok(go_back(&generations, &current, seen, now)?.is_some())
+}
+
 fn is_due(meta: &Meta, now: Clocks) -> bool {
     meta.confirm.is_some_and(|confirm| confirm.is_due(now))
 }
@@ -240,7 +324,7 @@ fn go_back(
     tracing::warn!(
         unconfirmed = from.generation,
         generation = meta.generation,
-        "nobody confirmed the configuration in time; generation {} holds again",
+        "nobody has confirmed the configuration; generation {} holds again",
         old.generation
     );
     Ok(Some(meta))

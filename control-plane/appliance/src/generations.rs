@@ -59,6 +59,13 @@ pub struct Meta {
     pub confirm: Option<Confirm>,
 }
 
+impl Meta {
+    /// The operator's file it was made from.
+    pub fn file(&self) -> &str {
+        &self.node.name
+    }
+}
+
 /// Where a file of the operator's came from: messages name it, relative paths are read from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
@@ -345,7 +352,7 @@ fn number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|number: &u64| number.to_string() == name)
 }
 
-/// Where the box is asked that runs on this data folder; the folder is left as it is.
+/// Where the box is asked that is started on this data folder; the folder is left as it is.
 pub fn held(data_dir: &Path) -> Option<Http> {
     let all = Generations::at(data_dir);
     let sources = all.sources(&all.current().ok()??).ok()?;
@@ -366,7 +373,7 @@ fn place(source: &Source) -> Place {
 }
 
 /// Passwords may stand in it: for the operator and their group.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?;
     file.write_all(bytes)?;

@@ -1,6 +1,7 @@
 //! The appliance as a library, so that tests and the demo start it too: sockets, threads and files
 //! round the pure cores.
 
+mod address;
 mod choice;
 pub mod cli;
 pub mod client;

@@ -3,6 +3,7 @@
 //! in `choice.rs`.
 
 use crate::{
+    choice::HeldAtStart,
     generations::{By, Clocks, Confirm, Generations, Meta, New, PlanText, hash},
     plan,
     pump::{Handle, RequestError},
@@ -10,9 +11,7 @@ use crate::{
 use firmware_config::{
     Change, Config, Difference, Fault, Sources, diff, from_sources, masked, render, sources,
 };
-use nix::fcntl::Flock;
 use std::{
-    fs::File,
     io,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
@@ -89,27 +88,12 @@ pub struct Shown {
     pub generation: u64,
     pub hash: String,
     pub confirm_until: Option<String>,
-    pub waits_for_restart: bool,
+    /// The generation that holds from the next start on.
+    pub staged: Option<u64>,
     pub alarms: Alarms,
     pub rendered: String,
     /// Name and text of each file, without secrets.
     pub files: Vec<(String, String)>,
-}
-
-/// What a start found: which configuration counts, and where others are kept.
-pub struct Kept {
-    pub(crate) lock: Flock<File>,
-    pub(crate) on_disk: OnDiskAtStart,
-}
-
-/// The same without the lock, which the running box holds.
-pub(crate) struct OnDiskAtStart {
-    pub(crate) generations: Generations,
-    /// The operator's own file.
-    pub(crate) file: PathBuf,
-    pub(crate) current: Meta,
-    pub(crate) sources: Sources,
-    pub(crate) alarms: Alarms,
 }
 
 /// What is not as the operator meant it, though calls are taken.
@@ -136,12 +120,6 @@ impl Alarms {
     }
 }
 
-impl Kept {
-    pub(crate) fn unlock(self) -> (Flock<File>, Option<OnDiskAtStart>) {
-        (self.lock, Some(self.on_disk))
-    }
-}
-
 /// The configuration that holds, while the box runs.
 pub struct Live {
     handle: Handle,
@@ -161,8 +139,24 @@ struct Inner {
 struct OnDisk {
     generations: Generations,
     file: PathBuf,
+    /// What the next start goes by.
     current: Meta,
-    waits_for_restart: bool,
+    /// The generation the box runs by: another one while that waits for a restart.
+    runs: u64,
+}
+
+impl OnDisk {
+    fn waits_for_restart(&self) -> bool {
+        self.current.generation != self.runs
+    }
+
+    /// Where a new one leads back to: by `rollback`, and where nobody confirms it.
+    fn back(&self) -> (Option<u64>, u64) {
+        match self.current.confirm {
+            Some(confirm) => (self.current.before, confirm.back_to),
+            None => (Some(self.runs), self.runs),
+        }
+    }
 }
 
 /// Also where the files lie: the same words in another folder name other music and other secrets.
@@ -172,14 +166,15 @@ pub(crate) fn seen(own: &Sources) -> String {
 }
 
 impl Live {
-    pub(crate) fn new(handle: Handle, running: Config, kept: Option<OnDiskAtStart>) -> Self {
+    pub(crate) fn new(handle: Handle, running: Config, kept: Option<HeldAtStart>) -> Self {
         let tunes = running.music.iter().map(|music| music.name.clone()).collect();
         let mut shown = Shown { rendered: render(&running), ..Shown::default() };
         let disk = kept.map(|kept| {
             show(&mut shown, &kept.current, &kept.sources);
-            let OnDiskAtStart { generations, file, current, sources: _, alarms } = kept;
+            let HeldAtStart { generations, file, current, sources: _, alarms } = kept;
             shown.alarms = alarms;
-            OnDisk { generations, file, current, waits_for_restart: false }
+            let runs = current.generation;
+            OnDisk { generations, file, current, runs }
         });
         Self {
             handle,
@@ -247,7 +242,7 @@ impl Live {
         let config = read?;
         let differences = diff(&inner.running, &config);
         let disk = inner.disk()?;
-        if disk.waits_for_restart && !wish.at_restart && !wish.dry_run {
+        if disk.waits_for_restart() && !wish.at_restart && !wish.dry_run {
             let what = format!(
                 "generation {} waits for a restart; restart the appliance, roll back, or apply with \
                  --at-restart",
@@ -255,16 +250,13 @@ impl Live {
             );
             return Err(conflict("restart-pending", what));
         }
-        let nothing = differences.is_empty() && !disk.waits_for_restart;
+        let nothing = differences.is_empty() && !disk.waits_for_restart();
         if wish.dry_run || nothing {
             let how = if nothing { "unchanged" } else { "dry_run" };
             return Ok(applied(&disk.current, how, differences));
         }
         may(&differences, wish, disk.current.confirm.is_some())?;
-        let (before, back_to) = match disk.current.confirm {
-            Some(confirm) => (disk.current.before, confirm.back_to),
-            None => (Some(disk.current.generation), disk.current.generation),
-        };
+        let (before, back_to) = disk.back();
         let now = Clocks::now();
         let confirm = wish.confirm.map(|within| Confirm::new(back_to, within, now));
         let made = Made { by, before, of: None, confirm };
@@ -307,12 +299,13 @@ impl Live {
             return Err(error.into());
         }
         disk.current = meta.clone();
-        disk.waits_for_restart = at_restart;
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
-        show(&mut shown, &meta, &sources);
         shown.alarms.fallback = None;
-        shown.waits_for_restart = at_restart;
+        shown.confirm_until = meta.confirm.map(|confirm| confirm.until());
+        shown.staged = at_restart.then_some(meta.generation);
         if !at_restart {
+            disk.runs = meta.generation;
+            show(&mut shown, &meta, &sources);
             shown.rendered = render(&config);
         }
         drop(shown);
@@ -372,11 +365,12 @@ impl Live {
         };
         let differences = diff(&inner.running, &config);
         if by == By::Rollback {
-            // Going back to where one was can lock nobody out.
-            let forced = Wish { confirm: Some(Duration::ZERO), ..wish };
-            may(&differences, forced, false)?;
+            // From what waits for its confirmation one may always go back.
+            may(&differences, wish, false)?;
         }
-        let made = Made { by, before: old.before, of: Some(to), confirm: None };
+        let (_, back_to) = inner.disk()?.back();
+        let confirm = wish.confirm.map(|within| Confirm::new(back_to, within, Clocks::now()));
+        let made = Made { by, before: old.before, of: Some(to), confirm };
         self.hold(inner, sources, config, made, wish.at_restart, differences).await
     }
 
@@ -391,7 +385,7 @@ impl Live {
                 continue;
             };
             let unconfirmed = disk.current.generation;
-            let waited = disk.waits_for_restart;
+            let waited = disk.waits_for_restart();
             tracing::warn!(
                 unconfirmed,
                 back_to = confirm.back_to,
@@ -502,7 +496,7 @@ fn may(differences: &[Difference], wish: Wish, pending: bool) -> Result<(), Refu
     }
     if let Some(keys) = keys(&is_for_a_start).filter(|_| !wish.at_restart) {
         let what = format!(
-            "only a restart can change {keys}; nothing was changed. Apply with --at-restart and \
+            "only a restart can change {keys}; nothing was changed. Add --at-restart and \
              restart the appliance"
         );
         return Err(conflict("restart-needed", what));
@@ -514,9 +508,8 @@ fn may(differences: &[Difference], wish: Wish, pending: bool) -> Result<(), Refu
     }
     let touched = keys(&|one| ACCESS.contains(&one.key.as_str()));
     if let Some(keys) = touched.filter(|_| wish.confirm.is_none()) {
-        let what = format!(
-            "{keys}: this may lock you out, so it must be confirmed; apply with --confirm 10m"
-        );
+        let what =
+            format!("{keys}: this may lock you out, so it must be confirmed; add --confirm 10m");
         return Err(conflict("confirm-needed", what));
     }
     Ok(())

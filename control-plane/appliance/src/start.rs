@@ -2,10 +2,12 @@
 //! or not at all.
 
 use crate::{
+    address,
+    choice::{Kept, OnDiskAtStart},
     drain::Running,
     follower::{self, CdrCounts, Follower},
     http,
-    live::{Kept, Live},
+    live::Live,
     login_key,
     metrics::Metrics,
     plan,
@@ -171,6 +173,9 @@ impl Appliance {
         let first = first_turn(&mut exchange, history.unpaid, &view);
         turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
         let parts = Parts { exchange, store, media, udp, tcp, turns, view, journal };
+        let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
+        let kept = kept.map(OnDiskAtStart::hold).transpose().map_err(fail)?;
+        address::write(&config.node.data_dir, &config.http).map_err(fail)?;
         let (handle, pump) = spawn_pump(parts)?;
         let follower = thread::Builder::new()
             .name("follower".to_owned())

@@ -617,3 +617,106 @@ fn nothing_in_the_data_folder_is_for_everybody_whatever_the_umask() {
     }
     assert!(seen > 12, "journal, CDRs, recordings, generations, token, lock: {seen}");
 }
+
+/// The same node with another admin address, in a file of its own.
+fn with_admin(site: &Site, file: &str, port: u16) {
+    let node = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    let (own, other) =
+        (format!("admin = \"127.0.0.1:{}\"", site.ports), format!("admin = \"127.0.0.1:{port}\""));
+    site.write(file, &node.replace(&own, &other));
+}
+
+#[test]
+fn the_running_box_is_asked_where_it_listens_whatever_waits_for_the_restart() {
+    let mut site = Site::new("staged");
+    site.start();
+    let (first, second) = (site.ports, site.ports + 9);
+    with_admin(&site, "moved.toml", second);
+
+    site.ok(&["config", "apply", "moved.toml", "--at-restart", "--confirm", "1h"]);
+
+    site.ok(&["status"]);
+    site.ok(&["--config", "moved.toml", "status"]);
+    assert_eq!(site.runs_by(), "1");
+    let history: Value =
+        serde_json::from_str(&site.ok(&["config", "history", "-o", "json"])).unwrap();
+    let staged = |at: usize| history["items"][at]["staged"] == true;
+    assert!(staged(0) && !staged(1), "{history}");
+    assert!(site.get("/metrics").contains("clavija_config_info{generation=\"1\""));
+    let shown = site.get("/api/v1/config");
+    assert!(shown.contains("\"generation\":1,") && shown.contains("\"staged\":2,"), "{shown}");
+
+    site.kill();
+    site.ports = second;
+    site.start();
+    site.ok(&["config", "confirm"]);
+    assert_eq!(site.runs_by(), "2");
+
+    // Back to where it was may lock out like any other change of the address.
+    let (code, said) = site.does(&["config", "rollback", "--at-restart"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("http.admin") && said.contains("--confirm"), "{said}");
+    site.ok(&["config", "rollback", "--at-restart", "--confirm", "1h"]);
+    assert_eq!(site.runs_by(), "2");
+    site.kill();
+    site.ports = first;
+    site.start();
+    assert_eq!(site.runs_by(), "3");
+    site.ok(&["config", "confirm"]);
+}
+
+#[test]
+fn a_start_that_fails_by_what_nobody_has_confirmed_comes_up_by_what_was_before() {
+    let mut site = Site::new("taken");
+    site.start();
+    let second = site.ports + 9;
+    with_admin(&site, "moved.toml", second);
+    site.ok(&["config", "apply", "moved.toml", "--at-restart", "--confirm", "1h"]);
+    site.kill();
+    let _taken = TcpListener::bind(("127.0.0.1", second)).unwrap();
+
+    site.start();
+
+    assert_eq!(site.runs_by(), "3");
+    let history = site.ok(&["config", "history"]);
+    assert!(history.contains("unconfirmed"), "{history}");
+    site.until("it is in the log", |site| site.log().contains("generation 2 of moved.toml"));
+    // An address that is not this host's.
+    let node = fs::read_to_string(site.folder.join("moved.toml")).unwrap();
+    site.write("moved.toml", &node.replace("127.0.0.1:", "192.0.2.77:"));
+    let site_port = format!("admin = \"192.0.2.77:{second}\"");
+    let own = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    let admin = format!("admin = \"127.0.0.1:{}\"", site.ports);
+    site.write("node.toml", &own.replace(&admin, &site_port));
+    site.ok(&["config", "reload", "--at-restart", "--confirm", "1h"]);
+    site.kill();
+    site.start();
+    assert_eq!(site.runs_by(), "5");
+}
+
+#[test]
+fn a_configuration_that_never_came_up_is_no_generation() {
+    let mut site = Site::new("never");
+    let taken = UdpSocket::bind(("127.0.0.1", site.ports)).unwrap();
+
+    let (code, said) = site.refuses();
+
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("node.toml: sip.udp"), "{said}");
+    assert!(!site.folder.join("data/generations/current").is_symlink());
+    assert!(!site.folder.join("data/generations/1").exists());
+    drop(taken);
+    site.start();
+    // Edited so that it cannot come up: the history knows only what ran.
+    let taken = TcpListener::bind(("127.0.0.1", site.ports + 9)).unwrap();
+    let own = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    with_admin(&site, "node.toml", site.ports + 9);
+    site.kill();
+    let (code, said) = site.refuses();
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(site.current(), Path::new("1"));
+    drop(taken);
+    site.write("node.toml", &own);
+    site.start();
+    assert_eq!(site.runs_by(), "1");
+}

@@ -51,11 +51,14 @@ pub(super) enum Verb {
     /// Back to the generation before, or to one of the history.
     Rollback {
         generation: Option<u64>,
+        /// Goes to where it was if nobody confirms within this time, like 10m.
+        #[arg(long, value_name = "TIME", value_parser = time_to_confirm)]
+        confirm: Option<Duration>,
         /// With the next start, the live part of it too.
         #[arg(long)]
         at_restart: bool,
         /// Only if nobody confirmed in time and the appliance does not run.
-        #[arg(long, conflicts_with_all = ["generation", "at_restart"])]
+        #[arg(long, conflicts_with_all = ["generation", "confirm", "at_restart"])]
         unconfirmed: bool,
     },
     /// Every configuration that held.
@@ -76,7 +79,7 @@ pub(super) struct How {
     #[arg(long)]
     dry_run: bool,
     /// Goes back by itself if nobody confirms within this time, like 10m.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time_to_confirm)]
     confirm: Option<Duration>,
     /// Holds from the next start on.
     #[arg(long)]
@@ -96,12 +99,22 @@ fn against(text: &str) -> Result<Against, String> {
     }
 }
 
+fn time_to_confirm(text: &str) -> Result<Duration, String> {
+    let day = Duration::from_secs(86_400);
+    match humantime::parse_duration(text) {
+        Ok(time) if (Duration::from_secs(1)..=day).contains(&time) => Ok(time),
+        Ok(_) => Err("write 1s to 24h".to_owned()),
+        Err(error) => Err(format!("{error}; write it like 10m")),
+    }
+}
+
 const DIFFERENCES: [Column; 4] =
     [("TAKES HOLD", "change"), ("KEY", "key"), ("WAS", "was"), ("IS", "is")];
 
-const GENERATIONS: [Column; 7] = [
+const GENERATIONS: [Column; 8] = [
     ("GENERATION", "generation"),
     ("CURRENT", "current"),
+    ("STAGED", "staged"),
     ("MADE", "made_at"),
     ("BY", "by"),
     ("OF", "of"),
@@ -163,8 +176,12 @@ pub(super) async fn run(
             client.post("/api/v1/config/confirm", &json!({})).await?;
             out.say("confirmed")
         }
-        Verb::Rollback { generation, at_restart, .. } => {
-            let body = json!({ "generation": generation, "at_restart": at_restart });
+        Verb::Rollback { generation, confirm, at_restart, .. } => {
+            let body = json!({
+                "generation": generation,
+                "confirm_seconds": confirm.map(|confirm| confirm.as_secs()),
+                "at_restart": at_restart,
+            });
             let done = client.post_for("/api/v1/config/rollback", &body).await?;
             say(&done, out)
         }

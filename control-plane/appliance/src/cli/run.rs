@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     Appliance, Running, Stopped,
-    choice::{self, Own},
+    choice::{self, Kept, Own},
     error::Failure,
     generations::Clocks,
-    live::{Kept, Live, Wish},
+    live::{Live, Wish},
     log, notify,
-    start::take_data_dir,
+    start::{StartError, take_data_dir},
 };
 use firmware_config::Config;
 use std::{
@@ -27,23 +27,50 @@ use tokio::{
 pub(super) fn run(target: &Target) -> Result<(), Failure> {
     log::init();
     let file = target.file()?;
-    let host = host()?;
-    let own = Own::read(file, &host);
-    for warning in own.warnings.iter().filter(|warning| !warning.of_host) {
-        tracing::warn!("{warning}");
+    loop {
+        let host = host()?;
+        let own = Own::read(file.clone(), &host);
+        for warning in own.warnings.iter().filter(|warning| !warning.of_host) {
+            tracing::warn!("{warning}");
+        }
+        let (dir, seen) = (own.data_dir()?, own.seen());
+        let lock = take_data_dir(&dir).map_err(|error| Failure::Failed(error.to_string()))?;
+        let (config, kept) = choice::choose(own, &dir, lock, &host, Clocks::now())?;
+        let named = kept.on_disk.named();
+        let error = match many_threads()?.block_on(serve(config, kept)) {
+            Ok(()) => return Ok(()),
+            Err(Ended::Failed(failure)) => return Err(failure),
+            Err(Ended::NotStarted(error)) => error,
+        };
+        let what = format!("{named}: {error}");
+        let Ok(lock) = take_data_dir(&dir) else { return Err(Failure::Failed(what)) };
+        if !choice::go_back_if_unconfirmed(&dir, seen, Clocks::now())? {
+            return Err(Failure::Failed(what));
+        }
+        drop(lock);
+        tracing::error!("{what}");
     }
-    let dir = own.data_dir()?;
-    let lock = take_data_dir(&dir).map_err(|error| Failure::Failed(error.to_string()))?;
-    let (config, kept) = choice::choose(own, &dir, lock, &host, Clocks::now())?;
-    many_threads()?.block_on(serve(config, kept))
 }
 
-async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
+/// Why it does not run any more.
+enum Ended {
+    /// It never came up.
+    NotStarted(StartError),
+    Failed(Failure),
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn serve(config: Config, kept: Kept) -> Result<(), Ended> {
     // Before anything runs, so that a signal never ends it half started.
     let mut signals = Signals::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let started = Appliance::start_kept(config, Some(kept)).await;
-    let running = started.map_err(|error| Failure::Failed(error.to_string()))?;
+    let running = started.map_err(Ended::NotStarted)?;
     say_ready(&running)?;
     notify::ready(&running);
     let live = Arc::clone(running.live());
@@ -80,14 +107,14 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Failure> {
         Stopped::Drained => tracing::info!("stopped; every call had ended"),
         Stopped::HungUp => tracing::warn!("stopped; calls were hung up"),
         Stopped::Failed => {
-            return Err(Failure::Failed("the appliance ended by a fault of its own".to_owned()));
+            let what = "the appliance ended by a fault of its own";
+            return Err(Ended::Failed(Failure::Failed(what.to_owned())));
         }
     }
     if start_anew {
         // Whoever watches over it starts it again; nobody else would.
-        return Err(Failure::Failed(
-            "started anew for a configuration nobody confirmed".to_owned(),
-        ));
+        let what = "started anew for a configuration nobody confirmed";
+        return Err(Ended::Failed(Failure::Failed(what.to_owned())));
     }
     Ok(())
 }

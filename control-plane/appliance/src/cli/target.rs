@@ -1,6 +1,6 @@
 //! Which appliance a verb talks to: found by its configuration, or named.
 
-use crate::{choice, client::Client, error::Failure, generations};
+use crate::{address, choice, client::Client, error::Failure, generations};
 use clap::Args;
 use firmware_config::{Host, Http, Loaded};
 use nix::ifaddrs::getifaddrs;
@@ -47,8 +47,8 @@ impl Target {
         })
     }
 
-    /// Where the appliance is reached: as the configuration says that holds, whatever the operator's
-    /// file says meanwhile.
+    /// Where the appliance is reached: where it says that it listens, whatever the operator's file or
+    /// a configuration that waits for a restart say meanwhile.
     fn http(&self) -> Result<Http, Failure> {
         let file = self.file()?;
         let own = load(&file);
@@ -56,7 +56,7 @@ impl Target {
             Ok(own) => Some(own.config.node.data_dir.clone()),
             Err(_) => choice::kept_for(&file),
         };
-        match dir.and_then(|dir| generations::held(&dir)) {
+        match dir.and_then(|dir| address::read(&dir).or_else(|| generations::held(&dir))) {
             Some(held) => Ok(held),
             None => own.map(|own| own.config.http),
         }

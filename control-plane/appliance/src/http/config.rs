@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     generations::{By, Meta},
-    live::{Alarms, Applied, Refused, Wish},
+    live::{Alarms, Applied, Refused, Shown, Wish},
     notify::Reloading,
 };
 use axum::{
@@ -63,6 +63,8 @@ pub(super) struct ReloadBody {
 pub(super) struct RollbackBody {
     /// The generation before, if none is named.
     generation: Option<u64>,
+    /// Gone back from if nobody confirms within so many seconds.
+    confirm_seconds: Option<u32>,
     #[serde(default)]
     at_restart: bool,
 }
@@ -104,8 +106,10 @@ pub(super) struct ConfigBody {
     generation: u64,
     hash: String,
     confirm_until: Option<String>,
-    /// It was applied for the next start.
+    /// Another one was applied for the next start.
     waits_for_restart: bool,
+    /// That one.
+    staged: Option<u64>,
     alarms: AlarmsBody,
     files: Vec<ShownFile>,
     /// Every key with the value that holds, in TOML.
@@ -140,7 +144,10 @@ pub(super) struct GenerationLine {
     /// Whose content it has again.
     of: Option<u64>,
     confirm_until: Option<String>,
+    /// It holds.
     current: bool,
+    /// It holds from the next start on.
+    staged: bool,
 }
 
 /// What holds.
@@ -153,7 +160,8 @@ pub(super) async fn show(Of(state): Shared) -> Json<ConfigBody> {
         generation: shown.generation,
         hash: shown.hash,
         confirm_until: shown.confirm_until,
-        waits_for_restart: shown.waits_for_restart,
+        waits_for_restart: shown.staged.is_some(),
+        staged: shown.staged,
         alarms: AlarmsBody { file_refused, fallback, damaged },
         files: files.collect(),
         rendered: shown.rendered,
@@ -164,9 +172,10 @@ pub(super) async fn show(Of(state): Shared) -> Json<ConfigBody> {
 #[utoipa::path(get, path = "/api/v1/config/generations",
     responses((status = 200, body = Items<GenerationLine>), (status = 409, body = ProblemBody)))]
 pub(super) async fn history(Of(state): Shared) -> Result<Json<Items<GenerationLine>>, Problem> {
-    let current = state.live.shown().generation;
+    let Shown { generation: current, staged, .. } = state.live.shown();
     let line = |meta: Meta| GenerationLine {
         current: meta.generation == current,
+        staged: Some(meta.generation) == staged,
         generation: meta.generation,
         made_at: meta.made_at,
         by: meta.by,
@@ -241,8 +250,8 @@ pub(super) async fn roll_back(
     Of(state): Shared,
     body: Result<Json<RollbackBody>, JsonRejection>,
 ) -> Result<Json<AppliedBody>, Problem> {
-    let RollbackBody { generation, at_restart } = taken(body)?;
-    let wish = Wish { at_restart, ..Wish::default() };
+    let RollbackBody { generation, confirm_seconds, at_restart } = taken(body)?;
+    let wish = wish(false, confirm_seconds, at_restart)?;
     let live = Arc::clone(&state.live);
     let roll_back = async move { live.roll_back(generation, wish).await };
     Ok(Json(to_the_end(roll_back).await?.into()))
