@@ -264,6 +264,8 @@ pub fn replay_counted(segment: Segment, lived: &mut usize) -> Past {
         past.live(record);
         *lived += 1;
     }
+    // A snapshot of it must not forget the signs of life that came after the last input.
+    past.board.lived_until(last);
     past
 }
 
@@ -433,6 +435,21 @@ mod tests {
         );
         assert_eq!(lost.ended_at, Some(past.last), "nobody knows of anything later");
         assert_eq!(past.board.calls().count(), 0);
+    }
+
+    #[test]
+    fn a_process_that_dies_before_it_has_written_anything_keeps_the_last_sign_of_life_before_it() {
+        let (bytes, last) = (a_day(), Stamp(50_000_000));
+        let whole = &bytes[..bytes.len() - 1];
+        let sum = &whole[whole.iter().rposition(|&byte| byte == b'\n').unwrap() + 1..][..8];
+        let sum = u32::from_str_radix(std::str::from_utf8(sum).unwrap(), 16).unwrap();
+        let (mut chain, mut bytes) = (Chain { last: sum }, bytes);
+        chain.note(&Note::Alive(last), &mut bytes);
+
+        let past = replay(read(&bytes).unwrap());
+        let next = Log::begin(past.moment());
+
+        assert_eq!(read(next.bytes()).unwrap().last, last);
     }
 
     #[test]

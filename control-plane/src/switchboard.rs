@@ -418,6 +418,11 @@ impl Switchboard {
         self.now
     }
 
+    /// Its process lived at least until then, though nothing more happened.
+    pub(crate) fn lived_until(&mut self, at: Stamp) {
+        self.now = self.now.max(at);
+    }
+
     /// A call that has not ended, for those who ask.
     pub fn call(&self, call: CallId) -> Option<&Call> {
         self.calls.get(&call).filter(|call| call.state != State::Over)

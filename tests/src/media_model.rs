@@ -15,6 +15,10 @@ const SILENT_AFTER: Duration = Duration::from_secs(6);
 /// Less than this after the first `Connect` nothing can have been heard.
 const FIRST_PACKET: Duration = Duration::from_millis(20);
 
+/// What happened is said so much later at most.
+pub const WORD_MAX: Duration = Duration::from_millis(WORD_MAX_MS);
+const WORD_MAX_MS: u64 = 25;
+
 /// Two who hear each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -266,7 +270,7 @@ impl MediaModel {
     }
 
     fn say(&mut self, event: Event, now: Instant) {
-        let at = now + self.dice.millis(1..25);
+        let at = now + self.dice.millis(1..WORD_MAX_MS);
         let last = self.events.back().map_or(at, |&(last, _)| last);
         self.events.push_back((at.max(last), event));
     }

@@ -10,6 +10,7 @@ use crate::media_model::Pair;
 use control_plane::{
     fact::{Fact, Step, What},
     ids::{CallId, SeatId},
+    time::Stamp,
 };
 use media_core::order::PortName;
 use std::{
@@ -54,8 +55,8 @@ pub struct Model {
     requests: BTreeMap<(String, String), Option<String>>,
     paused: BTreeSet<SeatId>,
     hung_up_by_asking: BTreeSet<CallId>,
-    /// When the box last died.
-    died: Option<Instant>,
+    /// When the box died, each time.
+    deaths: Vec<Death>,
     first_turn: bool,
     pub seen: Seen,
 }
@@ -125,6 +126,17 @@ struct Answer {
     ended: bool,
 }
 
+/// The end of a process.
+#[derive(Clone, Copy, Debug)]
+struct Death {
+    at: Instant,
+    /// The last thing it wrote down.
+    noted: Stamp,
+}
+
+/// Why somebody is gone whom the box neither let go nor heard go.
+const DEATH: &str = "the box has died";
+
 #[derive(Debug)]
 struct Call {
     dialog: usize,
@@ -156,7 +168,7 @@ impl Model {
             requests: BTreeMap::new(),
             paused: BTreeSet::new(),
             hung_up_by_asking: BTreeSet::new(),
-            died: None,
+            deaths: vec![],
             first_turn: false,
             seen: Seen::default(),
         }
@@ -205,14 +217,21 @@ impl Model {
 
     /// Its box's process is gone.
     pub fn dies(&mut self, now: Instant) {
-        self.died = Some(now);
+        self.deaths.push(Death { at: now, noted: Stamp::default() });
         self.requests.clear();
         self.owed.clear();
         self.by_port.clear();
         for dialog in &mut self.dialogs {
-            dialog.gone.get_or_insert(("the box has died", now));
+            dialog.gone.get_or_insert((DEATH, now));
             // What it had not acknowledged, it may not have heard.
             dialog.answers.retain(|_, answer| answer.acked);
+        }
+    }
+
+    /// This is the last thing that the process which died has written down.
+    pub fn was_noted(&mut self, last: Stamp) {
+        if let Some(death) = self.deaths.last_mut() {
+            death.noted = last;
         }
     }
 
@@ -239,7 +258,17 @@ impl Model {
     }
 
     fn is_of_before(&self, dialog: &Dialog) -> bool {
-        self.died.is_some_and(|died| dialog.invited <= died)
+        self.death_of(dialog).is_some()
+    }
+
+    /// The end of the process that had this dialog.
+    fn death_of(&self, dialog: &Dialog) -> Option<Death> {
+        self.deaths.iter().find(|death| dialog.invited <= death.at).copied()
+    }
+
+    /// When the box last died.
+    fn died(&self) -> Option<Instant> {
+        self.deaths.last().map(|death| death.at)
     }
 
     /// The caller of this dialog's call was let talk to its phone.
@@ -305,7 +334,7 @@ impl Model {
             // It came in the turn in which the box died.
             let is_end =
                 matches!(step, Step::OfferEnded { .. } | Step::Over { .. } | Step::Ended { .. });
-            if self.died.is_some() && is_end {
+            if self.died().is_some() && is_end {
                 return Ok(());
             }
             return Err(format!("{call} never arrived: {step:?}"));

@@ -60,12 +60,15 @@ impl Model {
         self.note_request(text, from);
         match (text.method(), text.status()) {
             (Some("INVITE"), _) if text.to_tag().is_none() => {
-                let died = self.died;
+                let died = self.died();
                 let known = self.dialog(text).is_some_and(|dialog| {
                     let open = dialog.answered.is_none() && dialog.refused.is_none();
                     let cut_off = open && died.is_some_and(|died| dialog.invited <= died);
                     let over = dialog.dismissed.is_some() || dialog.gone.is_some();
-                    let straggler = over && now > dialog.invited + GIVE_UP;
+                    // The box knows it again for as long as its sender may repeat it, from the end on.
+                    let ended = dialog.dismissed.max(dialog.gone.map(|(_, at)| at));
+                    let ended = ended.unwrap_or(dialog.invited);
+                    let straggler = over && now > ended + GIVE_UP;
                     !straggler && !cut_off
                 });
                 if known {
@@ -180,7 +183,7 @@ impl Model {
         } else if from_user.starts_with('+') {
             self.callers.insert(from_user, place);
         }
-        let invited = self.died.filter(|_| self.first_turn).unwrap_or(now);
+        let invited = self.died().filter(|_| self.first_turn).unwrap_or(now);
         self.dialogs.push(Dialog {
             called,
             peer,

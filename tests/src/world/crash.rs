@@ -8,7 +8,11 @@ use control_plane::{
     journal::{self, Chain, Past},
     time::Clock,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What the box wrote down, and how.
 pub(super) struct Journal {
@@ -17,7 +21,11 @@ pub(super) struct Journal {
     pub(super) segments: Vec<Vec<u8>>,
     /// Where in the last one this turn began.
     turn: usize,
+    wrote: Instant,
 }
+
+/// How often a process that has calls writes that it lives, if nothing else.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
 
 impl Journal {
     fn segment(&mut self) -> (&mut Chain, &mut Vec<u8>) {
@@ -59,7 +67,8 @@ impl World {
     }
 
     pub(super) fn keep_a_journal(&mut self) {
-        let mut journal = Journal { chain: Chain::default(), segments: vec![], turn: 0 };
+        let mut journal =
+            Journal { chain: Chain::default(), segments: vec![], turn: 0, wrote: self.now };
         journal.begin(&Past::none(self.site.plan()));
         self.journal = Some(journal);
     }
@@ -83,6 +92,14 @@ impl World {
         }
         if let Some(journal) = &mut self.journal {
             journal.turn = turn;
+            if lines > 0 {
+                journal.wrote = self.now;
+            } else if self.now >= journal.wrote + ALIVE_EVERY {
+                journal.wrote = self.now;
+                let alive = self.exchange.alive(self.now);
+                let (chain, bytes) = journal.segment();
+                alive.iter().for_each(|alive| chain.note(alive, bytes));
+            }
         }
         lines
     }
@@ -132,6 +149,7 @@ impl World {
         let segment = self.journal.as_ref().and_then(|journal| journal.segments.last());
         let Some(segment) = segment else { return Err("the box has no journal".to_owned()) };
         let segment = journal::read(segment).map_err(|why| why.to_string())?;
+        self.model.was_noted(segment.last);
         let past = journal::replay(segment);
         self.note(|| format!("-- the box lives again, {} calls ended before", past.ended.len()));
         self.hear_what_was_only_written(&past)?;
