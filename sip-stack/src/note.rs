@@ -12,7 +12,10 @@ use crate::{
     wire::{Headers, Method, Request},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// For how long an INVITE is known again after its call: as long as its sender may repeat it.
 pub const FINISHED_FOR: Duration = GIVE_UP;
@@ -95,6 +98,8 @@ pub struct FinishedNote {
     pub from_tag: String,
     /// The highest CSeq that was heard in the call.
     pub sequence: u32,
+    /// Where it came from.
+    pub host: IpAddr,
     pub until: Instant,
 }
 

@@ -93,8 +93,8 @@ fn talk_hold_and_digits(codec: &'static str, transport: &'static str, callers: L
 
     assert_eq!(call["agent"], "ana");
     let (before, after) = (
-        by_caller.share(second_half(&first), AGENT_HZ),
-        by_caller.share(second_half(&second), AGENT_HZ),
+        by_caller.mostly(second_half(&first), AGENT_HZ),
+        by_caller.mostly(second_half(&second), AGENT_HZ),
     );
     assert!(before > 0.9, "the agent is heard: {before}");
     assert!(after > 0.9, "and again after the hold: {after}");
@@ -238,7 +238,7 @@ fn one_talk_with_home(appliance: &Appliance, ana: &mut Baresip) {
     let (_, by_caller) = caller.finish();
 
     assert_eq!(call["agent"], "ana");
-    let share = by_caller.share(second_half(&talk), AGENT_HZ);
+    let share = by_caller.mostly(second_half(&talk), AGENT_HZ);
     assert!(share > 0.9, "who is behind the router is heard: {share}");
 }
 
@@ -270,7 +270,7 @@ fn linphonec_registers_is_called_and_both_sides_hear_each_other() {
         let by_agent = bruno.finish();
 
         assert_eq!(call["agent"], "bruno");
-        assert!(by_caller.share(second_half(&talk), AGENT_HZ) > 0.9, "the agent is heard");
+        assert!(by_caller.mostly(second_half(&talk), AGENT_HZ) > 0.9, "the agent is heard");
         let middle = by_agent.len() / 2..by_agent.len() / 2 + usize::try_from(RATE).unwrap() / 2;
         assert!(tone::share(&by_agent[middle], CALLER_HZ) > 0.5, "the phone hears the caller");
         appliance.stop();
@@ -295,7 +295,7 @@ fn a_call_through_kamailio_keeps_the_proxy_in_the_path_until_the_last_bye() {
         let (signalled, by_caller) = caller.finish();
         desk.finish();
 
-        assert!(by_caller.share(talk, AGENT_HZ) > 0.9);
+        assert!(by_caller.mostly(talk, AGENT_HZ) > 0.9);
         let answer = signalled.iter().find(|m| m.is_response(Way::Received, "INVITE", 200));
         let route = answer.unwrap().header("Record-Route").unwrap_or_default();
         assert!(route.contains(&proxy_at.to_string()), "the proxy stays in the path: {route:?}");
@@ -358,7 +358,7 @@ fn a_carriers_proxy_speaks_tcp_to_the_box_and_stays_in_the_path() {
         let (signalled, by_caller) = caller.finish();
         desk.finish();
 
-        assert!(by_caller.share(talk, AGENT_HZ) > 0.9);
+        assert!(by_caller.mostly(talk, AGENT_HZ) > 0.9);
         assert!(signalled.iter().any(|m| m.is_request(Way::Received, "BYE")));
         assert!(connections(&appliance, "in") >= 1.0, "it came over TCP");
         let record = appliance.await_ended(1).remove(0);
@@ -387,8 +387,8 @@ fn a_trunk_that_is_called_over_tcp_by_way_of_a_real_proxy_rings_answers_and_ends
         let (_, by_caller) = caller.finish();
         let (_, by_switch) = switch.finish();
 
-        assert!(by_caller.share(second_half(&at_caller), AGENT_HZ) > 0.9);
-        assert!(by_switch.share(at_switch, CALLER_HZ) > 0.9);
+        assert!(by_caller.mostly(second_half(&at_caller), AGENT_HZ) > 0.9);
+        assert!(by_switch.mostly(at_switch, CALLER_HZ) > 0.9);
         assert_eq!(connections(&appliance, "out"), 1.0, "one for the whole call");
         let record = appliance.await_ended(1).remove(0);
         assert_eq!(record["end"], "completed");

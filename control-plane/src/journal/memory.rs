@@ -8,7 +8,10 @@ use sip_stack::{
     ids::LegId,
     note::{BindingNote, FINISHED_FOR, FinishedNote, LegNote, MovedNote},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+};
 
 /// A line of the journal that is no input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,13 +40,14 @@ pub struct Finished {
     pub call_id: String,
     pub from_tag: String,
     pub sequence: u32,
+    pub host: IpAddr,
     pub until: Stamp,
 }
 
 impl Finished {
     pub(crate) fn of(note: FinishedNote, clock: Clock) -> Self {
-        let FinishedNote { call_id, from_tag, sequence, until } = note;
-        Self { call_id, from_tag, sequence, until: clock.stamp(until) }
+        let FinishedNote { call_id, from_tag, sequence, host, until } = note;
+        Self { call_id, from_tag, sequence, host, until: clock.stamp(until) }
     }
 
     pub(crate) fn note(&self, clock: Clock) -> FinishedNote {
@@ -51,6 +55,7 @@ impl Finished {
             call_id: self.call_id.clone(),
             from_tag: self.from_tag.clone(),
             sequence: self.sequence,
+            host: self.host,
             until: clock.instant(self.until),
         }
     }

@@ -197,3 +197,26 @@ fn whole_calls_write_no_more_than_so_many_times_what_came_also_with_headers_made
         assert!(written < WRITTEN_FOR_EACH, "{written} bytes for each of {header:.20}");
     }
 }
+
+#[test]
+fn a_bye_that_only_the_dead_process_heard_is_answered_although_the_phone_has_signed_out_since() {
+    let mut process = Process::new();
+    process.register();
+    let of_ana = |method: &str, tag: &str, sequence: u32, body: &str| {
+        let request = carrier_request(method, "own", tag, sequence, body);
+        request.replace(CARRIER, ANA).replace("sip:1@192.0.2.1", "sip:1001@192.0.2.1")
+    };
+    let said = process.feed(ANA, &of_ana("INVITE", "", 1, SDP));
+    let tag = one(&said, "SIP/2.0 200 ").to_tag();
+    process.feed(ANA, &of_ana("ACK", &tag, 1, ""));
+    let bye = of_ana("BYE", &tag, 2, "");
+    one(&process.feed(ANA, &bye), "SIP/2.0 200 ");
+
+    let (mut process, _) = process.killed(SECOND, &["bruno"]);
+
+    one(&process.feed(ANA, &bye), "SIP/2.0 481 ");
+    let of_nobody = bye.replace("Call-ID: own", "Call-ID: other").replace("z9hG4bK", "z9hG4bKx");
+    assert!(process.feed(ANA, &of_nobody).is_empty(), "strangers are told nothing");
+    process.pass(32 * SECOND);
+    assert!(process.feed(ANA, &bye).is_empty(), "nor is whoever was in a call once");
+}

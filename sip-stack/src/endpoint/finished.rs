@@ -7,6 +7,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Instant,
 };
 
@@ -23,8 +24,10 @@ type Name = (String, String);
 pub(super) struct Finished {
     /// Up to which CSeq, and until when.
     calls: BTreeMap<Name, (u32, Instant)>,
-    /// By when they are forgotten.
-    order: VecDeque<(Instant, Name)>,
+    /// By when they are forgotten, with the host of the caller.
+    order: VecDeque<(Instant, Name, IpAddr)>,
+    /// Until when it may still repeat itself, though it is no trunk and no phone.
+    hosts: BTreeMap<IpAddr, Instant>,
     bytes: usize,
     untold: VecDeque<FinishedNote>,
 }
@@ -36,37 +39,49 @@ impl Finished {
         call_id: String,
         from_tag: String,
         sequence: u32,
+        host: IpAddr,
         now: Instant,
     ) {
-        let note = FinishedNote { call_id, from_tag, sequence, until: now + FINISHED_FOR };
+        let note = FinishedNote { call_id, from_tag, sequence, host, until: now + FINISHED_FOR };
         self.untold.push_back(note.clone());
         self.insert(note, now);
     }
 
     /// Notes come in the order in which they run out.
     pub(super) fn insert(&mut self, note: FinishedNote, now: Instant) {
-        let FinishedNote { call_id, from_tag, sequence, until } = note;
+        let FinishedNote { call_id, from_tag, sequence, host, until } = note;
         if until <= now {
             return;
         }
         let name = (call_id, from_tag);
         self.bytes += cost(&name);
         self.calls.insert(name.clone(), (sequence, until));
-        self.order.push_back((until, name));
-        while self.order.front().is_some_and(|(until, _)| *until <= now || self.is_full()) {
+        self.hosts.insert(host, until);
+        self.order.push_back((until, name, host));
+        while self.order.front().is_some_and(|(until, ..)| *until <= now || self.is_full()) {
             self.forget_oldest();
         }
     }
 
     pub(super) fn began_with(&self, invite: &Request, now: Instant) -> bool {
-        let headers = &invite.headers;
-        let (Ok(call_id), Ok(from), Ok((sequence, _))) =
-            (headers.call_id(), headers.from(), headers.cseq())
-        else {
-            return false;
-        };
+        let sequence = invite.headers.cseq().map(|(sequence, _)| sequence);
+        let last = self.last_sequence(invite, now);
+        sequence.is_ok_and(|sequence| last.is_some_and(|last| sequence <= last))
+    }
+
+    /// Whether the caller of such a call says this.
+    pub(super) fn is_of(&self, request: &Request, now: Instant) -> bool {
+        self.last_sequence(request, now).is_some()
+    }
+
+    fn last_sequence(&self, request: &Request, now: Instant) -> Option<u32> {
+        let (call_id, from) = (request.headers.call_id().ok()?, request.headers.from().ok()?);
         let name = (call_id.to_owned(), from.tag().unwrap_or_default().to_owned());
-        self.calls.get(&name).is_some_and(|&(last, until)| sequence <= last && now < until)
+        self.calls.get(&name).filter(|&&(_, until)| now < until).map(|&(last, _)| last)
+    }
+
+    pub(super) fn knows_host(&self, host: IpAddr, now: Instant) -> bool {
+        self.hosts.get(&host).is_some_and(|&until| now < until)
     }
 
     pub(super) fn poll_note(&mut self) -> Option<FinishedNote> {
@@ -75,11 +90,12 @@ impl Finished {
 
     /// All that is remembered, oldest first.
     pub(super) fn notes(&self, now: Instant) -> impl Iterator<Item = FinishedNote> {
-        let live = self.order.iter().filter(move |(until, _)| *until > now);
-        live.filter_map(|(until, name)| {
+        let live = self.order.iter().filter(move |(until, ..)| *until > now);
+        live.filter_map(|(until, name, host)| {
             let &(sequence, last) = self.calls.get(name)?;
-            let (call_id, from_tag) = name.clone();
-            (last == *until).then_some(FinishedNote { call_id, from_tag, sequence, until: last })
+            let ((call_id, from_tag), host) = (name.clone(), *host);
+            let note = FinishedNote { call_id, from_tag, sequence, host, until: last };
+            (last == *until).then_some(note)
         })
     }
 
@@ -88,11 +104,14 @@ impl Finished {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((until, name)) = self.order.pop_front() else { return };
+        let Some((until, name, host)) = self.order.pop_front() else { return };
         self.bytes -= cost(&name);
         // The same names may have made a later call.
         if self.calls.get(&name).is_some_and(|&(_, last)| last == until) {
             self.calls.remove(&name);
+        }
+        if self.hosts.get(&host) == Some(&until) {
+            self.hosts.remove(&host);
         }
     }
 }
@@ -107,6 +126,8 @@ mod tests {
     use super::*;
     use crate::wire::{Headers, Method};
     use std::time::Duration;
+
+    const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn invite(call_id: &str, sequence: u32) -> Request {
         let mut headers = Headers::new();
@@ -125,7 +146,7 @@ mod tests {
     fn an_invite_is_known_for_32_seconds_after_its_call_and_a_later_one_of_the_caller_is_new() {
         let (mut finished, now) = (Finished::default(), Instant::now());
 
-        finished.finish("one".into(), "a".into(), 7, now);
+        finished.finish("one".into(), "a".into(), 7, HOST, now);
 
         let almost = now + FINISHED_FOR - Duration::from_millis(1);
         assert!(finished.began_with(&invite("one", 7), almost));
@@ -133,16 +154,19 @@ mod tests {
         assert!(!finished.began_with(&invite("one", 8), almost), "a new try");
         assert!(!finished.began_with(&invite("two", 7), almost));
         assert!(!finished.began_with(&invite("one", 7), now + FINISHED_FOR));
+        assert!(
+            finished.knows_host(HOST, almost) && !finished.knows_host(HOST, now + FINISHED_FOR)
+        );
     }
 
     #[test]
     fn a_second_call_of_the_same_names_is_remembered_for_its_own_time() {
         let (mut finished, now) = (Finished::default(), Instant::now());
-        finished.finish("one".into(), "a".into(), 1, now);
-        finished.finish("one".into(), "a".into(), 2, now + Duration::from_secs(20));
+        finished.finish("one".into(), "a".into(), 1, HOST, now);
+        finished.finish("one".into(), "a".into(), 2, HOST, now + Duration::from_secs(20));
 
         // Forgets what has run out by then.
-        finished.finish("two".into(), "a".into(), 1, now + FINISHED_FOR);
+        finished.finish("two".into(), "a".into(), 1, HOST, now + FINISHED_FOR);
 
         assert!(finished.began_with(&invite("one", 2), now + FINISHED_FOR));
         let kept: Vec<_> = finished.notes(now + FINISHED_FOR).map(|note| note.call_id).collect();
@@ -155,14 +179,14 @@ mod tests {
         let long = "x".repeat(60_000);
 
         for call in 0..200 {
-            finished.finish(format!("{long}{call}"), "a".into(), 1, now);
+            finished.finish(format!("{long}{call}"), "a".into(), 1, HOST, now);
             assert!(finished.bytes <= ROOM_BYTES);
         }
 
         assert!(!finished.began_with(&invite(&format!("{long}0"), 1), now));
         assert!(finished.began_with(&invite(&format!("{long}199"), 1), now));
         assert_eq!(finished.calls.len(), finished.order.len());
-        let all: usize = finished.order.iter().map(|(_, name)| cost(name)).sum();
+        let all: usize = finished.order.iter().map(|(_, name, _)| cost(name)).sum();
         assert_eq!(all, finished.bytes);
     }
 }

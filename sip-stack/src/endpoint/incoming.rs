@@ -27,7 +27,7 @@ const RETRY_DRAINING_SECONDS: u32 = 30;
 /// Whether what came inside a dialog belongs to one, and may.
 enum Owner {
     Leg(LegId),
-    /// Of somebody we know, but of no dialog: 481.
+    /// Of somebody we know, but of no dialog, or of none any more: 481.
     Nobody,
     /// Of a stranger: silence.
     Stranger,
@@ -43,7 +43,7 @@ impl Endpoint {
         let known = self.registrar.knows(from)
             || self.trunk_at(from).is_some()
             || self.trunks.knows(host)
-            || self.legs.knows_host(host);
+            || self.legs.knows_host(host, now);
         if !known && let Some(why) = self.guard.refuse_stranger(host, bytes, now) {
             self.counters.reject(why);
             // Over TCP silence would keep their place.
@@ -158,12 +158,14 @@ impl Endpoint {
 
     // ---- inside dialogs ----
 
-    fn owner(&self, request: &Request, tag: &str, from: Flow) -> Owner {
+    fn owner(&self, request: &Request, tag: &str, from: Flow, now: Instant) -> Owner {
         let call_id = request.headers.call_id().unwrap_or_default();
         match self.legs.find(call_id, tag) {
             Some(leg) if leg.peer().permits(from.remote.ip(), &self.trunks) => Owner::Leg(leg.id()),
             Some(_) | None => match self.source(from, "") {
                 Some(_) => Owner::Nobody,
+                // Its BYE came in the process before, and its registration is over since.
+                None if self.legs.knew(request, now) => Owner::Nobody,
                 None => Owner::Stranger,
             },
         }
@@ -177,7 +179,7 @@ impl Endpoint {
         from: Flow,
         now: Instant,
     ) {
-        let leg = match self.owner(&request, tag, from) {
+        let leg = match self.owner(&request, tag, from, now) {
             Owner::Leg(leg) => leg,
             Owner::Nobody => {
                 self.counters.reject("no_dialog");
@@ -209,7 +211,7 @@ impl Endpoint {
         {
             return;
         }
-        let owner = to_tag(ack).map(|tag| self.owner(ack, &tag, from));
+        let owner = to_tag(ack).map(|tag| self.owner(ack, &tag, from, now));
         match owner {
             Some(Owner::Leg(leg)) => {
                 self.with_leg(leg, now, |leg, desk| leg.handle_ack(ack, desk));

@@ -102,6 +102,11 @@ impl Legs {
         of_call.filter_map(|(_, id)| self.get(*id)).any(|leg| leg.began_with(invite))
     }
 
+    /// Whether this is of a call they began, that is over and has not been for long.
+    pub(super) fn knew(&self, request: &Request, now: Instant) -> bool {
+        self.finished.is_of(request, now)
+    }
+
     /// Whether this leg listens to another request of its far side.
     pub(super) fn takes(&mut self, id: LegId, request: &Request, now: Instant) -> bool {
         self.slots.get_mut(&id).is_some_and(|slot| slot.leg.takes(request, now))
@@ -111,8 +116,8 @@ impl Legs {
         self.slots.get(&id).map(|slot| &slot.leg)
     }
 
-    pub(super) fn knows_host(&self, host: IpAddr) -> bool {
-        self.hosts.contains_key(&host)
+    pub(super) fn knows_host(&self, host: IpAddr, now: Instant) -> bool {
+        self.hosts.contains_key(&host) || self.finished.knows_host(host, now)
     }
 
     /// Whether anybody talks by this connection.
@@ -220,10 +225,10 @@ impl Legs {
     fn remove(&mut self, id: LegId, now: Instant) {
         let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
         self.by_dialog.remove(&leg.key());
-        if let Some((from_tag, sequence)) = leg.made_by() {
-            self.finished.finish(leg.key().0, from_tag.to_owned(), sequence, now);
-        }
         let host = leg.peer().flow.remote.ip();
+        if let Some((from_tag, sequence)) = leg.made_by() {
+            self.finished.finish(leg.key().0, from_tag.to_owned(), sequence, host, now);
+        }
         if let Some(count) = self.hosts.get_mut(&host) {
             *count -= 1;
             if *count == 0 {

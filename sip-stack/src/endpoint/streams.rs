@@ -22,7 +22,7 @@ impl Endpoint {
         let flow = Flow::tcp(from);
         let known = self.trunk_at(flow).is_some() || self.registrar.knows(flow);
         let banned = !known && self.guard.bans.holds(from.ip(), now);
-        if banned && !self.legs.knows_host(from.ip()) {
+        if banned && !self.legs.knows_host(from.ip(), now) {
             self.counters.connection_closed("banned");
             return None;
         }
