@@ -12,14 +12,14 @@ shift
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/root/bin" "$work/root/lib/aarch64-linux-gnu" "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root/tmp"
-cp "$ARM_TREE/bin/busybox" "$work/root/bin/busybox"
-cp "$ARM_TREE/lib/ld-linux-aarch64.so.1" "$work/root/lib/"
+mkdir -p "$work/tree/bin" "$work/tree/lib/aarch64-linux-gnu" "$work/tree/proc" "$work/tree/sys" "$work/tree/dev" "$work/tree/tmp"
+cp "$ARM_TREE/bin/busybox" "$work/tree/bin/busybox"
+cp "$ARM_TREE/lib/ld-linux-aarch64.so.1" "$work/tree/lib/"
 for library in libc.so.6 libm.so.6 libgcc_s.so.1; do
-    cp -L "$ARM_TREE/lib/aarch64-linux-gnu/$library" "$work/root/lib/aarch64-linux-gnu/"
+    cp -L "$ARM_TREE/lib/aarch64-linux-gnu/$library" "$work/tree/lib/aarch64-linux-gnu/"
 done
-cp "$binary" "$work/root/binary"
-cat >"$work/root/init" <<INIT
+cp "$binary" "$work/tree/binary"
+cat >"$work/tree/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
@@ -31,8 +31,8 @@ cd /tmp
 echo "status=\$?"
 /bin/busybox poweroff -f
 INIT
-chmod 0755 "$work/root/init"
-(cd "$work/root" && find . | cpio --quiet -o -H newc >"$work/initrd")
+chmod 0755 "$work/tree/init"
+(cd "$work/tree" && find . | cpio --quiet -o -H newc >"$work/initrd")
 # A kernel that hangs is ended.
 timeout 900 qemu-system-aarch64 -M virt -cpu max -smp 2 -m 1024 -nographic -no-reboot -nodefaults -serial stdio -monitor none \
     -kernel "$ARM_TREE"/boot/vmlinuz-* -initrd "$work/initrd" -append "console=ttyAMA0 quiet panic=-1" </dev/null |

@@ -98,6 +98,8 @@ pub struct FinishedNote {
     pub from_tag: String,
     /// The highest CSeq that was heard in the call.
     pub sequence: u32,
+    /// By which it came, if it was refused: by another one it is another call (§16.7).
+    pub branch: Option<String>,
     /// Where it came from.
     pub host: IpAddr,
     pub until: Instant,

@@ -40,14 +40,16 @@ pub struct Finished {
     pub call_id: String,
     pub from_tag: String,
     pub sequence: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
     pub host: IpAddr,
     pub until: Stamp,
 }
 
 impl Finished {
     pub(crate) fn of(note: FinishedNote, clock: Clock) -> Self {
-        let FinishedNote { call_id, from_tag, sequence, host, until } = note;
-        Self { call_id, from_tag, sequence, host, until: clock.stamp(until) }
+        let FinishedNote { call_id, from_tag, sequence, branch, host, until } = note;
+        Self { call_id, from_tag, sequence, branch, host, until: clock.stamp(until) }
     }
 
     pub(crate) fn note(&self, clock: Clock) -> FinishedNote {
@@ -55,6 +57,7 @@ impl Finished {
             call_id: self.call_id.clone(),
             from_tag: self.from_tag.clone(),
             sequence: self.sequence,
+            branch: self.branch.clone(),
             host: self.host,
             until: clock.instant(self.until),
         }

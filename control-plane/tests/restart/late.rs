@@ -27,11 +27,7 @@ fn the_late_copy_of_an_invite_whose_call_was_over_before_the_crash_makes_no_seco
     assert_eq!(said.len(), 1, "{said:#?}");
     assert!(process.exchange.board().is_idle() && process.cdrs.is_empty());
     process.pass(32 * SECOND);
-    let said = process.feed(
-        CARRIER,
-        &carrier_request("INVITE", "one", "", 1, SDP).replace("z9hG4bK", "z9hG4bKx"),
-    );
-    one(&said, "SIP/2.0 480 ");
+    one(&process.call("one"), "SIP/2.0 480 ");
     assert_eq!(process.cdrs.len(), 1, "32 s after the end of its call it is a new one");
 }
 
@@ -219,4 +215,43 @@ fn a_bye_that_only_the_dead_process_heard_is_answered_although_the_phone_has_sig
     assert!(process.feed(ANA, &of_nobody).is_empty(), "strangers are told nothing");
     process.pass(32 * SECOND);
     assert!(process.feed(ANA, &bye).is_empty(), "nor is whoever was in a call once");
+}
+
+/// The same INVITE by another branch: a proxy tries the next place (RFC 3261 §16.7, step 5).
+fn tried_next(name: &str) -> String {
+    carrier_request("INVITE", name, "", 1, SDP).replace("z9hG4bK", "z9hG4bKnext")
+}
+
+#[test]
+fn a_proxy_that_tries_the_next_number_after_a_refusal_is_taken_at_once_later_and_over_a_crash() {
+    for (crash, wait) in [(false, 0), (false, 6), (true, 1)] {
+        let mut process = Process::new();
+        let elsewhere = carrier_request("INVITE", "one", "", 1, SDP).replace("sip:100@", "sip:9@");
+        let tag = one(&process.feed(CARRIER, &elsewhere), "SIP/2.0 404 ").to_tag();
+        process.feed(CARRIER, &carrier_request("ACK", "one", &tag, 1, ""));
+        process.pass(wait * SECOND);
+        let mut process = if crash { process.killed(SECOND, &ONE_ORDER).0 } else { process };
+        process.register();
+
+        let said = process.feed(CARRIER, &tried_next("one"));
+
+        one(&said, "SIP/2.0 200 ");
+        assert_eq!(all(&said, "INVITE ", ANA).len(), 1, "{said:#?}");
+    }
+}
+
+#[test]
+fn before_a_refusal_and_after_a_200_the_same_invite_by_another_branch_is_no_second_call() {
+    let mut process = Process::new();
+    process.register();
+    let said = process.call("one");
+    let (ok, invite) = (one(&said, "SIP/2.0 200 ").to_tag(), one(&said, "INVITE ").clone());
+    one(&process.feed(CARRIER, &tried_next("one")), "SIP/2.0 482 ");
+    process.feed(CARRIER, &carrier_request("ACK", "one", &ok, 1, ""));
+    process.feed(ANA, &invite.answer(200, SDP));
+    one(&process.feed(CARRIER, &tried_next("one").replace("next", "third")), "SIP/2.0 482 ");
+
+    let (mut process, _) = process.killed(SECOND, &ONE_ORDER);
+
+    one(&process.feed(CARRIER, &tried_next("one")), "SIP/2.0 482 ");
 }

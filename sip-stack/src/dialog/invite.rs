@@ -57,6 +57,20 @@ pub(crate) struct Leg {
     sequence_used: u32,
     /// What the far side asks in its dialogs.
     pace: Bucket,
+    /// The branch by which their INVITE came, as long as it has not been accepted.
+    unaccepted: Option<String>,
+}
+
+/// An INVITE of theirs, as it is known again.
+#[derive(Debug)]
+pub(crate) struct MadeBy {
+    pub(crate) call_id: String,
+    pub(crate) from_tag: String,
+    /// The highest that was heard in the call.
+    pub(crate) sequence: u32,
+    /// By which it came, if it was refused; `None`: it was accepted, by whichever way it comes.
+    pub(crate) branch: Option<String>,
+    pub(crate) host: IpAddr,
 }
 
 /// What becomes of a leg that another process left behind.
@@ -138,6 +152,7 @@ impl Leg {
             orphan: None,
             sequence_used: 0,
             pace: Bucket::default(),
+            unaccepted: None,
         }
     }
 
@@ -169,14 +184,24 @@ impl Leg {
             orphan: None,
             sequence_used: 0,
             pace: Bucket::default(),
+            unaccepted: Some(branch(invite)),
         })
     }
 
-    /// Whether this request, or one after it, made the call.
+    /// Whether this request, or one after it, made the call. Once it is refused a proxy may send the
+    /// same INVITE anew, by another branch and perhaps to another number (§16.7: forking one after
+    /// the other): that is another call.
     pub(crate) fn began_with(&self, invite: &Request) -> bool {
         let theirs = self.talks.first().filter(|_| self.placed.is_none());
+        let refused = match &self.setup {
+            Setup::Alerting(alerting) => alerting.refused.is_some(),
+            Setup::Calling(_) | Setup::Done => true,
+        };
+        let by = self.unaccepted.as_ref().filter(|_| refused);
         theirs.is_some_and(|talk| {
-            talk.dialog.remote_tag() == from_tag(invite) && talk.dialog.has_seen(invite)
+            talk.dialog.remote_tag() == from_tag(invite)
+                && talk.dialog.has_seen(invite)
+                && by.is_none_or(|by| *by == branch(invite))
         })
     }
 
@@ -193,11 +218,16 @@ impl Leg {
         (self.call_id.clone(), self.local_tag.clone())
     }
 
-    /// The INVITE that made the call, if it was theirs, to be known again: From tag, and the
-    /// highest CSeq that came.
-    pub(crate) fn made_by(&self) -> Option<(&str, u32)> {
+    /// The INVITE that made the call, if it was theirs, to be known again once the call is over.
+    pub(crate) fn made_by(&self) -> Option<MadeBy> {
         let dialog = &self.talks.first().filter(|_| self.placed.is_none())?.dialog;
-        Some((dialog.remote_tag(), dialog.remote_sequence()?))
+        Some(MadeBy {
+            call_id: self.call_id.clone(),
+            from_tag: dialog.remote_tag().to_owned(),
+            sequence: dialog.remote_sequence()?,
+            branch: self.unaccepted.clone(),
+            host: self.peer.flow.remote.ip(),
+        })
     }
 
     /// `Ended` has been said.
@@ -233,6 +263,7 @@ impl Leg {
         for talk in &mut self.talks {
             talk.accept(invite, *txn, session.clone(), desk);
         }
+        self.unaccepted = None;
         self.setup = Setup::Done;
     }
 
@@ -534,6 +565,11 @@ impl Leg {
 
 /// A leg nobody wants to answer.
 const UNAVAILABLE: Refusal = Refusal { status: 480, retry_after_seconds: None, warning: None };
+
+/// Of the topmost Via; empty where the sender knows of none.
+pub(crate) fn branch(request: &Request) -> String {
+    request.headers.top_via().ok().and_then(|via| via.branch).unwrap_or_default()
+}
 
 fn from_tag(request: &Request) -> String {
     let from = request.headers.from().ok();

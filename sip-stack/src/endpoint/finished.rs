@@ -2,6 +2,7 @@
 //! (RFC 3261 §8.2.2.2), also when the process that took the call is gone.
 
 use crate::{
+    dialog::invite::{MadeBy, branch},
     note::{FINISHED_FOR, FinishedNote},
     wire::Request,
 };
@@ -20,10 +21,18 @@ const EACH_BYTES: usize = 128;
 /// Call-ID and From tag.
 type Name = (String, String);
 
+#[derive(Debug)]
+struct Call {
+    /// Up to which CSeq.
+    sequence: u32,
+    /// Only what comes by this branch is a copy; `None`: whatever has these names.
+    branch: Option<String>,
+    until: Instant,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Finished {
-    /// Up to which CSeq, and until when.
-    calls: BTreeMap<Name, (u32, Instant)>,
+    calls: BTreeMap<Name, Call>,
     /// By when they are forgotten, with the host of the caller.
     order: VecDeque<(Instant, Name, IpAddr)>,
     /// Until when it may still repeat itself, though it is no trunk and no phone.
@@ -34,28 +43,23 @@ pub(super) struct Finished {
 
 impl Finished {
     /// The call of this INVITE is over.
-    pub(super) fn finish(
-        &mut self,
-        call_id: String,
-        from_tag: String,
-        sequence: u32,
-        host: IpAddr,
-        now: Instant,
-    ) {
-        let note = FinishedNote { call_id, from_tag, sequence, host, until: now + FINISHED_FOR };
+    pub(super) fn finish(&mut self, invite: MadeBy, now: Instant) {
+        let MadeBy { call_id, from_tag, sequence, branch, host } = invite;
+        let until = now + FINISHED_FOR;
+        let note = FinishedNote { call_id, from_tag, sequence, branch, host, until };
         self.untold.push_back(note.clone());
         self.insert(note, now);
     }
 
     /// Notes come in the order in which they run out.
     pub(super) fn insert(&mut self, note: FinishedNote, now: Instant) {
-        let FinishedNote { call_id, from_tag, sequence, host, until } = note;
+        let FinishedNote { call_id, from_tag, sequence, branch, host, until } = note;
         if until <= now {
             return;
         }
         let name = (call_id, from_tag);
         self.bytes += cost(&name);
-        self.calls.insert(name.clone(), (sequence, until));
+        self.calls.insert(name.clone(), Call { sequence, branch, until });
         self.hosts.insert(host, until);
         self.order.push_back((until, name, host));
         while self.order.front().is_some_and(|(until, ..)| *until <= now || self.is_full()) {
@@ -65,19 +69,21 @@ impl Finished {
 
     pub(super) fn began_with(&self, invite: &Request, now: Instant) -> bool {
         let sequence = invite.headers.cseq().map(|(sequence, _)| sequence);
-        let last = self.last_sequence(invite, now);
-        sequence.is_ok_and(|sequence| last.is_some_and(|last| sequence <= last))
+        self.call_of(invite, now).is_some_and(|call| {
+            sequence.is_ok_and(|sequence| sequence <= call.sequence)
+                && call.branch.as_ref().is_none_or(|by| *by == branch(invite))
+        })
     }
 
     /// Whether the caller of such a call says this.
     pub(super) fn is_of(&self, request: &Request, now: Instant) -> bool {
-        self.last_sequence(request, now).is_some()
+        self.call_of(request, now).is_some()
     }
 
-    fn last_sequence(&self, request: &Request, now: Instant) -> Option<u32> {
+    fn call_of(&self, request: &Request, now: Instant) -> Option<&Call> {
         let (call_id, from) = (request.headers.call_id().ok()?, request.headers.from().ok()?);
         let name = (call_id.to_owned(), from.tag().unwrap_or_default().to_owned());
-        self.calls.get(&name).filter(|&&(_, until)| now < until).map(|&(last, _)| last)
+        self.calls.get(&name).filter(|call| now < call.until)
     }
 
     pub(super) fn knows_host(&self, host: IpAddr, now: Instant) -> bool {
@@ -92,10 +98,10 @@ impl Finished {
     pub(super) fn notes(&self, now: Instant) -> impl Iterator<Item = FinishedNote> {
         let live = self.order.iter().filter(move |(until, ..)| *until > now);
         live.filter_map(|(until, name, host)| {
-            let &(sequence, last) = self.calls.get(name)?;
-            let ((call_id, from_tag), host) = (name.clone(), *host);
-            let note = FinishedNote { call_id, from_tag, sequence, host, until: last };
-            (last == *until).then_some(note)
+            let call = self.calls.get(name).filter(|call| call.until == *until)?;
+            let (call_id, from_tag) = name.clone();
+            let (sequence, branch) = (call.sequence, call.branch.clone());
+            Some(FinishedNote { call_id, from_tag, sequence, branch, host: *host, until: *until })
         })
     }
 
@@ -107,7 +113,7 @@ impl Finished {
         let Some((until, name, host)) = self.order.pop_front() else { return };
         self.bytes -= cost(&name);
         // The same names may have made a later call.
-        if self.calls.get(&name).is_some_and(|&(_, last)| last == until) {
+        if self.calls.get(&name).is_some_and(|call| call.until == until) {
             self.calls.remove(&name);
         }
         if self.hosts.get(&host) == Some(&until) {
@@ -129,6 +135,11 @@ mod tests {
 
     const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
+    fn made(call_id: impl Into<String>, sequence: u32) -> MadeBy {
+        let (call_id, from_tag) = (call_id.into(), "a".into());
+        MadeBy { call_id, from_tag, sequence, branch: None, host: HOST }
+    }
+
     fn invite(call_id: &str, sequence: u32) -> Request {
         let mut headers = Headers::new();
         headers.push("From", "<sip:1@192.0.2.1>;tag=a");
@@ -146,7 +157,7 @@ mod tests {
     fn an_invite_is_known_for_32_seconds_after_its_call_and_a_later_one_of_the_caller_is_new() {
         let (mut finished, now) = (Finished::default(), Instant::now());
 
-        finished.finish("one".into(), "a".into(), 7, HOST, now);
+        finished.finish(made("one", 7), now);
 
         let almost = now + FINISHED_FOR - Duration::from_millis(1);
         assert!(finished.began_with(&invite("one", 7), almost));
@@ -162,11 +173,11 @@ mod tests {
     #[test]
     fn a_second_call_of_the_same_names_is_remembered_for_its_own_time() {
         let (mut finished, now) = (Finished::default(), Instant::now());
-        finished.finish("one".into(), "a".into(), 1, HOST, now);
-        finished.finish("one".into(), "a".into(), 2, HOST, now + Duration::from_secs(20));
+        finished.finish(made("one", 1), now);
+        finished.finish(made("one", 2), now + Duration::from_secs(20));
 
         // Forgets what has run out by then.
-        finished.finish("two".into(), "a".into(), 1, HOST, now + FINISHED_FOR);
+        finished.finish(made("two", 1), now + FINISHED_FOR);
 
         assert!(finished.began_with(&invite("one", 2), now + FINISHED_FOR));
         let kept: Vec<_> = finished.notes(now + FINISHED_FOR).map(|note| note.call_id).collect();
@@ -179,7 +190,7 @@ mod tests {
         let long = "x".repeat(60_000);
 
         for call in 0..200 {
-            finished.finish(format!("{long}{call}"), "a".into(), 1, HOST, now);
+            finished.finish(made(format!("{long}{call}"), 1), now);
             assert!(finished.bytes <= ROOM_BYTES);
         }
 

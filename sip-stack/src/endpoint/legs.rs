@@ -226,8 +226,8 @@ impl Legs {
         let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
         self.by_dialog.remove(&leg.key());
         let host = leg.peer().flow.remote.ip();
-        if let Some((from_tag, sequence)) = leg.made_by() {
-            self.finished.finish(leg.key().0, from_tag.to_owned(), sequence, host, now);
+        if let Some(invite) = leg.made_by() {
+            self.finished.finish(invite, now);
         }
         if let Some(count) = self.hosts.get_mut(&host) {
             *count -= 1;

@@ -275,6 +275,14 @@ impl Transactions {
         txn
     }
 
+    fn forget_merge(&mut self, txn: TxnId) {
+        if let Some(Entry { key: Key::Server { merge, .. }, .. }) = self.entries.get_mut(&txn)
+            && let Some(merge) = merge.take()
+        {
+            forget(&mut self.by_merge, &merge, txn);
+        }
+    }
+
     /// The INVITE that this CANCEL or ACK names (§9.2, §17.2.3), and its leg.
     pub fn invite_named_by(&self, request: &Request) -> Option<(TxnId, Option<LegId>)> {
         let txn = *self.by_server.get(&server_key(&request.headers, &Method::Invite))?;
@@ -293,7 +301,13 @@ impl Transactions {
 
     pub fn respond(&mut self, txn: TxnId, response: &Response, now: Instant) {
         match self.entries.get_mut(&txn).map(|entry| &mut entry.machine) {
-            Some(Machine::ServerInvite(machine)) => machine.respond(response, now),
+            Some(Machine::ServerInvite(machine)) => {
+                machine.respond(response, now);
+                // What a proxy sends anew after a refusal is no other path of the same request.
+                if response.status >= 300 {
+                    self.forget_merge(txn);
+                }
+            }
             Some(Machine::ServerOther(machine)) => machine.respond(response, now),
             Some(Machine::ClientInvite(_) | Machine::ClientOther(_)) | None => {}
         }

@@ -7,7 +7,7 @@ use super::{
         setup::{Alerting, Calling, Setup},
         talk::{Stage, Talk},
     },
-    Leg, Orphan, Peer, refusal_response,
+    Leg, Orphan, Peer, branch, refusal_response,
 };
 use crate::{
     event::{Cause, HangUp, Refusal},
@@ -114,6 +114,7 @@ impl Leg {
             orphan: Some(Orphan::Answering),
             sequence_used: note.sequence_max,
             pace: Bucket::default(),
+            unaccepted: None,
         };
         if let Some(trunk) = trunk.filter(|_| !note.ended) {
             desk.trunks.retake_call(trunk);
@@ -164,6 +165,7 @@ impl Leg {
         let dialog = Dialog::called_by(&invite, &self.local_tag);
         self.talks
             .extend(dialog.map(|dialog| Talk::new(self.id, self.peer, dialog, &self.local_tag)));
+        self.unaccepted = Some(branch(&invite));
         let mut alerting = Alerting::new(txn, invite);
         if let Some(status) = refused {
             let retry_after_seconds = (status == 503).then_some(RETRY_SECONDS);
