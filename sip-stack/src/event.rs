@@ -108,7 +108,8 @@ impl Target {
         } else {
             format!("{remote} {named}")
         };
-        Place(uri.user.map_or(at.clone(), |user| format!("{user}@{at}")))
+        let Some(user) = uri.user else { return Place(at) };
+        Place(format!("{user}@{at}"))
     }
 }
 
