@@ -58,6 +58,22 @@ fn write_placed(
     }
 }
 
+/// Files a configuration names that cannot be had: a box that ran before starts without them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Its callers hear the built-in tone.
+    pub music: Vec<Fault>,
+    /// Its agents cannot register.
+    pub secrets: Vec<Fault>,
+}
+
+impl Missing {
+    /// First the music, then the secrets.
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.music.iter().chain(&self.secrets)
+    }
+}
+
 /// Proof that a fault was written down: who holds one need not explain again why a value is missing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reported(());
@@ -67,9 +83,26 @@ pub(crate) struct Reported(());
 pub(crate) struct Report {
     pub(crate) faults: Vec<Fault>,
     pub(crate) warnings: Vec<Warning>,
+    /// None: a file that cannot be had is a fault.
+    pub(crate) missing: Option<Missing>,
 }
 
 impl Report {
+    /// A file that cannot be had: a fault, unless the reading goes on without.
+    pub(crate) fn lack(
+        &mut self,
+        kind: fn(&mut Missing) -> &mut Vec<Fault>,
+        (file, line): (&str, usize),
+        message: &str,
+    ) -> Result<(), Reported> {
+        let Some(missing) = &mut self.missing else {
+            return Err(self.fault(file, Some(line), message));
+        };
+        let (file, line, message) = (file.to_owned(), Some(line), one_line(message));
+        kind(missing).push(Fault { file, line, message, of_host: false });
+        Ok(())
+    }
+
     pub(crate) fn fault(&mut self, file: &str, line: Option<usize>, message: &str) -> Reported {
         let (file, message) = (file.to_owned(), one_line(message));
         self.faults.push(Fault { file, line, message, of_host: false });

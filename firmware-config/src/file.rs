@@ -3,13 +3,14 @@
 use crate::{
     Config, Loaded,
     address::Host,
-    fault::{Fault, Report, Reported},
+    fault::{Fault, Missing, Report, Reported},
     node::{self, NodeHalf},
     reader::{Section, SourceFile},
     site::{self, SiteHalf},
 };
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf, absolute},
 };
 use toml::de::DeTable;
@@ -54,15 +55,25 @@ pub fn sources(path: &Path) -> Result<Sources, Vec<Fault>> {
     let mut unsaid = Report::default();
     let named = first.parse(&mut unsaid).ok();
     let named = named.and_then(|table| site_named_in(&table, &first, &mut unsaid).ok().flatten());
-    let beside = named.map(|(name, _)| path.parent().unwrap_or_else(|| Path::new("")).join(name));
-    let site = match beside.filter(|path| path.is_file()) {
-        None => None,
-        Some(path) => {
-            let Ok(site) = read_text(&path, &mut report) else { return Err(report.faults) };
-            Some(site)
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let beside = named.map(|(name, line)| (folder.join(name), line));
+    let Some((path, line)) = beside else { return Ok(Sources { node, site: None }) };
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Sources { node, site: None }),
+        // Who reads from a FIFO or a device may wait for ever.
+        Ok(about) if !about.is_file() => {
+            let what = format!(
+                "node.site: {} is no regular file; write the path of the file that says how calls flow",
+                path.display()
+            );
+            report.fault(&node.name, Some(line), &what);
+            Err(report.faults)
         }
-    };
-    Ok(Sources { node, site })
+        Ok(_) | Err(_) => match read_text(&path, &mut report) {
+            Ok(site) => Ok(Sources { node, site: Some(site) }),
+            Err(_) => Err(report.faults),
+        },
+    }
 }
 
 /// The configuration these texts are.
@@ -70,10 +81,31 @@ pub fn sources(path: &Path) -> Result<Sources, Vec<Fault>> {
 /// # Errors
 /// Every fault of both texts, in their order.
 pub fn from_sources(sources: &Sources, host: &Host) -> Result<Loaded, Vec<Fault>> {
+    read_sources(sources, host, Report::default()).map(|(loaded, _)| loaded)
+}
+
+/// The same, without the music and the secrets that cannot be had: for a box that ran by these texts
+/// before and must not stay down for a lost file.
+///
+/// # Errors
+/// Every other fault of both texts, in their order.
+pub fn from_sources_without(
+    sources: &Sources,
+    host: &Host,
+) -> Result<(Loaded, Missing), Vec<Fault>> {
+    let missing = Some(Missing::default());
+    read_sources(sources, host, Report { missing, ..Report::default() })
+}
+
+fn read_sources(
+    sources: &Sources,
+    host: &Host,
+    report: Report,
+) -> Result<(Loaded, Missing), Vec<Fault>> {
     let file =
         |source: &Source| SourceFile::new(source.name.clone(), source.text.clone(), &source.folder);
     let first = file(&sources.node);
-    assemble(&first, host, Report::default(), |site, line, report| {
+    assemble(&first, host, report, |site, line, report| {
         if let Some(source) = &sources.site {
             return Ok(file(source));
         }
@@ -112,13 +144,14 @@ pub fn from_strings(
     host: &Host,
 ) -> Result<Loaded, Vec<Fault>> {
     let first = SourceFile::new("node.toml".to_owned(), node_text.to_owned(), folder);
-    assemble(&first, host, Report::default(), |site, line, report| match site_text {
+    let read = assemble(&first, host, Report::default(), |site, line, report| match site_text {
         Some(text) => Ok(SourceFile::new("site.toml".to_owned(), text.to_owned(), folder)),
         None => {
             let what = format!("node.site: {site:?} is not at hand; leave the key out");
             Err(report.fault(&first.name, Some(line), &what))
         }
-    })
+    });
+    read.map(|(loaded, _)| loaded)
 }
 
 fn assemble(
@@ -126,14 +159,15 @@ fn assemble(
     host: &Host,
     mut report: Report,
     open_site: impl FnOnce(&str, usize, &mut Report) -> Result<SourceFile, Reported>,
-) -> Result<Loaded, Vec<Fault>> {
+) -> Result<(Loaded, Missing), Vec<Fault>> {
     let halves = read_halves(first, host, &mut report, open_site);
     // The first file's faults come first, each file's from top to bottom.
     report.faults.sort_by_key(|fault| (fault.file != first.name, fault.line));
     report.warnings.sort_by_key(|warning| (warning.file != first.name, warning.line));
     match halves {
         Ok((node, site)) if report.faults.is_empty() => {
-            Ok(Loaded { config: join(node, site), warnings: report.warnings })
+            let loaded = Loaded { config: join(node, site), warnings: report.warnings };
+            Ok((loaded, report.missing.unwrap_or_default()))
         }
         Ok(_) | Err(_) => Err(report.faults),
     }

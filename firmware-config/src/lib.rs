@@ -1,7 +1,8 @@
 //! What the operator writes: read, checked whole, or refused with place, value and choices.
 //!
 //! Raw is private, valid is public: if you hold a [`Config`], every name in it is resolved, every
-//! tune is decoded and every secret is read.
+//! tune is decoded and every secret is read; but for [`Missing`], which only a box that ran before does
+//! without.
 
 mod address;
 mod agent;
@@ -29,8 +30,10 @@ mod trunk;
 pub use address::{Host, Peer};
 pub use agent::{Agent, Contact};
 pub use demo::{Demo, demo_text};
-pub use fault::{Fault, Warning};
-pub use file::{Source, Sources, check_bytes, from_sources, from_strings, load, sources};
+pub use fault::{Fault, Missing, Warning};
+pub use file::{
+    Source, Sources, check_bytes, from_sources, from_sources_without, from_strings, load, sources,
+};
 pub use glimpse::{Glimpse, glimpse, glimpse_file};
 pub use host::{Finding, FolderFacts, HostFacts, Verdict, evaluate};
 pub use keys::Change;

@@ -1,7 +1,7 @@
 //! Reads spanned TOML tables by name and type: every key is asked for, what was not asked for is a fault.
 
 use crate::{
-    fault::{Report, Reported},
+    fault::{Fault, Missing, Report, Reported},
     nearest::{nearest, quoted_list},
 };
 use std::{ops::RangeInclusive, path::Path, path::PathBuf};
@@ -351,6 +351,17 @@ impl<'a> Section<'a> {
     pub(crate) fn refuse(&mut self, line: usize, key: &str, what: &str) -> Reported {
         let message = format!("{}{key}: {what}", self.label);
         self.report.fault(&self.file.name, Some(line), &message)
+    }
+
+    /// `label.key: what`, at `line`, of a file that cannot be had.
+    pub(crate) fn lack(
+        &mut self,
+        kind: fn(&mut Missing) -> &mut Vec<Fault>,
+        (line, key): (usize, &str),
+        what: &str,
+    ) -> Result<(), Reported> {
+        let message = format!("{}{key}: {what}", self.label);
+        self.report.lack(kind, (&self.file.name, line), &message)
     }
 
     /// `label what`, where the table begins.

@@ -14,7 +14,8 @@ use toml::de::DeValue;
 /// A password or key. Never shown by `Debug`, never part of a fault.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    text: String,
+    /// None: the file that holds it cannot be had.
+    text: Option<String>,
     place: Place,
 }
 
@@ -38,9 +39,10 @@ impl Secret {
         }
     }
 
-    /// The one way to the text, so that every use can be found.
-    pub fn reveal(&self) -> &str {
-        &self.text
+    /// The one way to the text, so that every use can be found. None: it cannot be had, and nobody
+    /// proves that they know it.
+    pub fn reveal(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 }
 
@@ -67,15 +69,22 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
             Err(section.refuse(line, key, &format!("is empty; {LIKE}")))
         }
         DeValue::String(text) => {
-            let secret = Secret { text: text.clone().into_owned(), place: Place::Here };
+            let text = Some(text.clone().into_owned());
+            let secret = Secret { text, place: Place::Here };
             Ok(Some(Read { secret, plain_at: Some(line) }))
         }
         DeValue::Table(table) => {
             let (path, place) = section.inline(key, table, line, |inner| place(inner, host))?;
-            match from_file(&path) {
-                Ok(text) => Ok(Some(Read { secret: Secret { text, place }, plain_at: None })),
-                Err(why) => Err(section.refuse(line, key, &format!("{} {why}", path.display()))),
-            }
+            let text = match path.as_deref().map(|path| (path, from_file(path))) {
+                None => None,
+                Some((_, Ok(text))) => Some(text),
+                Some((path, Err(why))) => {
+                    let what = format!("{} {why}", path.display());
+                    section.lack(|missing| &mut missing.secrets, (line, key), &what)?;
+                    None
+                }
+            };
+            Ok(Some(Read { secret: Secret { text, place }, plain_at: None }))
         }
         // The value is not repeated: a secret of the wrong type is a secret still.
         DeValue::Integer(_)
@@ -88,19 +97,22 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
     }
 }
 
-fn place(inner: &mut Section<'_>, host: &Host) -> Result<(PathBuf, Place), Reported> {
+/// Without a path where systemd put it nowhere.
+fn place(inner: &mut Section<'_>, host: &Host) -> Result<(Option<PathBuf>, Place), Reported> {
     let file = inner.path("file", "secrets/ana");
     let credential = inner.parsed("credential", "ana", credential_name);
     match (file?, credential?) {
-        (Some(file), None) => Ok((file.value.clone(), Place::File(file.value))),
+        (Some(file), None) => Ok((Some(file.value.clone()), Place::File(file.value))),
         (None, Some(credential)) => match &host.credentials {
             Some(folder) => {
-                Ok((folder.join(&credential.value), Place::Credential(credential.value)))
+                Ok((Some(folder.join(&credential.value)), Place::Credential(credential.value)))
             }
             None => {
                 let what = "needs the service to be started by systemd with LoadCredential=, which \
                             sets CREDENTIALS_DIRECTORY; write { file = \"…\" } without it";
-                Err(inner.refuse(credential.line, "credential", what))
+                let at = (credential.line, "credential");
+                inner.lack(|missing| &mut missing.secrets, at, what)?;
+                Ok((None, Place::Credential(credential.value)))
             }
         },
         (Some(_), Some(credential)) => {

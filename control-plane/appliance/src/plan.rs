@@ -184,7 +184,7 @@ fn seat(agent: &firmware_config::Agent) -> SeatPlan {
 fn user(agent: &firmware_config::Agent) -> User {
     User {
         name: agent.extension.clone(),
-        password: agent.password.as_ref().map(|secret| Secret::new(secret.reveal())),
+        password: agent.password.as_ref().and_then(|secret| secret.reveal()).map(Secret::new),
         contact: agent.contact.as_ref().map(|contact| Target {
             uri: contact.uri.clone(),
             to: Flow::new(transport(contact.tcp), contact.address),

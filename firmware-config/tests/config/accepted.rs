@@ -2,7 +2,8 @@
 
 use crate::folder::{Folder, contract, loopback_host, wav};
 use firmware_config::{
-    Answer, Channel, Demo, Destination, Host, Loaded, Strategy, demo_text, from_strings, load,
+    Answer, Channel, Demo, Destination, Host, Loaded, Strategy, demo_text, diff, from_sources,
+    from_sources_without, from_strings, load, sources,
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -48,7 +49,7 @@ fn the_contracts_site_is_resolved_to_places_in_its_lists() {
     assert_eq!((pbx.calls_max, pbx.pstn), (2000, false));
     assert_eq!(pbx.address.unwrap().to_string(), "127.0.0.11:5080");
     let (ana, desk) = (&config.agents[0], &config.agents[2]);
-    assert_eq!(ana.password.as_ref().unwrap().reveal(), "only-for-tests-1001");
+    assert_eq!(ana.password.as_ref().unwrap().reveal(), Some("only-for-tests-1001"));
     assert_eq!(desk.contact.as_ref().unwrap().address.to_string(), "127.0.0.12:5070");
     assert_eq!(desk.contact.as_ref().unwrap().uri, "sip:1003@127.0.0.12:5070");
     let (support, front) = (&config.teams[0], &config.teams[1]);
@@ -168,8 +169,48 @@ fn secrets_come_from_files_and_credentials_without_a_warning() {
     let Loaded { config, warnings } = load(&folder.path().join("node.toml"), &host).unwrap();
 
     let password = |at: usize| config.agents[at].password.as_ref().unwrap().reveal();
-    assert_eq!((password(0), password(1)), ("from a file", "from systemd"));
+    assert_eq!((password(0), password(1)), (Some("from a file"), Some("from systemd")));
     assert!(!warnings.iter().any(|w| w.message.contains("plain text")), "{warnings:#?}");
+}
+
+#[test]
+fn who_may_do_without_does_without_the_music_and_secrets_that_are_gone_and_nothing_else() {
+    let folder = Folder::with_contract();
+    folder.edit("site.toml", "\"only-for-tests-1001\"", "{ file = \"secrets/ana\" }");
+    folder.edit("site.toml", "\"only-for-tests-1002\"", "{ credential = \"bruno\" }");
+    folder.write("secrets/ana", "of a box that ran");
+    let read = || sources(&folder.path().join("node.toml")).unwrap();
+    for music in [None, Some(&b"RIFF"[..])] {
+        fs::remove_file(folder.path().join("secrets/ana")).unwrap();
+        fs::remove_file(folder.path().join("music/waltz.wav")).unwrap();
+        if let Some(cut) = music {
+            folder.write("music/waltz.wav", cut);
+        }
+        assert!(from_sources(&read(), &loopback_host()).is_err());
+
+        let (without, missing) = from_sources_without(&read(), &loopback_host()).unwrap();
+
+        let said: Vec<String> = missing.faults().map(ToString::to_string).collect();
+        assert_eq!((missing.music.len(), missing.secrets.len()), (1, 2), "{said:?}");
+        for (said, part) in said.iter().zip(["waltz.wav", "secrets/ana", "LoadCredential="]) {
+            assert!(said.contains("site.toml:") && said.contains(part), "{said}");
+        }
+        let password = |at: usize| without.config.agents[at].password.as_ref().unwrap().reveal();
+        assert_eq!((password(0), password(1)), (None, None), "nobody proves to know it");
+        assert_eq!(without.config.music.len(), 1, "a tone in its place");
+
+        // Found again, it is a difference, though it is written down in the same place.
+        folder.write("secrets/ana", "found again");
+        folder.write("music/waltz.wav", wav());
+        let host = Host { credentials: Some(folder.path().join("secrets")), ..loopback_host() };
+        folder.write("secrets/bruno", "found as well");
+        let whole = from_sources(&read(), &host).unwrap().config;
+        let keys: Vec<String> =
+            diff(&without.config, &whole).into_iter().map(|one| one.key).collect();
+        assert_eq!(keys, ["agent.ana.password", "agent.bruno.password"]);
+    }
+    folder.edit("site.toml", "extension = \"1001\"", "extension = \"x\"");
+    assert!(from_sources_without(&read(), &loopback_host()).is_err());
 }
 
 #[test]
@@ -243,7 +284,7 @@ fn the_demo_loads_with_whatever_ports_and_folders_it_found() {
     assert_eq!(config.media.ports, 30000..=30063);
     assert_eq!(config.node.data_dir, odd);
     assert_eq!(config.agents[0].contact.as_ref().unwrap().address.port(), 5998);
-    assert_eq!(config.agents[1].password.as_ref().unwrap().reveal(), "drawn \"at\" random");
+    assert_eq!(config.agents[1].password.as_ref().unwrap().reveal(), Some("drawn \"at\" random"));
     assert_eq!(config.trunks[0].name, "demo-carrier");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::folder::{Folder, contract, loopback_host};
 use firmware_config::{Host, from_strings, load};
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 /// Edits one file of the contract's and expects exactly one fault that says all of `says`.
 fn check(file: &str, old: &str, new: &str, says: &[&str]) {
@@ -418,6 +418,24 @@ fn a_site_file_that_is_missing_is_refused_where_it_is_named() {
         &["node.toml:7: node.site: \"flows.toml\" is not there"],
     );
     check("node.toml", "\"site.toml\"", "7", &["node.toml:7: node.site", "like \"site.toml\""]);
+}
+
+#[test]
+fn a_site_file_that_is_no_regular_file_is_not_read_and_said_to_be_none() {
+    let folder = Folder::with_contract();
+    let fifo = folder.path().join("flows");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for (site, place) in [("flows", "flows"), ("/dev/zero", "/dev/zero"), ("music", "music")] {
+        folder.write(
+            "node.toml",
+            contract("node.toml").replace("\"site.toml\"", &format!("{site:?}")),
+        );
+
+        let fault = folder.fault();
+
+        let said = format!("node.toml:7: node.site: {place} is no regular file");
+        assert!(fault.starts_with(&said), "{fault}");
+    }
 }
 
 #[test]
