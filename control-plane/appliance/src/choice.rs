@@ -2,15 +2,18 @@
 //! since the box last decided; else the current generation.
 //!
 //! A box that ran before starts again: where the operator's file is refused, the current generation
-//! counts; where that cannot be had, the next older one that can. Either is an error in the log and an
-//! alarm. What the host lacks for the moment, like an address, is waited for, not gone back from.
+//! counts, without the music and the secrets that are gone; where it cannot be had, the next older one
+//! that can. Each is an error in the log and an alarm. What the host lacks for the moment, like an address, is waited for, not gone back from.
 
 use crate::{
     generations::{By, Clocks, Generations, Meta, New, PlanText},
     live::{Alarms, Refused, first_lines, seen},
     plan,
 };
-use firmware_config::{Config, Fault, Host, Sources, Warning, from_sources, glimpse_file, sources};
+use firmware_config::{
+    Config, Fault, Host, Missing, Sources, Warning, from_sources, from_sources_without,
+    glimpse_file, sources,
+};
 use nix::fcntl::Flock;
 use std::{
     env,
@@ -190,7 +193,7 @@ pub(crate) fn choose(
     let mut why = None;
     if let Some(number) = number.filter(|_| decided || config.is_err()) {
         for meta in generations.back_from(number)? {
-            let (sources, config) = match usable(&generations, &meta, dir, host) {
+            let (sources, config, missing) = match usable(&generations, &meta, dir, host) {
                 Ok(found) => found,
                 Err(Refused::Invalid(faults)) if is_of_host(&faults) => {
                     return Err(Refused::Invalid(faults));
@@ -201,8 +204,15 @@ pub(crate) fn choose(
                     continue;
                 }
             };
+            for fault in missing.faults() {
+                tracing::error!("the box starts without: {fault}");
+            }
+            alarms.missing = missing;
             let current = match &why {
-                None => meta,
+                None => {
+                    alarms.fallback = (meta.by == By::Fallback).then(|| fell_back(&meta));
+                    meta
+                }
                 Some(why) => {
                     let what = format!(
                         "generation {number} cannot be had: {why}\ngeneration {} holds again",
@@ -235,15 +245,25 @@ pub(crate) fn choose(
     Ok((config.clone(), Kept { lock, on_disk }))
 }
 
-/// A generation's configuration, if a box can be started with it.
+/// For as long as it holds, over every start.
+fn fell_back(meta: &Meta) -> String {
+    let Meta { generation, made_at, .. } = meta;
+    let of = meta.of.unwrap_or(*generation);
+    format!(
+        "generation {of} holds again, as {generation}: what was meant could not be had at {made_at}; \
+         the log of that moment says why"
+    )
+}
+
+/// A generation's configuration, if a box can be started with it, and what it is started without.
 fn usable(
     generations: &Generations,
     meta: &Meta,
     dir: &Path,
     host: &Host,
-) -> Result<(Sources, Config), Refused> {
+) -> Result<(Sources, Config, Missing), Refused> {
     let sources = generations.sources(meta)?;
-    let loaded = from_sources(&sources, host).map_err(Refused::Invalid)?;
+    let (loaded, missing) = from_sources_without(&sources, host).map_err(Refused::Invalid)?;
     let config = present(loaded.config, &loaded.warnings).map_err(Refused::Invalid)?;
     let same = |dir: &Path| fs::canonicalize(dir).ok();
     if same(&config.node.data_dir) != same(dir) {
@@ -251,7 +271,7 @@ fn usable(
         let what = format!("node.data_dir is {there}, and the generations lie elsewhere");
         return Err(Refused::Conflict { code: "restart-needed", what });
     }
-    Ok((sources, config))
+    Ok((sources, config, missing))
 }
 
 /// A new generation with an old one's content, from here on the one that holds.

@@ -9,7 +9,8 @@ use crate::{
     pump::{Handle, RequestError},
 };
 use firmware_config::{
-    Change, Config, Difference, Fault, Sources, diff, from_sources, masked, render, sources,
+    Change, Config, Difference, Fault, Missing, Sources, diff, from_sources, masked, render,
+    sources,
 };
 use std::{
     io,
@@ -104,16 +105,23 @@ pub struct Alarms {
     pub file_refused: Option<String>,
     /// Why an older generation holds than was meant.
     pub fallback: Option<String>,
+    /// What the box started without.
+    pub missing: Missing,
     /// Generations and links found damaged at the start.
     pub damaged: u64,
 }
 
 impl Alarms {
+    pub fn is_incomplete(&self) -> bool {
+        self.missing.faults().next().is_some()
+    }
+
     /// One word each, for `/readyz`.
     pub fn words(&self) -> Vec<&'static str> {
         let all = [
             (self.file_refused.is_some(), "config-file-refused"),
             (self.fallback.is_some(), "config-fallback"),
+            (self.is_incomplete(), "config-incomplete"),
             (self.damaged > 0, "config-damaged"),
         ];
         all.into_iter().filter(|(on, _)| *on).map(|(_, word)| word).collect()
@@ -305,6 +313,8 @@ impl Live {
         shown.staged = at_restart.then_some(meta.generation);
         if !at_restart {
             disk.runs = meta.generation;
+            // All of it was read; but tunes are decoded at the start.
+            shown.alarms.missing.secrets.clear();
             show(&mut shown, &meta, &sources);
             shown.rendered = render(&config);
         }
@@ -402,7 +412,9 @@ impl Live {
             };
             let needs_start = !waited && diff(&inner.running, &old).iter().any(is_for_a_start);
             let wish = Wish { at_restart: needs_start, ..Wish::default() };
-            match self.go_back(&mut inner, to, By::Unconfirmed, wish).await {
+            // A fallback is an alarm after the next start too.
+            let by = if to == confirm.back_to { By::Unconfirmed } else { By::Fallback };
+            match self.go_back(&mut inner, to, by, wish).await {
                 Ok(_) if needs_start => {
                     self.must_restart.notify_one();
                     return;

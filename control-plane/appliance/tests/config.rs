@@ -509,7 +509,7 @@ fn with_music(site: &Site, name: &str, ring: u32) -> String {
 }
 
 #[test]
-fn where_the_files_of_a_generation_are_gone_the_next_older_one_is_named_or_taken() {
+fn a_rollback_to_a_generation_whose_files_are_gone_names_the_next_older_one() {
     let mut site = Site::new("music");
     let [old, gone, newest] = [("old.wav", 5), ("gone.wav", 6), ("new.wav", 7)]
         .map(|(name, ring)| with_music(&site, name, ring));
@@ -523,43 +523,104 @@ fn where_the_files_of_a_generation_are_gone_the_next_older_one_is_named_or_taken
     fs::remove_file(site.folder.join("gone.wav")).unwrap();
 
     let (code, said) = site.does(&["config", "rollback", "--at-restart"]);
+
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("generation 2 cannot be had") && said.contains("gone.wav"), "{said}");
     assert!(said.contains("generation 1 can"), "{said}");
     assert_eq!(site.runs_by(), "3", "nothing was changed");
+}
 
-    // A box that died does not stay down either: what it ran by is gone, and its file with it.
-    site.kill();
-    fs::remove_file(site.folder.join("new.wav")).unwrap();
+#[test]
+fn a_box_that_ran_before_starts_without_the_music_and_the_secret_that_are_gone_and_a_new_one_does_not()
+ {
+    let mut site = Site::new("without");
+    let by_file = format!("\"{MARKER}\"");
+    let text = with_music(&site, "waltz.wav", 7).replace(&by_file, "{ file = \"ana\" }");
+    let (waltz, ana) = (site.folder.join("waltz.wav"), site.folder.join("ana"));
+    site.write("site.toml", &text);
+    let (code, said) = site.refuses();
+    assert_eq!(code, 6, "a first start needs what its file names: {said}");
+    fs::write(&ana, MARKER).unwrap();
     site.start();
-    assert_eq!(site.runs_by(), "4");
-    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 5"));
-    assert!(site.ok(&["config", "history"]).contains("fallback"));
-    let ready = site.get("/readyz");
-    assert!(ready.contains("config-fallback") && ready.contains("config-file-refused"), "{ready}");
-    assert_eq!(site.metric("clavija_config_fallback"), "1");
-    site.until("it is in the log", |site| site.log().contains("generation 3 cannot be had"));
+    assert_eq!(site.metric("clavija_config_incomplete"), "0");
 
-    // Once the file is what it was, it counts again.
-    site.kill();
-    with_music(&site, "new.wav", 7);
-    site.start();
-    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 7"));
-    assert_eq!(site.metric("clavija_config_fallback"), "0");
+    for damage in ["gone", "cut short"] {
+        site.kill();
+        fs::remove_file(&ana).unwrap();
+        match damage {
+            "gone" => fs::remove_file(&waltz).unwrap(),
+            _ => fs::write(&waltz, "RIFF").unwrap(),
+        }
+
+        site.start();
+
+        assert_eq!(site.runs_by(), "1", "{damage}: the same generation, no older one");
+        let ready = site.get("/readyz");
+        assert!(ready.starts_with("HTTP/1.1 200"), "{damage}: {ready}");
+        assert!(ready.contains("config-incomplete"), "{damage}: {ready}");
+        assert!(!ready.contains("config-fallback"), "{damage}: {ready}");
+        assert_eq!(site.metric("clavija_config_incomplete"), "1");
+        let said = site.get("/api/v1/config");
+        let why: Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let missing = why["alarms"]["missing"].to_string();
+        assert!(
+            missing.contains("waltz.wav") && missing.contains("agent \\\"ana\\\""),
+            "{missing}"
+        );
+        site.until("it is in the log", |site| {
+            let log = site.log();
+            log.contains("the box starts without") && log.contains("waltz.wav")
+        });
+        assert!(site.agents().contains("ana "), "{damage}: she is there all the same");
+
+        // The secret is back with a reload, the music with a start.
+        with_music(&site, "waltz.wav", 7);
+        fs::write(&ana, MARKER).unwrap();
+        assert!(site.ok(&["config", "reload"]).contains("agent.ana.password"));
+        let said = site.get("/api/v1/config");
+        let why: Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(why["alarms"]["missing"].as_array().unwrap().len(), 1, "{why}");
+        site.kill();
+        site.start();
+        assert!(!site.get("/readyz").contains("config-"), "{damage}");
+        site.kill();
+        fs::remove_dir_all(site.folder.join("data")).unwrap();
+        site.start();
+    }
+}
+
+/// Generation 2 as an older version may have left it: whole, and refused by this one.
+fn of_an_older_version(site: &Site) {
+    let folder = site.folder.join("data/generations/2");
+    let (site_file, meta_file) = (folder.join("site.toml"), folder.join("meta.json"));
+    let text = fs::read_to_string(&site_file).unwrap() + "\n[gone]\n";
+    fs::write(&site_file, &text).unwrap();
+    let node = fs::read_to_string(folder.join("node.toml")).unwrap();
+    let mut meta: Value = serde_json::from_str(&fs::read_to_string(&meta_file).unwrap()).unwrap();
+    meta["hash"] = hash_of(&node, &text).into();
+    fs::write(&meta_file, meta.to_string()).unwrap();
+}
+
+/// As `sha256sum` has it, of both texts with a zero byte between.
+fn hash_of(node: &str, site: &str) -> String {
+    let mut child =
+        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let bytes = [node.as_bytes(), &[0], site.as_bytes()].concat();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let out = child.wait_with_output().unwrap().stdout;
+    String::from_utf8(out).unwrap().split(' ').next().unwrap().to_owned()
 }
 
 #[test]
 fn an_unconfirmed_change_goes_back_further_where_the_one_before_cannot_be_had() {
     let mut site = Site::new("further");
-    let second = with_music(&site, "gone.wav", 6);
     site.start();
-    site.kill();
-    site.write("site.toml", &second);
-    site.start();
-    site.write("site.toml", &second.replace("ring_seconds = 6", "ring_seconds = 8"));
+    site.write("site.toml", &calls_flow(6, "ana"));
+    site.ok(&["config", "reload"]);
+    site.write("site.toml", &calls_flow(8, "ana"));
     site.ok(&["config", "reload", "--confirm", "2s"]);
     site.kill();
-    fs::remove_file(site.folder.join("gone.wav")).unwrap();
+    of_an_older_version(&site);
     site.until("gone back without a daemon", |site| {
         site.ok(&["config", "rollback", "--unconfirmed"]).contains("gone back")
     });
@@ -568,6 +629,34 @@ fn an_unconfirmed_change_goes_back_further_where_the_one_before_cannot_be_had() 
 
     assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 20"));
     assert_eq!(site.metric("clavija_config_fallback"), "1");
+}
+
+#[test]
+fn a_fallback_is_an_alarm_for_as_long_as_it_holds_over_every_start() {
+    let mut site = Site::new("fallback");
+    site.start();
+    site.write("site.toml", &calls_flow(7, "bruno"));
+    site.ok(&["config", "reload"]);
+    site.kill();
+    of_an_older_version(&site);
+    site.write("site.toml", "half");
+
+    for start in ["the first", "the next"] {
+        site.start();
+
+        assert_eq!(site.runs_by(), "3", "{start}");
+        assert!(site.agents().contains("ana "), "{start}");
+        assert!(site.get("/readyz").contains("config-fallback"), "{start}");
+        assert_eq!(site.metric("clavija_config_fallback"), "1", "{start}");
+        site.kill();
+    }
+    site.until("it is in the log", |site| site.log().contains("generation 2 cannot be had"));
+
+    // Mended, the file counts, and nothing is fallen back from any more.
+    site.write("site.toml", &calls_flow(8, "clara"));
+    site.start();
+    assert!(site.agents().contains("clara "));
+    assert_eq!(site.metric("clavija_config_fallback"), "0");
 }
 
 #[test]

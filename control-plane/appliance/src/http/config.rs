@@ -123,6 +123,8 @@ pub(super) struct AlarmsBody {
     file_refused: Option<String>,
     /// Why an older generation holds than was meant.
     fallback: Option<String>,
+    /// Music and secrets the box started without, each with the key that names it.
+    missing: Vec<String>,
     /// Generations and links found damaged at the start and put aside.
     damaged: u64,
 }
@@ -154,7 +156,8 @@ pub(super) struct GenerationLine {
 #[utoipa::path(get, path = "/api/v1/config", responses((status = 200, body = ConfigBody)))]
 pub(super) async fn show(Of(state): Shared) -> Json<ConfigBody> {
     let shown = state.live.shown();
-    let Alarms { file_refused, fallback, damaged } = shown.alarms;
+    let Alarms { file_refused, fallback, missing, damaged } = shown.alarms;
+    let missing = missing.faults().map(ToString::to_string).collect();
     let files = shown.files.into_iter().map(|(name, text)| ShownFile { name, text });
     Json(ConfigBody {
         generation: shown.generation,
@@ -162,7 +165,7 @@ pub(super) async fn show(Of(state): Shared) -> Json<ConfigBody> {
         confirm_until: shown.confirm_until,
         waits_for_restart: shown.staged.is_some(),
         staged: shown.staged,
-        alarms: AlarmsBody { file_refused, fallback, damaged },
+        alarms: AlarmsBody { file_refused, fallback, missing, damaged },
         files: files.collect(),
         rendered: shown.rendered,
     })

@@ -173,7 +173,7 @@ pub(super) struct Health {
     /// `starting`, `ready`, `draining` or `stopped`.
     pub(super) state: String,
     /// What is not as the operator meant it: `config-file-refused`, `config-fallback`,
-    /// `config-damaged`; `GET /api/v1/config` says why.
+    /// `config-incomplete`, `config-damaged`; `GET /api/v1/config` says why.
     pub(super) alarms: Vec<&'static str>,
 }
 

@@ -42,6 +42,8 @@ fn the_box(text: &mut Text, shown: &Shown<'_>) {
     text.one("clavija_config_file_refused", help, Kind::Gauge, refused);
     let help = "Whether an older generation holds than was meant: 1 or 0.";
     text.one("clavija_config_fallback", help, Kind::Gauge, u8::from(alarms.fallback.is_some()));
+    let help = "Whether the box runs without music or secrets its configuration names: 1 or 0.";
+    text.one("clavija_config_incomplete", help, Kind::Gauge, u8::from(alarms.is_incomplete()));
     let help = "Damaged generations of the configuration that the start put aside.";
     text.one("clavija_config_damaged_total", help, Kind::Counter, alarms.damaged);
     let help = "Whether new calls are taken: 1 or 0.";
