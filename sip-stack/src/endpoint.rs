@@ -231,9 +231,10 @@ impl Endpoint {
         self.guard.was_late(late, now);
     }
 
-    /// Hears a source again. Whether it was banned.
+    /// Hears a source again as if it had never been heard. Whether it was banned.
     pub fn lift_ban(&mut self, address: IpAddr, now: Instant) -> bool {
-        self.guard.bans.lift(address, now)
+        self.registrar.forget_guesses(address);
+        self.guard.lift(address, now)
     }
 
     // ---- questions ----

@@ -76,6 +76,12 @@ impl Guard {
         }
     }
 
+    /// Forgets what a source has done. Whether it was banned.
+    pub(crate) fn lift(&mut self, from: IpAddr, now: Instant) -> bool {
+        self.strangers.forget(from);
+        self.bans.lift(from, now)
+    }
+
     /// Whether a new request of somebody we know is taken.
     pub(crate) fn takes_request(&mut self, source: Source, now: Instant) -> bool {
         let (bucket, per_second) = match source {

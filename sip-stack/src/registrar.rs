@@ -390,6 +390,11 @@ impl Registrar {
         unused.then_some((user, credentials.algorithm)).ok_or(No::Challenge { stale: true })
     }
 
+    /// Nothing is held against that source any more.
+    pub(crate) fn forget_guesses(&mut self, from: IpAddr) {
+        self.guesses.forget(from);
+    }
+
     /// Peers write the Request-URI, or our address as they know it.
     fn is_meant(&self, written: &str, request_uri: &str) -> bool {
         let Ok(uri) = Uri::parse(written) else { return false };

@@ -68,6 +68,14 @@ impl Strangers {
         if free { Heard::Yes } else { Heard::No }
     }
 
+    /// It begins anew, and whoever shares its place.
+    pub(crate) fn forget(&mut self, from: IpAddr) {
+        let at = self.place_of(network_of(from));
+        if let Some(place) = self.places.get_mut(at) {
+            *place = Place::default();
+        }
+    }
+
     fn place_of(&self, source: IpAddr) -> usize {
         let mut hasher = DefaultHasher::new();
         (self.key, source).hash(&mut hasher);
@@ -113,6 +121,17 @@ mod tests {
         assert_eq!(heard(&mut strangers, ip(1), 400, now), 40);
         assert_eq!(heard(&mut strangers, ip(2), 40, now), 40);
         assert_eq!(heard(&mut strangers, ip(1), 400, now + Duration::from_secs(1)), 20);
+    }
+
+    #[test]
+    fn a_source_that_is_forgotten_begins_anew() {
+        let now = Instant::now();
+        let mut strangers = Strangers::new(7, 1_000, 20);
+        assert_eq!(heard(&mut strangers, ip(1), 400, now), 40);
+
+        strangers.forget(ip(1));
+
+        assert_eq!(heard(&mut strangers, ip(1), 400, now), 40);
     }
 
     #[test]

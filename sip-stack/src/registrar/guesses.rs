@@ -3,6 +3,7 @@
 //! Only who answers to a nonce that was sent to their address is counted, so nobody can have
 //! another's address shut out.
 
+use crate::guard::network_of;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -29,6 +30,12 @@ impl Guesses {
     pub(super) fn are_spent(&self, from: IpAddr, now: Instant) -> bool {
         let known = self.wrong.get(&from.to_canonical());
         known.is_some_and(|&(since, count)| count >= self.most && now < since + WINDOW)
+    }
+
+    /// An operator trusts that source again; of IPv6 its /64, as it was banned.
+    pub(super) fn forget(&mut self, from: IpAddr) {
+        let source = network_of(from);
+        self.wrong.retain(|&host, _| network_of(host) != source);
     }
 
     /// Whether that was the last one that is looked at.

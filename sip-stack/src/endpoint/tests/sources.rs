@@ -346,26 +346,40 @@ fn a_late_box_refuses_new_calls_and_lets_the_others_go_on() {
 #[test]
 fn who_guesses_passwords_is_banned_for_longer_than_a_minute_and_heard_when_let_off() {
     let mut bench = Bench::new();
-    let guess = |bench: &mut Bench, at: usize| {
-        let ask = request("REGISTER", &format!("g{at}"), "", 1, "");
-        let challenge = bench.feed(STRANGER, &ask);
-        let [Message::Response(challenge)] = &challenge[..] else { return challenge.len() };
-        let nonce = challenge.headers.text("WWW-Authenticate").unwrap();
-        let nonce = nonce.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
-        let wrong = format!(
-            "Authorization: Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", \
-             uri=\"sip:clavija.test\", response=\"00\"\r\n"
-        );
-        bench.pass(Duration::from_millis(200));
-        bench.feed(STRANGER, &request("REGISTER", &format!("h{at}"), "", 2, &wrong)).len()
-    };
-    let heard = (0..30).filter(|&at| guess(&mut bench, at) > 0).count();
+    let heard = (0..30).filter(|&at| guess(&mut bench, STRANGER, at) > 0).count();
 
     assert_eq!(heard, 20);
     let bans = bench.endpoint.bans(bench.now);
     assert_eq!((bans.len(), bans[0].address), (1, address(STRANGER).ip()));
     bench.pass(Duration::from_secs(500));
-    assert_eq!(guess(&mut bench, 40), 0);
+    assert_eq!(guess(&mut bench, STRANGER, 40), 0);
     assert!(bench.endpoint.lift_ban(address(STRANGER).ip(), bench.now));
-    assert_eq!(guess(&mut bench, 41), 1);
+    assert_eq!(guess(&mut bench, STRANGER, 41), 1);
+}
+
+#[test]
+fn who_is_let_off_is_heard_at_once_and_may_guess_as_often_as_anybody() {
+    let mut bench = Bench::new();
+    let heard = (0..30).filter(|&at| guess(&mut bench, STRANGER, at) > 0).count();
+    assert_eq!(heard, 20);
+
+    assert!(bench.endpoint.lift_ban(address(STRANGER).ip(), bench.now));
+
+    let again = (50..80).filter(|&at| guess(&mut bench, STRANGER, at) > 0).count();
+    assert_eq!(again, 20);
+}
+
+/// One wrong password from there; how many answers it got.
+fn guess(bench: &mut Bench, from: &str, at: usize) -> usize {
+    let ask = request("REGISTER", &format!("g{at}"), "", 1, "");
+    let challenge = bench.feed(from, &ask);
+    let [Message::Response(challenge)] = &challenge[..] else { return challenge.len() };
+    let nonce = challenge.headers.text("WWW-Authenticate").unwrap();
+    let nonce = nonce.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let wrong = format!(
+        "Authorization: Digest username=\"1001\", realm=\"clavija.test\", nonce=\"{nonce}\", \
+             uri=\"sip:clavija.test\", response=\"00\"\r\n"
+    );
+    bench.pass(Duration::from_millis(200));
+    bench.feed(from, &request("REGISTER", &format!("h{at}"), "", 2, &wrong)).len()
 }
