@@ -26,6 +26,9 @@ pub struct CallRecord {
     pub number: String,
     /// The trunk it came in by.
     pub trunk: Option<String>,
+    /// The trunk it was to go out by.
+    #[serde(default)]
+    pub trunk_out: Option<String>,
     pub team: Option<String>,
     /// Who talked to the caller last, or is being offered the call.
     pub agent: Option<String>,
@@ -199,6 +202,7 @@ impl Ledger {
             to: number.to_owned(),
             number: number.to_owned(),
             trunk: trunk.map(|trunk| trunk.name.clone()),
+            trunk_out: None,
             team: None,
             agent: None,
             state: CallState::Ringing,
@@ -282,6 +286,9 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
         Step::Offered { to, .. } => {
             record.state = CallState::Offered;
             record.agent = agent_name(plan, *to);
+            if let Party::Trunk(_) = to {
+                record.trunk_out = trunk_name(plan, *to);
+            }
         }
         Step::OfferEnded { .. } => {
             record.agent = None;
@@ -392,6 +399,15 @@ fn agent_name(plan: &Plan, party: Party) -> Option<String> {
     }
 }
 
+fn trunk_name(plan: &Plan, party: Party) -> Option<String> {
+    match party {
+        Party::Seat(_) => None,
+        Party::Trunk(trunk) => {
+            plan.trunks.get(usize::from(trunk.0)).map(|trunk| trunk.name.clone())
+        }
+    }
+}
+
 fn team_name(plan: &Plan, to: Destination) -> Option<String> {
     match to {
         Destination::Team(team) => {
@@ -405,6 +421,7 @@ fn how_text(how: OfferEnd) -> String {
     match how {
         OfferEnd::CallerLeft => "the call was over first".to_owned(),
         OfferEnd::Declined { status } => format!("declined ({status})"),
+        OfferEnd::Full { limit } => format!("not sent, {} is reached", limit.label()),
         OfferEnd::Lapsed => "not answered in time".to_owned(),
         OfferEnd::Unreachable { status: Some(status) } => format!("unreachable ({status})"),
         OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
@@ -427,6 +444,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::AgentHungUp => "agent_hung_up",
         Reason::AgentOffline => "agent_offline",
         Reason::ApiHungUp => "api_hung_up",
+        Reason::BoxFull => "box_full",
         Reason::CalleeHungUp => "callee_hung_up",
         Reason::CalleeLost => "callee_lost",
         Reason::CallerHungUp => "caller_hung_up",
@@ -441,6 +459,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::Shutdown => "shutdown",
         Reason::TeamRemoved => "team_removed",
         Reason::TooManyHops => "too_many_hops",
+        Reason::TrunkFull => "trunk_full",
         Reason::TrunkRefused { status } => return format!("trunk_refused_{status}"),
         Reason::Unreachable => "unreachable",
     };

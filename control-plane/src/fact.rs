@@ -9,7 +9,7 @@ use crate::{
 };
 use media_core::order::{Digit, LegReport, Recorded};
 use serde::{Deserialize, Serialize};
-use sip_stack::event::Source;
+use sip_stack::event::{Limit, Source};
 use std::sync::Arc;
 
 /// One thing that is so, from a moment on.
@@ -169,6 +169,10 @@ pub enum OfferEnd {
     Declined {
         status: u16,
     },
+    /// A limit of our own was in the way: nothing was sent.
+    Full {
+        limit: Limit,
+    },
     Lapsed,
     /// `None`: no answer at all, or nowhere to send it.
     Unreachable {
@@ -245,6 +249,8 @@ pub enum Reason {
     AgentBusy,
     AgentOffline,
     ApiHungUp,
+    /// The box has as many legs as it may.
+    BoxFull,
     CalleeHungUp,
     CalleeLost,
     CallerHungUp,
@@ -262,8 +268,17 @@ pub enum Reason {
     TeamRemoved,
     /// It has been passed on too often: a loop.
     TooManyHops,
+    /// A limit of ours for the trunk it should have gone out by.
+    TrunkFull,
     TrunkRefused {
         status: u16,
     },
     Unreachable,
+}
+
+impl Reason {
+    /// It may be otherwise in a few seconds: who is told to wait (`Retry-After`) may call again.
+    pub(crate) fn is_for_a_while(self) -> bool {
+        matches!(self, Self::BoxFull | Self::Restart | Self::TrunkFull)
+    }
 }

@@ -20,12 +20,12 @@ use crate::{
         invite::Leg,
     },
     dice::Dice,
-    event::{Cause, Contact, Event, HangUp, Invite, Refusal, Source, Target, Transmit},
+    event::{Cause, Contact, Event, HangUp, Invite, Limit, Refusal, Source, Target, Transmit},
     flow::Flow,
     guard::{Guard, bans::Ban},
     ids::{LegId, TrunkId, UserId},
     registrar::Registrar,
-    trunk::Trunks,
+    trunk::{TrunkLoad, Trunks},
     txn::{Owner, Transactions},
 };
 use connections::Connections;
@@ -141,18 +141,12 @@ impl Endpoint {
 
     // ---- commands: legal at any instant, without effect where they make no sense ----
 
-    /// Places a call. Over a limit it ends at once with 503, as if the peer had said so.
+    /// Places a call. Over a limit it ends at once with [`Cause::Full`].
     pub fn invite(&mut self, invite: Invite, now: Instant) -> LegId {
         let id = self.new_leg_id();
-        let full = self.legs.live() >= self.limits.legs_max;
-        let fast = invite.trunk.is_some_and(|trunk| !self.trunks.take_turn(trunk, now));
-        if full || fast || invite.trunk.is_some_and(|trunk| !self.trunks.take_call(trunk)) {
-            self.counters.reject(match (full, fast) {
-                (true, _) => "legs_max",
-                (false, true) => "calls_per_second_max",
-                (false, false) => "calls_max",
-            });
-            self.events.push_back(Event::Ended { leg: id, cause: Cause::Refused { status: 503 } });
+        if let Some(limit) = self.limit_reached(invite.trunk, now) {
+            self.counters.reject(limit.label());
+            self.events.push_back(Event::Ended { leg: id, cause: Cause::Full { limit } });
             return id;
         }
         let leg = Leg::place(id, &invite, &mut self.desk(now));
@@ -264,6 +258,11 @@ impl Endpoint {
         self.connections.len()
     }
 
+    /// Each trunk's calls, by its id; as its limit counts them.
+    pub fn trunk_loads(&self) -> Vec<TrunkLoad> {
+        self.trunks.loads()
+    }
+
     /// Nothing is left of any call: no leg, no transaction. Registrations and connections do not
     /// count.
     pub fn is_idle(&self) -> bool {
@@ -291,6 +290,18 @@ impl Endpoint {
     fn trunk_at(&self, from: Flow) -> Option<TrunkId> {
         let guest = self.guests.as_ref().filter(|guests| Flow::udp(guests.caller) == from);
         guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.remote.ip()))
+    }
+
+    /// Why one more call is not placed; otherwise the trunk counts it from here on.
+    fn limit_reached(&mut self, trunk: Option<TrunkId>, now: Instant) -> Option<Limit> {
+        if self.legs.live() >= self.limits.legs_max {
+            return Some(Limit::Legs);
+        }
+        let trunk = trunk?;
+        if !self.trunks.take_turn(trunk, now) {
+            return Some(Limit::TrunkRate);
+        }
+        (!self.trunks.take_call(trunk)).then_some(Limit::TrunkCalls)
     }
 
     fn new_leg_id(&mut self) -> LegId {

@@ -198,6 +198,31 @@ pub enum Cause {
     Lost,
     /// The peer's answer could not be used (malformed, no session description).
     Failed,
+    /// A limit of our own was in the way: nothing was sent.
+    Full { limit: Limit },
+}
+
+/// A limit of our own on the calls we place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Legs of the whole box.
+    Legs,
+    /// Calls of the trunk at once.
+    TrunkCalls,
+    /// New calls of the trunk in a second.
+    TrunkRate,
+}
+
+impl Limit {
+    /// As it is configured, and counted.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Legs => "legs_max",
+            Self::TrunkCalls => "calls_max",
+            Self::TrunkRate => "calls_per_second_max",
+        }
+    }
 }
 
 /// What the endpoint has to say.

@@ -25,10 +25,10 @@ pub use config::{Config, Guests, Limits, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{
-    Cause, Closed, Contact, Event, HangUp, Invite, Place, ProbeId, Probed, Refusal, Source, Target,
-    Transmit, Way,
+    Cause, Closed, Contact, Event, HangUp, Invite, Limit, Place, ProbeId, Probed, Refusal, Source,
+    Target, Transmit, Way,
 };
 pub use flow::{ConnId, Flow, Transport};
 pub use guard::bans::{Ban, Misdeed};
 pub use ids::{LegId, TrunkId, UserId};
-pub use trunk::{BadCidr, Cidr, Trunk};
+pub use trunk::{BadCidr, Cidr, Trunk, TrunkLoad};

@@ -21,6 +21,13 @@ pub struct Trunk {
     pub calls_per_second_max: Option<u32>,
 }
 
+/// How many calls a trunk has at once, in both directions, and how many it may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrunkLoad {
+    pub calls: u32,
+    pub calls_max: u32,
+}
+
 /// One address or a network of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -170,6 +177,12 @@ impl Trunks {
         if let Some(calls) = self.calls.get_mut(usize::from(trunk.0)) {
             *calls += 1;
         }
+    }
+
+    /// Each trunk's calls, by its id.
+    pub(crate) fn loads(&self) -> Vec<TrunkLoad> {
+        let both = self.trunks.iter().zip(&self.calls);
+        both.map(|(trunk, &calls)| TrunkLoad { calls, calls_max: trunk.calls_max }).collect()
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<TrunkId> {

@@ -25,7 +25,7 @@ use sip_net::{
     tcp::{self, News, Tcp},
     udp::{self, Udp, UdpCounts},
 };
-use sip_stack::{Ban, Probed, TrunkId, event::Way};
+use sip_stack::{Ban, Probed, TrunkId, TrunkLoad, event::Way};
 use std::{
     collections::VecDeque,
     io,
@@ -89,6 +89,8 @@ pub enum BoxState {
 pub struct Counts {
     pub sip: sip_stack::Counters,
     pub legs: usize,
+    /// By id, as `calls_max` counts.
+    pub trunks: Vec<TrunkLoad>,
     /// Legs of the process before.
     pub orphans: sip_stack::Orphans,
     pub double_claims: u64,
@@ -375,6 +377,7 @@ impl Pump {
         let bell = self.media.bell()?.as_fd().try_clone_to_owned()?;
         let bell = pipe::Receiver::from_owned_fd_unchecked(bell)?;
         let mut sip = Sockets { udp: udp.listen()?, tcp: tcp.listen()? };
+        self.show_counts(None);
         loop {
             self.finish_turn(&mut sip, Instant::now());
             if self.is_done(Instant::now()) {
@@ -583,6 +586,7 @@ impl Pump {
                 let done = next.map(|(plan, sip)| {
                     self.exchange.reconfigure(Arc::new(plan), sip, now);
                 });
+                self.show_counts(None);
                 // Whoever asked may have gone.
                 let _gone = answer.send(done);
             }
@@ -681,6 +685,7 @@ impl Pump {
         self.counts.send_replace(Arc::new(Counts {
             sip: self.exchange.endpoint().counters().clone(),
             legs: self.exchange.endpoint().legs(),
+            trunks: self.exchange.endpoint().trunk_loads(),
             orphans,
             double_claims: self.exchange.double_claims(),
             ports_taken: self.exchange.ports_taken(),

@@ -8,7 +8,7 @@ use control_plane::{
     time::Stamp,
 };
 use serde::Serialize;
-use sip_stack::TrunkId;
+use sip_stack::{TrunkId, TrunkLoad};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -73,8 +73,10 @@ pub struct Trunk {
     pub transport: Option<&'static str>,
     /// It breaks out to the telephone network.
     pub pstn: bool,
-    /// Calls that came in by it and have not ended.
-    pub calls_active: usize,
+    /// Calls by it at this moment, those that came in and those that went out.
+    pub calls_active: u32,
+    /// How many there may be.
+    pub calls_max: u32,
 }
 
 /// Which calls are asked for.
@@ -369,23 +371,23 @@ impl View {
         self.plan.trunks.iter().zip((0..).map(TrunkId)).find(named).map(|(_, id)| id)
     }
 
-    pub fn trunks(&self) -> Vec<Trunk> {
-        let calls = |name: &str| {
-            self.active().filter(|record| record.trunk.as_deref() == Some(name)).count()
-        };
+    /// `loads`: of each trunk, by its id.
+    pub fn trunks(&self, loads: &[TrunkLoad]) -> Vec<Trunk> {
+        let load = |id: TrunkId| loads.get(usize::from(id.0)).copied().unwrap_or_default();
         let trunks = self.plan.trunks.iter().zip((0..).map(TrunkId));
         let there = |(trunk, id): &(&config::Trunk, TrunkId)| {
-            let there = !self.plan.gone.trunks.contains(id) || calls(&trunk.name) > 0;
+            let there = !self.plan.gone.trunks.contains(id) || load(*id).calls > 0;
             there && trunk.name != SELF_TEST
         };
         trunks
             .filter(there)
-            .map(|(trunk, _)| Trunk {
+            .map(|(trunk, id)| Trunk {
                 name: trunk.name.clone(),
                 address: trunk.address.map(|address| address.to_string()),
                 transport: trunk.address.map(|_| trunk.transport.label()),
                 pstn: trunk.pstn,
-                calls_active: calls(&trunk.name),
+                calls_active: load(id).calls,
+                calls_max: load(id).calls_max,
             })
             .collect()
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use media_core::order::Recorded;
 use sip_stack::{
-    event::{Cause, HangUp},
+    event::{Cause, HangUp, Limit},
     ids::LegId,
 };
 
@@ -54,9 +54,11 @@ impl Switchboard {
             if let Some(end) = end {
                 let reason = match cause {
                     Cause::Lost | Cause::Failed => Reason::CallerLost,
-                    Cause::Bye | Cause::Cancelled | Cause::Released | Cause::Refused { .. } => {
-                        Reason::CallerHungUp
-                    }
+                    Cause::Bye
+                    | Cause::Cancelled
+                    | Cause::Full { .. }
+                    | Cause::Released
+                    | Cause::Refused { .. } => Reason::CallerHungUp,
                 };
                 self.end_call(call_id, end, reason, None);
             }
@@ -144,7 +146,8 @@ impl Switchboard {
         let reason = match how {
             OfferEnd::CallerLeft | OfferEnd::Lapsed => PauseReason::NoAnswer,
             OfferEnd::Declined { .. } => PauseReason::Declined,
-            OfferEnd::Unreachable { .. } => PauseReason::Unreachable,
+            // Of a box that is full too, so that it does not try the same agent over and over.
+            OfferEnd::Full { .. } | OfferEnd::Unreachable { .. } => PauseReason::Unreachable,
         };
         self.withdraw(offer_id, Then::SetAside(reason), HangUp::Normal);
         if self.calls.get(&call_id).is_none_or(|call| call.state == State::Over) {
@@ -236,7 +239,7 @@ impl Switchboard {
                 false => Output::Refuse {
                     leg: caller,
                     status: status.unwrap_or(480),
-                    retry_after_seconds: (reason == Reason::Restart).then_some(RETRY_AFTER_SECONDS),
+                    retry_after_seconds: reason.is_for_a_while().then_some(RETRY_AFTER_SECONDS),
                     warning: None,
                 },
             });
@@ -306,6 +309,7 @@ fn why_nobody_answered<'a>(causes: impl Iterator<Item = &'a Cause>) -> OfferEnd 
                 return OfferEnd::Declined { status };
             }
             Cause::Refused { status } => how = OfferEnd::Unreachable { status: Some(status) },
+            Cause::Full { limit } => how = OfferEnd::Full { limit },
             Cause::Bye | Cause::Cancelled | Cause::Failed | Cause::Lost | Cause::Released => {}
         }
     }
@@ -335,6 +339,10 @@ fn what_the_caller_is_told(how: OfferEnd, to: Option<Party>) -> (End, Reason, u1
         }
         (Some(Party::Seat(_)), OfferEnd::Unreachable { .. }) => {
             (End::Unreachable, Reason::Unreachable, 480)
+        }
+        (_, OfferEnd::Full { limit: Limit::Legs }) => (End::Congestion, Reason::BoxFull, 503),
+        (_, OfferEnd::Full { limit: Limit::TrunkCalls | Limit::TrunkRate }) => {
+            (End::Congestion, Reason::TrunkFull, 503)
         }
         (_, OfferEnd::CallerLeft | OfferEnd::Lapsed) => (End::NoAnswer, Reason::NoAnswer, 480),
     }

@@ -9,7 +9,7 @@ use crate::{
     seats::PauseReason,
 };
 use media_core::order::TuneId;
-use sip_stack::ids::UserId;
+use sip_stack::{Limit, ids::UserId};
 
 const ANA: SeatId = SeatId(0);
 const BRUNO: SeatId = SeatId(1);
@@ -557,6 +557,30 @@ fn a_trunks_own_no_is_passed_on_and_its_troubles_become_503() {
         let outputs = bench.ends(callee, Cause::Refused { status });
 
         assert_eq!(refused_with(&outputs), Some(told));
+    }
+}
+
+#[test]
+fn a_limit_of_our_own_is_not_told_as_the_trunks_no_and_the_caller_is_told_to_wait() {
+    for (limit, reason) in [
+        (Limit::TrunkCalls, Reason::TrunkFull),
+        (Limit::TrunkRate, Reason::TrunkFull),
+        (Limit::Legs, Reason::BoxFull),
+    ] {
+        let mut bench = Bench::new();
+        let (leg, outputs) = bench.calls(PBX);
+        let Some(Output::DialTrunk { offer, .. }) = outputs.first() else { panic!() };
+        let callee = bench.leg();
+        bench.feed(Input::Dialled { offer: *offer, legs: vec![callee] });
+
+        let outputs = bench.ends(callee, Cause::Full { limit });
+
+        let retry_after_seconds = Some(5);
+        let no = Output::Refuse { leg, status: 503, retry_after_seconds, warning: None };
+        assert!(outputs.contains(&no), "{outputs:?}");
+        let (how, to) = (OfferEnd::Full { limit }, Party::Trunk(TrunkId(1)));
+        assert!(bench.steps().contains(&&Step::OfferEnded { offer: *offer, to, how }));
+        assert!(bench.steps().contains(&&Step::Over { end: End::Congestion, reason }));
     }
 }
 

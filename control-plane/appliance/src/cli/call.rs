@@ -37,13 +37,14 @@ const COLUMNS: [Column; 8] = [
     ("END", "end"),
 ];
 
-const ROWS: [Column; 16] = [
+const ROWS: [Column; 17] = [
     ("id", "id"),
     ("state", "state"),
     ("direction", "direction"),
     ("from", "from"),
     ("number", "number"),
     ("trunk", "trunk"),
+    ("trunk out", "trunk_out"),
     ("team", "team"),
     ("agent", "agent"),
     ("started", "started_at"),

@@ -16,12 +16,13 @@ pub(super) enum Verb {
     Test { name: String },
 }
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     ("NAME", "name"),
     ("ADDRESS", "address"),
     ("TRANSPORT", "transport"),
     ("PSTN", "pstn"),
     ("CALLS", "calls_active"),
+    ("CALLS MAX", "calls_max"),
 ];
 
 const TEST_COLUMNS: [Column; 7] = [

@@ -44,7 +44,8 @@ pub(super) struct TrunkTest {
 /// Every trunk.
 #[utoipa::path(get, path = "/api/v1/trunks", responses((status = 200, body = Items<Trunk>)))]
 pub(super) async fn list(Of(state): Shared) -> Json<Items<Trunk>> {
-    Json(Items { items: read(state.handle.view()).trunks() })
+    let counts = state.handle.counts();
+    Json(Items { items: read(state.handle.view()).trunks(&counts.trunks) })
 }
 
 /// Asks a trunk whether it is there. Takes up to 8 s.
@@ -58,7 +59,7 @@ pub(super) async fn test(
 ) -> Result<Json<TrunkTest>, Problem> {
     let trunk = {
         let view = read(state.handle.view());
-        let trunks = view.trunks();
+        let trunks = view.trunks(&[]);
         let names = trunks.iter().map(|trunk| trunk.name.as_str());
         let unknown = || Problem::not_found("no-such-trunk", nobody_named("trunk", &name, names));
         view.trunk(&name).ok_or_else(unknown)?

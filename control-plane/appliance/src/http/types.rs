@@ -56,6 +56,8 @@ pub(super) struct Call {
     number: String,
     /// The trunk it came in by.
     trunk: Option<String>,
+    /// The trunk it was to go out by.
+    trunk_out: Option<String>,
     team: Option<String>,
     /// Who talked to the caller last, or is being offered the call.
     agent: Option<String>,
@@ -227,6 +229,7 @@ impl From<&CallRecord> for Call {
             to: record.to.clone(),
             number: record.number.clone(),
             trunk: record.trunk.clone(),
+            trunk_out: record.trunk_out.clone(),
             team: record.team.clone(),
             agent: record.agent.clone(),
             state: record.state,

@@ -4,7 +4,13 @@ use super::{
     test_plan::{self, Story},
     *,
 };
-use control_plane::seats::PauseReason;
+use control_plane::{
+    config::Destination,
+    fact::{End, OfferEnd, Party, Reason},
+    ids::OfferId,
+    seats::PauseReason,
+};
+use sip_stack::Limit;
 use std::time::Duration;
 
 fn view() -> View {
@@ -95,6 +101,40 @@ fn records_that_are_written_are_asked_for_after_a_journal_record_or_from_a_time_
 }
 
 #[test]
+fn a_call_says_by_which_trunk_it_came_and_by_which_it_went_and_that_our_own_limit_ended_it() {
+    let mut view = view();
+    let mut story = Story::new(CallId(1), Stamp(10_000_000));
+    let (offer, to) = (OfferId(1), Party::Trunk(TrunkId(1)));
+    let how = OfferEnd::Full { limit: Limit::TrunkCalls };
+    story.queued().into_iter().take(1).for_each(|fact| drop(view.apply(&fact)));
+    for step in [
+        Step::Routed { to: Destination::Trunk(TrunkId(1)) },
+        Step::Offered { offer, to },
+        Step::OfferEnded { offer, to, how },
+        Step::Over { end: End::Congestion, reason: Reason::TrunkFull },
+    ] {
+        view.apply(&story.tell(step));
+    }
+
+    let record = view.call(CallId(1)).unwrap();
+
+    let trunks = (record.trunk.as_deref(), record.trunk_out.as_deref());
+    assert_eq!(trunks, (Some("carrier"), Some("pbx")));
+    assert_eq!(record.events[3].detail, "to trunk pbx: not sent, calls_max is reached");
+    assert_eq!(record.end_reason.as_deref(), Some("trunk_full"));
+}
+
+#[test]
+fn a_trunk_shows_what_its_limit_counts_and_the_limit() {
+    let loads = [3, 1].map(|calls| TrunkLoad { calls, calls_max: 30 });
+
+    let shown = view().trunks(&loads);
+
+    let counts: Vec<_> = shown.iter().map(|t| (t.calls_active, t.calls_max)).collect();
+    assert_eq!(counts, [(3, 30), (1, 30)]);
+}
+
+#[test]
 fn only_so_many_ended_calls_are_kept_and_the_oldest_goes_first() {
     let mut view = view();
     let facts = test_plan::whole_call(CallId(1));
@@ -129,7 +169,7 @@ fn who_is_taken_out_is_shown_until_their_call_has_ended_and_who_is_new_at_once()
     };
     assert_eq!(names(&view), ["ana", "bruno", "anabel"]);
     assert_eq!(view.seat("anabel"), Some(SeatId(2)));
-    assert_eq!(view.trunks().len(), 1);
+    assert_eq!(view.trunks(&[]).len(), 1);
     view.apply(&fact(3, seat(AgentState::Offline, None, None)));
     assert_eq!(names(&view), ["bruno", "anabel"]);
     assert_eq!((view.agent("ana"), view.seat("ana")), (None, None));

@@ -136,10 +136,12 @@ fn a_full_trunk_refuses_calls_in_both_directions_until_one_ends() {
     let ours = bench.endpoint.invite(call_to(CARRIER, Some(TrunkId(0))), bench.now);
     bench.sent();
 
+    let load = TrunkLoad { calls: 3, calls_max: 3 };
+    assert_eq!(bench.endpoint.trunk_loads(), [load]);
     let full = response_in(&bench.feed(CARRIER, &call(3)));
     assert_eq!((full.status, full.headers.text("Retry-After")), (503, Some("5")));
     let refused = bench.endpoint.invite(call_to(CARRIER, Some(TrunkId(0))), bench.now);
-    let cause = Cause::Refused { status: 503 };
+    let cause = Cause::Full { limit: Limit::TrunkCalls };
     assert_eq!(bench.events(), [Event::Ended { leg: refused, cause }]);
     assert!(bench.sent().is_empty() && ours != refused);
 
@@ -320,7 +322,10 @@ fn a_trunk_over_its_calls_a_second_is_told_so_before_anything_rings() {
     let no = response_in(&bench.feed(CARRIER, &call_number(3)));
     assert_eq!((no.status, no.headers.text("Retry-After")), (503, Some("1")));
     bench.endpoint.invite(call_to(CARRIER, Some(TrunkId(0))), bench.now);
-    assert!(matches!(bench.event(), Event::Ended { cause: Cause::Refused { status: 503 }, .. }));
+    assert!(matches!(
+        bench.event(),
+        Event::Ended { cause: Cause::Full { limit: Limit::TrunkRate }, .. }
+    ));
     assert_eq!(bench.endpoint.counters().rejected["calls_per_second_max"], 2);
 
     bench.pass(Duration::from_secs(1));
