@@ -86,6 +86,7 @@ impl OnDiskAtStart {
                 current
             }
         };
+        generations.comes_up(current.generation);
         Ok(HeldAtStart { generations, file, current, sources, alarms })
     }
 }

@@ -21,6 +21,12 @@ use std::{
 };
 use utoipa::ToSchema;
 
+/// Beyond it no number is a generation's: JSON carries those up to here exactly, and none comes near.
+const NUMBER_MAX: u64 = 1 << 53;
+/// A second copy of what is known of the one that holds.
+const NOTE: &str = "holds.json";
+/// Lies in every generation the box ran by.
+const CAME_UP: &str = "came-up";
 /// Older ones are removed.
 const KEPT: usize = 50;
 
@@ -153,7 +159,7 @@ pub struct Generations {
 
 impl Generations {
     /// Also sweeps away what a crash left half made: whatever never became the current one. What
-    /// cannot be read is put aside, and the newest that can be holds.
+    /// cannot be read is put aside, and something that can be holds.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let dir = data_dir.join("generations");
         make_folder(&dir)?;
@@ -173,7 +179,7 @@ impl Generations {
         Self { dir: data_dir.join("generations"), damaged: 0 }
     }
 
-    /// How many generations and links were found damaged at the start.
+    /// How much was found damaged at the start; a generation and the link to it are one.
     pub fn damaged(&self) -> u64 {
         self.damaged
     }
@@ -189,7 +195,7 @@ impl Generations {
     fn link(&self) -> Link {
         match fs::read_link(self.dir.join("current")) {
             Ok(to) => {
-                let number = to.to_str().and_then(|to| to.parse().ok());
+                let number = to.to_str().and_then(number);
                 number.map_or(Link::Damaged, Link::To)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Link::None,
@@ -198,7 +204,8 @@ impl Generations {
     }
 
     /// This one and, from it back, those that others took the place of: first as they followed each
-    /// other, then what else was kept and waits for no confirmation, newest first.
+    /// other, then what else was kept and waits for no confirmation, newest first; but with which the
+    /// box never came up, after all the others.
     pub fn back_from(&self, first: u64) -> io::Result<Vec<Meta>> {
         let mut rest = self.history()?;
         rest.retain(|meta| meta.generation <= first);
@@ -214,6 +221,7 @@ impl Generations {
         found.extend(rest);
         let waits = |meta: &Meta| meta.generation != first && meta.confirm.is_some();
         found.retain(|meta| !waits(meta));
+        found.sort_by_key(|meta| meta.generation != first && !self.came_up(meta.generation));
         Ok(found)
     }
 
@@ -254,9 +262,13 @@ impl Generations {
 
     /// Writes a generation whole. It does not hold before [`Self::switch`].
     pub fn prepare(&self, new: &New<'_>, now: Clocks) -> io::Result<Meta> {
-        // A number that was put aside is not given twice.
-        let last = self.numbers()?.last().copied().max(self.last_aside()?);
-        let number = last.map_or(1, |last| last + 1);
+        // A number that was put aside or got lost is not given twice.
+        let noted = self.noted().map(|meta| meta.generation);
+        let last = self.numbers()?.last().copied().max(self.last_aside()?).max(noted);
+        let number = last.map_or(1, |last| last.saturating_add(1));
+        if number >= NUMBER_MAX {
+            return Err(io::Error::other(format!("there is no number after {number}")));
+        }
         let meta = Meta {
             generation: number,
             made_at: now.stamp(),
@@ -295,12 +307,48 @@ impl Generations {
         }
         symlink(to.to_string(), &link)?;
         fs::rename(&link, self.dir.join("current"))?;
-        sync(&self.dir)
+        sync(&self.dir)?;
+        if let Ok(meta) = self.meta(to) {
+            self.note(&meta);
+        }
+        Ok(())
+    }
+
+    /// Once more outside of the generation, for when that is damaged. It holds without, too.
+    fn note(&self, meta: &Meta) {
+        let half = self.dir.join(".holds.new");
+        let json = serde_json::to_vec_pretty(meta).map_err(io::Error::other);
+        let noted = json.and_then(|json| {
+            write(&half, &json)?;
+            fs::rename(&half, self.dir.join(NOTE))?;
+            sync(&self.dir)
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what is known of the generation that holds stands in it alone");
+        }
+    }
+
+    /// What held when that was last written down; older versions did not.
+    fn noted(&self) -> Option<Meta> {
+        let meta: Meta = serde_json::from_slice(&fs::read(self.dir.join(NOTE)).ok()?).ok()?;
+        (meta.generation < NUMBER_MAX).then_some(meta)
     }
 
     /// The plan of one, as it was written.
     pub fn plan(&self, number: u64) -> PlanText {
         PlanText(fs::read(self.folder(number).join("plan.json")).unwrap_or_default())
+    }
+
+    /// The box runs by it.
+    pub fn comes_up(&self, number: u64) {
+        if let Err(error) = write(&self.folder(number).join(CAME_UP), b"") {
+            tracing::warn!(number, %error, "that the box came up with it is not written down");
+        }
+    }
+
+    /// Whether the box ever ran by it; older versions did not write that down.
+    fn came_up(&self, number: u64) -> bool {
+        self.folder(number).join(CAME_UP).is_file()
     }
 
     /// Takes back what was prepared and could not be carried out.
@@ -312,12 +360,17 @@ impl Generations {
     /// Somebody has said that the box can be reached.
     pub fn confirmed(&self, meta: &Meta) -> io::Result<Meta> {
         let meta = Meta { confirm: None, ..meta.clone() };
+        self.rewrite(&meta)?;
+        self.note(&meta);
+        Ok(meta)
+    }
+
+    fn rewrite(&self, meta: &Meta) -> io::Result<()> {
         let folder = self.folder(meta.generation);
         let half = folder.join(".meta.new");
-        write(&half, &serde_json::to_vec_pretty(&meta).map_err(io::Error::other)?)?;
+        write(&half, &serde_json::to_vec_pretty(meta).map_err(io::Error::other)?)?;
         fs::rename(&half, folder.join("meta.json"))?;
-        sync(&folder)?;
-        Ok(meta)
+        sync(&folder)
     }
 
     /// Removes the oldest beyond the fifty newest, but none that may be gone back to by itself.
@@ -349,7 +402,8 @@ enum Link {
 
 /// A generation's folder is named by its number and nothing else.
 fn number(name: &str) -> Option<u64> {
-    name.parse().ok().filter(|number: &u64| number.to_string() == name)
+    let number: u64 = name.parse().ok()?;
+    ((1..NUMBER_MAX).contains(&number) && number.to_string() == name).then_some(number)
 }
 
 /// Where the box is asked that is started on this data folder; the folder is left as it is.

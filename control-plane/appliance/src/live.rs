@@ -313,6 +313,7 @@ impl Live {
         shown.staged = at_restart.then_some(meta.generation);
         if !at_restart {
             disk.runs = meta.generation;
+            disk.generations.comes_up(meta.generation);
             // All of it was read; but tunes are decoded at the start.
             shown.alarms.missing.secrets.clear();
             show(&mut shown, &meta, &sources);

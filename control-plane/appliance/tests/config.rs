@@ -589,9 +589,9 @@ fn a_box_that_ran_before_starts_without_the_music_and_the_secret_that_are_gone_a
     }
 }
 
-/// Generation 2 as an older version may have left it: whole, and refused by this one.
-fn of_an_older_version(site: &Site) {
-    let folder = site.folder.join("data/generations/2");
+/// A generation as an older version may have left it: whole, and refused by this one.
+fn of_an_older_version(site: &Site, number: u64) {
+    let folder = site.folder.join(format!("data/generations/{number}"));
     let (site_file, meta_file) = (folder.join("site.toml"), folder.join("meta.json"));
     let text = fs::read_to_string(&site_file).unwrap() + "\n[gone]\n";
     fs::write(&site_file, &text).unwrap();
@@ -620,7 +620,7 @@ fn an_unconfirmed_change_goes_back_further_where_the_one_before_cannot_be_had() 
     site.write("site.toml", &calls_flow(8, "ana"));
     site.ok(&["config", "reload", "--confirm", "2s"]);
     site.kill();
-    of_an_older_version(&site);
+    of_an_older_version(&site, 2);
     site.until("gone back without a daemon", |site| {
         site.ok(&["config", "rollback", "--unconfirmed"]).contains("gone back")
     });
@@ -632,13 +632,33 @@ fn an_unconfirmed_change_goes_back_further_where_the_one_before_cannot_be_had() 
 }
 
 #[test]
+fn a_fallback_leads_past_what_the_box_never_came_up_with() {
+    let mut site = Site::new("never");
+    site.start();
+    site.write("site.toml", &calls_flow(6, "ana"));
+    site.ok(&["config", "reload", "--at-restart"]);
+    site.kill();
+    site.write("site.toml", &calls_flow(8, "ana"));
+    site.start();
+    assert_eq!(site.runs_by(), "3");
+    site.kill();
+    of_an_older_version(&site, 3);
+    site.write("site.toml", "half");
+
+    site.start();
+
+    assert!(site.ok(&["config", "show", "--rendered"]).contains("ring_seconds = 20"));
+    assert!(site.get("/readyz").contains("config-fallback"));
+}
+
+#[test]
 fn a_fallback_is_an_alarm_for_as_long_as_it_holds_over_every_start() {
     let mut site = Site::new("fallback");
     site.start();
     site.write("site.toml", &calls_flow(7, "bruno"));
     site.ok(&["config", "reload"]);
     site.kill();
-    of_an_older_version(&site);
+    of_an_older_version(&site, 2);
     site.write("site.toml", "half");
 
     for start in ["the first", "the next"] {
@@ -672,9 +692,9 @@ fn a_damaged_generation_is_put_aside_and_the_box_starts() {
 
     site.start();
 
-    assert!(site.agents().contains("bruno"), "the operator's file counts");
-    assert!(site.folder.join("data/generations/2.damaged-1/meta.json").exists());
-    assert_eq!(site.metric("clavija_config_damaged_total"), "2", "generation and link");
+    assert!(site.agents().contains("bruno"), "its texts are whole");
+    assert!(site.folder.join("data/generations/2.meta.damaged-1").exists());
+    assert_eq!(site.metric("clavija_config_damaged_total"), "1");
     assert!(site.get("/readyz").contains("config-damaged"));
 }
 

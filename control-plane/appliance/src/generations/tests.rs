@@ -70,7 +70,7 @@ fn a_crash_between_prepare_and_switch_leaves_the_old_generation_whole() {
     assert_eq!(again.sources(&old).unwrap().site.unwrap().text, "one");
     assert_eq!(again.history().unwrap().len(), 1, "what was half made is gone");
     let left = fs::read_dir(bench.dir.join("generations")).unwrap().count();
-    assert_eq!(left, 2, "the generation and the link");
+    assert_eq!(left, 3, "the generation, the link and what is known of both");
 }
 
 #[test]
@@ -150,60 +150,66 @@ impl Bench {
 #[test]
 fn whatever_is_damaged_is_put_aside_and_the_newest_whole_generation_holds() {
     type Damage = fn(&Bench);
-    let damages: [(&str, Damage, u64, &[&str]); 12] = [
+    // What is done, the text that holds then, its number, and what is put aside.
+    type Holds = (&'static str, u64);
+    let damages: [(&str, Damage, Holds, &[&str]); 13] = [
         (
             "meta cut short",
             |b| fs::write(b.path("3/meta.json"), "{\"generation\": 3,").unwrap(),
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            ("three", 3),
+            &["3.meta.damaged-1"],
         ),
         (
             "meta empty",
             |b| fs::write(b.path("3/meta.json"), "").unwrap(),
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            ("three", 3),
+            &["3.meta.damaged-1"],
         ),
+        ("meta gone", |b| fs::remove_file(b.path("3/meta.json")).unwrap(), ("three", 3), &[]),
         (
-            "meta gone",
-            |b| fs::remove_file(b.path("3/meta.json")).unwrap(),
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            "meta and its second copy",
+            |b| {
+                fs::write(b.path("3/meta.json"), "").unwrap();
+                fs::write(b.path("holds.json"), "").unwrap();
+            },
+            ("two", 4),
+            &["3.damaged-1"],
         ),
         (
             "a file cut short",
             |b| fs::write(b.path("3/site.toml"), "thr").unwrap(),
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            ("two", 4),
+            &["3.damaged-1"],
         ),
         (
             "a file gone",
             |b| fs::remove_file(b.path("3/node.toml")).unwrap(),
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            ("two", 4),
+            &["3.damaged-1"],
         ),
-        (
-            "the folder gone",
-            |b| fs::remove_dir_all(b.path("3")).unwrap(),
-            2,
-            &["current.damaged-1"],
-        ),
+        ("the folder gone", |b| fs::remove_dir_all(b.path("3")).unwrap(), ("two", 4), &[]),
         (
             "a file in its place",
             |b| {
                 fs::remove_dir_all(b.path("3")).unwrap();
                 fs::write(b.path("3"), "").unwrap();
             },
-            2,
-            &["3.damaged-1", "current.damaged-1"],
+            ("two", 4),
+            &["3.damaged-1"],
         ),
-        ("an older one", |b| fs::write(b.path("1/meta.json"), "").unwrap(), 3, &["1.damaged-1"]),
+        (
+            "an older one",
+            |b| fs::write(b.path("1/meta.json"), "").unwrap(),
+            ("three", 3),
+            &["1.damaged-1"],
+        ),
         (
             "the link is a folder",
             |b| {
                 fs::remove_file(b.path("current")).unwrap();
                 fs::create_dir(b.path("current")).unwrap();
             },
-            3,
+            ("three", 3),
             &["current.damaged-1"],
         ),
         (
@@ -212,7 +218,7 @@ fn whatever_is_damaged_is_put_aside_and_the_newest_whole_generation_holds() {
                 fs::remove_file(b.path("current")).unwrap();
                 fs::write(b.path("current"), "3").unwrap();
             },
-            3,
+            ("three", 3),
             &["current.damaged-1"],
         ),
         (
@@ -221,26 +227,65 @@ fn whatever_is_damaged_is_put_aside_and_the_newest_whole_generation_holds() {
                 fs::remove_file(b.path("current")).unwrap();
                 symlink("../elsewhere", b.path("current")).unwrap();
             },
-            3,
+            ("three", 3),
             &["current.damaged-1"],
         ),
-        ("the link is gone", |b| fs::remove_file(b.path("current")).unwrap(), 3, &[]),
+        ("the link is gone", |b| fs::remove_file(b.path("current")).unwrap(), ("three", 3), &[]),
     ];
-    for (at, (what, damage, holds, aside)) in damages.into_iter().enumerate() {
+    for (at, (what, damage, (text, number), aside)) in damages.into_iter().enumerate() {
         let bench = three(&format!("damage-{at}"));
         damage(&bench);
 
         let again = Generations::open(&bench.dir).unwrap();
 
         let current = again.current().unwrap().unwrap();
-        assert_eq!(current.generation, holds, "{what}");
-        assert!(again.sources(&current).is_ok(), "{what}");
+        assert_eq!(current.generation, number, "{what}");
+        assert_eq!(again.sources(&current).unwrap().site.unwrap().text, text, "{what}");
+        assert_eq!(current.by == By::Fallback, text == "two", "{what}: it is said for ever");
         assert_eq!(bench.aside(), aside, "{what}");
-        assert_eq!(again.damaged(), u64::try_from(aside.len().max(1)).unwrap(), "{what}");
-        let next = bench.hold("four").generation;
-        assert!(next == 4 || (what == "the folder gone" && next == 3), "{what}: {next}");
+        assert_eq!(again.damaged(), 1, "{what}: one fault is one");
+        assert_eq!(bench.hold("four").generation, number + 1, "{what}: none is given twice");
         let settled = Generations::open(&bench.dir).unwrap();
         assert_eq!((settled.damaged(), bench.aside().len()), (0, aside.len()), "{what}: once");
+    }
+}
+
+#[test]
+fn a_rollback_that_is_damaged_does_not_bring_back_what_was_gone_back_from() {
+    type Damage = fn(&Bench);
+    let damages: [(&str, Damage); 3] = [
+        ("meta", |b| fs::write(b.path("3/meta.json"), "{").unwrap()),
+        ("a text", |b| fs::write(b.path("3/site.toml"), "o").unwrap()),
+        ("all of it", |b| fs::remove_dir_all(b.path("3")).unwrap()),
+    ];
+    for (at, (what, damage)) in damages.into_iter().enumerate() {
+        let bench = Bench::new(&format!("rolled-{at}"));
+        bench.hold("one");
+        bench.hold("two");
+        let rolled = bench.hold("one");
+        damage(&bench);
+
+        let again = Generations::open(&bench.dir).unwrap();
+
+        let current = again.current().unwrap().unwrap();
+        assert_eq!(again.sources(&current).unwrap().site.unwrap().text, "one", "{what}");
+        assert_eq!((current.by, &current.seen), (rolled.by, &rolled.seen), "{what}: as it was");
+        assert_eq!(again.damaged(), 1, "{what}");
+    }
+}
+
+#[test]
+fn a_stray_folder_with_an_absurd_number_costs_no_generation_and_no_start() {
+    for number in [u64::MAX, u64::MAX / 2, NUMBER_MAX, NUMBER_MAX - 1] {
+        let bench = three(&format!("stray-{number}"));
+        fs::create_dir(bench.path(&number.to_string())).unwrap();
+
+        let again = Generations::open(&bench.dir).unwrap();
+
+        assert_eq!(again.current().unwrap().unwrap().generation, 3, "{number}");
+        assert_eq!(bench.hold("four").generation, 4, "{number}");
+        let again = Generations::open(&bench.dir).unwrap();
+        assert_eq!(again.history().unwrap().len(), 4, "{number}");
     }
 }
 
@@ -262,6 +307,7 @@ fn where_nothing_can_be_read_everything_is_kept_and_the_box_is_new() {
     for number in ["1", "2", "3"] {
         fs::write(bench.path(number).join("meta.json"), "?").unwrap();
     }
+    fs::write(bench.path("holds.json"), "?").unwrap();
 
     let again = Generations::open(&bench.dir).unwrap();
 
@@ -278,6 +324,7 @@ fn one_that_waits_for_its_confirmation_is_the_last_to_be_taken_for_a_lost_link()
     let waits = Meta { confirm, ..current };
     fs::write(bench.path("3/meta.json"), serde_json::to_vec(&waits).unwrap()).unwrap();
     fs::remove_file(bench.path("current")).unwrap();
+    fs::remove_file(bench.path("holds.json")).unwrap();
 
     let again = Generations::open(&bench.dir).unwrap();
 
@@ -317,4 +364,21 @@ fn only_so_many_that_were_put_aside_are_kept() {
     bench.all.prune(&bench.all.current().unwrap().unwrap()).unwrap();
 
     assert_eq!(bench.aside().len(), 20);
+}
+
+#[test]
+fn what_the_box_never_came_up_with_is_gone_back_to_last() {
+    let bench = three("ready");
+    bench.all.comes_up(1);
+    let back = || -> Vec<u64> {
+        bench.all.back_from(3).unwrap().iter().map(|meta| meta.generation).collect()
+    };
+    assert_eq!(back(), [3, 1, 2]);
+    fs::remove_dir_all(bench.path("3")).unwrap();
+    fs::remove_file(bench.path("holds.json")).unwrap();
+
+    let again = Generations::open(&bench.dir).unwrap();
+
+    let current = again.current().unwrap().unwrap();
+    assert_eq!(again.sources(&current).unwrap().site.unwrap().text, "one");
 }
