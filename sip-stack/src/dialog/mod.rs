@@ -153,26 +153,23 @@ impl Dialog {
     /// Request-URI and the target goes to the end of the route (§12.2.1.1).
     fn way(&self) -> (String, Vec<Vec<u8>>) {
         match self.first_route() {
-            Some((written, uri)) if !uri.is_loose_route() => {
+            Some(uri) if !uri.is_loose_route() => {
                 let target = format!("<{}>", self.target).into_bytes();
                 let rest = self.routes.iter().skip(1).cloned().chain([target]).collect();
-                (written, rest)
+                (uri.without_headers().to_string(), rest)
             }
             Some(_) | None => (self.target.clone(), self.routes.clone()),
         }
     }
 
-    fn first_route(&self) -> Option<(String, Uri)> {
-        let written = NameAddr::parse(self.routes.first()?)?.uri;
-        let uri = Uri::parse(&written).ok()?;
-        Some((written, uri))
+    fn first_route(&self) -> Option<Uri> {
+        Uri::parse(&NameAddr::parse(self.routes.first()?)?.uri).ok()
     }
 
     /// Where requests go: the first proxy, else the target; and by what, if it says so. `None` if
     /// that is a name: we resolve none.
     pub(crate) fn next_hop(&self) -> Option<(SocketAddr, Option<Transport>)> {
-        let first = self.first_route().map(|(_, uri)| uri);
-        let uri = match first {
+        let uri = match self.first_route() {
             Some(uri) => uri,
             None => Uri::parse(&self.target).ok()?,
         };
@@ -209,7 +206,8 @@ impl Dialog {
 fn contact_uri(headers: &Headers) -> Option<String> {
     let contacts = headers.contacts().ok()?;
     let uri = Uri::parse(&contacts.into_iter().next()?.uri).ok()?;
-    Some(uri.to_string())
+    // It becomes a Request-URI, and none has headers (§19.1.1).
+    Some(uri.without_headers().to_string())
 }
 
 /// A call we place, before it is a dialog (§8.1.1).

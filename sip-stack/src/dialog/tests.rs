@@ -57,6 +57,18 @@ fn a_request_of_the_called_side_names_both_ends_the_other_way_round() {
 }
 
 #[test]
+fn no_request_line_has_the_header_fields_of_a_contact_or_of_a_strict_router() {
+    let mut theirs = invite("");
+    theirs.headers.set("Contact", "<sip:a@192.0.2.9?Route=%3Csip:1@192.0.2.66%3E&Subject=x>");
+    let bye = bye_of(&mut Dialog::called_by(&theirs, "ours").unwrap());
+    assert!(bye.starts_with("BYE sip:a@192.0.2.9 SIP/2.0\r\n"), "{bye}");
+
+    let strict = invite("Record-Route: <sip:192.0.2.30?Subject=x>\r\n");
+    let bye = bye_of(&mut Dialog::called_by(&strict, "ours").unwrap());
+    assert!(bye.starts_with("BYE sip:192.0.2.30 SIP/2.0\r\n"), "{bye}");
+}
+
+#[test]
 fn loose_routers_stand_in_route_and_the_first_gets_the_request() {
     let extra = "Record-Route: <sip:192.0.2.20:5062;lr>, <sip:p2.example;lr>\r\n";
     let mut dialog = Dialog::called_by(&invite(extra), "ours").unwrap();

@@ -90,6 +90,11 @@ impl Uri {
         self.param("lr").is_some()
     }
 
+    /// As it may stand in a request line.
+    pub(crate) fn without_headers(self) -> Self {
+        Self { headers: None, ..self }
+    }
+
     /// Header fields behind a question mark, which a Request-URI must not have (§19.1.1).
     pub fn has_headers(&self) -> bool {
         self.headers.is_some()
