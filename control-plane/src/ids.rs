@@ -8,6 +8,16 @@ use std::{fmt, num::ParseIntError, str::FromStr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId(pub u64);
 
+impl CallId {
+    /// Of a leg nobody knows the call of; calls are counted from one.
+    pub(crate) const NOBODYS: Self = Self(0);
+
+    /// What may be shown: a call that has a name.
+    pub(crate) fn known(self) -> Option<Self> {
+        (self != Self::NOBODYS).then_some(self)
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "call-{:08x}", self.0)

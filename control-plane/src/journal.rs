@@ -162,8 +162,11 @@ pub struct Segment {
     pub whole_bytes: usize,
     /// The bytes after the last whole line are something else than unwritten space.
     pub torn: bool,
-    /// What ends it there is no cut: a line that is whole and says what cannot be.
-    pub spoilt: bool,
+    /// Where a line is whole and says what cannot be, or what this version does not know. No record
+    /// behind it is lived; dialogs and registrations are taken, so that everybody out there is told.
+    pub spoilt_at: Option<usize>,
+    /// The version that wrote it, if that is newer than this one.
+    pub newer: Option<u32>,
 }
 
 /// Why a segment cannot be used at all.
@@ -180,33 +183,44 @@ pub enum Unusable {
 /// Reads as far as the lines are whole: a crash may cut the last one.
 pub fn read(bytes: &[u8]) -> Result<Segment, Unusable> {
     let (json, mut after) = next_line(bytes, 0, 0).ok_or(Unusable::NoSnapshot)?;
+    let Ok(FirstLine::Snapshot { version }) = serde_json::from_slice(json) else {
+        return Err(Unusable::NoSnapshot);
+    };
+    // What a newer version adds is passed over in silence by who reads it: it has to be said.
+    let newer = (version > VERSION).then_some(version);
+    let or_newer = |why| newer.map_or(why, Unusable::Newer);
     let Ok(LineIn::Snapshot { board, active, memory }) = serde_json::from_slice(json) else {
-        return Err(match serde_json::from_slice(json) {
-            Ok(FirstLine::Snapshot { version }) if version > VERSION => Unusable::Newer(version),
-            Ok(FirstLine::Snapshot { .. }) | Err(_) => Unusable::NoSnapshot,
-        });
+        return Err(or_newer(Unusable::NoSnapshot));
     };
     if !board.is_sound_beginning() || !memory.is_sound() {
-        return Err(Unusable::Unsound);
+        return Err(or_newer(Unusable::Unsound));
     }
-    let last = board.now();
-    let board = *board;
-    let (whole_bytes, torn, spoilt) = (after.0, false, false);
-    let records = Vec::new();
-    let mut segment = Segment { board, active, records, memory, last, whole_bytes, torn, spoilt };
+    let mut segment = Segment {
+        last: board.now(),
+        board: *board,
+        active,
+        records: Vec::new(),
+        memory,
+        whole_bytes: after.0,
+        torn: false,
+        spoilt_at: None,
+        newer,
+    };
     while let Some((json, next)) = next_line(bytes, after.0, after.1) {
         match serde_json::from_slice(json) {
             Ok(LineIn::Record(record)) if record.is_sound() => {
                 segment.last = segment.last.max(record.at);
-                segment.records.push(*record);
+                // Without one that came before it, it may not be lived.
+                if segment.spoilt_at.is_none() {
+                    segment.records.push(*record);
+                }
             }
             Ok(LineIn::Note(Note::Alive(at))) if at.is_sound() => {
                 segment.last = segment.last.max(at);
             }
             Ok(LineIn::Note(note)) if note.is_sound() => segment.memory.take(note),
             Ok(LineIn::Snapshot { .. } | LineIn::Record(_) | LineIn::Note(_)) | Err(_) => {
-                segment.spoilt = true;
-                break;
+                segment.spoilt_at.get_or_insert(after.0);
             }
         }
         after = next;
@@ -484,16 +498,49 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_says_what_cannot_be_ends_the_segment_and_is_no_cut() {
+    fn a_line_that_says_what_cannot_be_ends_what_is_lived_and_is_no_cut() {
         let mut bytes = a_day();
         let whole = bytes.len();
+        let lived = read(&bytes).unwrap().records.len();
         let mut chain = Chain { last: last_sum(&bytes) };
         let input = Input::Dialled { offer: crate::ids::OfferId(9), legs: vec![LegId(u64::MAX)] };
         chain.record(&Record { seq: 99, at: Stamp(8_000_000), input }, &mut bytes);
+        let input = Input::SignedOut(SeatId(0));
+        chain.record(&Record { seq: 100, at: Stamp(9_000_000), input }, &mut bytes);
+        let at = Registered { extension: "1001".into(), login: None, bindings: vec![binding()] };
+        chain.note(&Note::Registered { agent: "ana".into(), at }, &mut bytes);
 
         let segment = read(&bytes).unwrap();
 
-        assert_eq!((segment.whole_bytes, segment.spoilt), (whole, true));
+        assert_eq!((segment.spoilt_at, segment.torn), (Some(whole), false));
+        assert_eq!((segment.records.len(), segment.whole_bytes), (lived, bytes.len()));
+        assert_eq!(segment.last, Stamp(9_000_000), "the process lived on");
+        assert!(segment.memory.registered().contains_key("ana"), "and wrote down who registered");
+    }
+
+    fn binding() -> Binding {
+        let here = sip_stack::flow::Flow::udp(std::net::SocketAddr::from(([192, 0, 2, 7], 5060)));
+        let (uri, call_id) = ("sip:1001@192.0.2.7".to_owned(), "r".to_owned());
+        Binding { uri, to: here, source: here, call_id, sequence: 1, expires: Stamp(1) }
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_version_is_known_as_one_whether_it_can_be_used_or_not() {
+        let text = String::from_utf8(a_day()).unwrap();
+        let snapshot = text.lines().next().unwrap()[9..].to_owned();
+        let newer = snapshot.replace("\"version\":3", "\"version\":4");
+        let strange = newer.replace("\"next_call\"", "\"call_to_come\"");
+        let unsound = newer.replace("\"next_call\":2", "\"next_call\":1");
+
+        assert_eq!(read(&sealed(&snapshot)).unwrap().newer, None);
+        assert_eq!(read(&sealed(&newer)).unwrap().newer, Some(4));
+        assert!(matches!(read(&sealed(&strange)), Err(Unusable::Newer(4))));
+        assert!(matches!(read(&sealed(&unsound)), Err(Unusable::Newer(4))));
+    }
+
+    /// The first line of a segment with a checksum that is right.
+    fn sealed(json: &str) -> Vec<u8> {
+        format!("{:08x} {json}\n", checksum(0, json.as_bytes())).into_bytes()
     }
 
     #[test]
@@ -503,11 +550,9 @@ mod tests {
         let held = "\"offers\":{\"1\":";
         let offer = snapshot.split(held).nth(1).unwrap().split("},\"legs\":{\"1\"").next().unwrap();
         let twice = snapshot.replace(held, &format!("\"offers\":{{\"0\":{offer},\"1\":"));
-        let seal =
-            |json: &str| format!("{:08x} {json}\n", checksum(0, json.as_bytes())).into_bytes();
 
-        assert!(read(&seal(&snapshot)).is_ok());
-        assert!(matches!(read(&seal(&twice)), Err(Unusable::Unsound)), "{twice}");
+        assert!(read(&sealed(&snapshot)).is_ok());
+        assert!(matches!(read(&sealed(&twice)), Err(Unusable::Unsound)), "{twice}");
     }
 
     fn last_sum(bytes: &[u8]) -> u32 {

@@ -456,7 +456,7 @@ impl Switchboard {
             None | Some(Seat::Away) => view(AgentState::Offline),
             Some(Seat::Free { .. }) => match self.seats.free_since(seat) {
                 Err(seats::Refusal::PhoneTaken(by)) => {
-                    SeatView { call: Some(by), ..view(AgentState::Busy) }
+                    SeatView { call: by.known(), ..view(AgentState::Busy) }
                 }
                 Ok(_) | Err(_) => view(AgentState::Available),
             },

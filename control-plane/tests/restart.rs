@@ -6,7 +6,7 @@ use control_plane::{
     cdr::CallRecord,
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     exchange::{Exchange, Request, Start},
-    fact::End,
+    fact::{AgentState, End},
     ids::{SeatId, TeamId},
     journal::{self, Chain, Log, Memory, Note, Past, Registered},
     seats::Seat,
@@ -694,10 +694,52 @@ fn a_phone_in_a_call_that_the_journal_does_not_know_of_gets_no_second_one() {
     let (mut process, said) = process.killed_with(&journal, SECOND, &ONE_ORDER);
 
     assert!(matches!(process.seat(0), Seat::Free { .. }));
+    let shown = process.exchange.board().seat_view(SeatId(0));
+    assert_eq!((shown.state, shown.call), (AgentState::Busy, None), "in a call without a name");
     assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
     let bye = all(&said, "BYE ", ANA)[0].clone();
     let offered = process.feed(ANA, &bye.answer(200, ""));
     assert_eq!(all(&offered, "INVITE ", ANA).len(), 1, "{offered:#?}");
+}
+
+/// As a newer version would have written it: one kind of line has another name.
+fn of_a_newer_version(journal: &[u8], line: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(journal);
+    assert!(text.contains(line), "{text}");
+    let text = text.replacen("\"version\":3", "\"version\":4", 1).replace(line, "NewToUs");
+    let (mut sum, mut sealed) = (0_u32, vec![]);
+    for json in text.lines().map(|line| &line[9..]) {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&sum.to_be_bytes());
+        hasher.update(json.as_bytes());
+        sum = hasher.finalize();
+        sealed.extend(format!("{sum:08x} {json}\n").into_bytes());
+    }
+    sealed
+}
+
+#[test]
+fn a_call_behind_what_only_a_newer_version_knows_is_ended_on_both_sides_and_its_seat_waits() {
+    for (line, record) in [("SignedIn", 0), ("LegAnswered", 1)] {
+        let mut process = Process::new();
+        process.register();
+        process.talk("one");
+        let journal = of_a_newer_version(process.log.bytes(), line);
+
+        let (mut process, said) = process.killed_with(&journal, SECOND, &ONE_ORDER);
+
+        assert_eq!(all(&said, "BYE ", CARRIER).len(), 1, "{line}: {said:#?}");
+        let bye = all(&said, "BYE ", ANA)[0].clone();
+        assert!(all(&process.call("two"), "INVITE ", ANA).is_empty(), "a second call on one phone");
+        let known = process.ended().iter().filter(|call| call.2 == Some("restart")).count();
+        assert_eq!(known, record, "{line}: what was known of the call is told");
+        let offered = process.feed(ANA, &bye.answer(200, ""));
+        assert_eq!(
+            all(&offered, "INVITE ", ANA).len(),
+            1,
+            "{line}: still registered: {offered:#?}"
+        );
+    }
 }
 
 #[test]

@@ -130,8 +130,17 @@ impl Appliance {
     /// # Panics
     /// If it does not get ready; says what it logged.
     pub fn kill_and_start_again(&mut self) {
+        self.kill_and_start_on(|_| {});
+    }
+
+    /// The same; `change` has its folder in between.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn kill_and_start_on(&mut self, change: impl FnOnce(&Path)) {
         self.child.kill().expect("our own child can be killed");
         self.child.wait().expect("our own child can be waited for");
+        change(self.folder.path());
         self.child = spawn(&self.folder);
         self.await_ready();
     }

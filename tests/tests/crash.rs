@@ -48,6 +48,26 @@ fn a_call_cut_off_by_kill_9_keeps_its_recording_and_has_one_record_that_says_so(
     }
 }
 
+#[test]
+fn a_call_that_was_told_is_not_told_again_by_a_start_that_finds_only_an_older_journal() {
+    let mut appliance = Appliance::on_contract_files();
+    let (call, desk, caller) = talk(&appliance, SECOND);
+    let journal = appliance.folder().join("data/journal/0000000001.journal");
+    let in_the_call = fs::read(&journal).unwrap();
+    appliance.post(&format!("calls/{}/actions/hangup", call.as_str().unwrap()), &Value::Null);
+    desk.finish();
+    caller.finish();
+    let told = appliance.await_ended(1);
+
+    appliance.kill_and_start_on(|_| fs::write(&journal, in_the_call).unwrap());
+
+    let found = appliance.items("calls?state=ended");
+    assert_eq!(found.len(), 1);
+    assert_ne!(found[0]["end_reason"], "restart");
+    assert_eq!(found[0]["end_reason"], told[0]["end_reason"]);
+    assert_eq!(appliance.await_ended(1), told);
+}
+
 /// A call that is being talked: its name, who was called, who calls.
 fn talk(appliance: &Appliance, packets: usize) -> (Value, Phone, Caller) {
     let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, DESK_HZ);

@@ -170,7 +170,7 @@ impl Appliance {
         };
         let mut exchange = Exchange::new(start, now);
         // The calls that ended with the last process get their records like any other.
-        let first = first_turn(&mut exchange, history.unpaid, &view);
+        let first = first_turn(&mut exchange, history.unpaid, &history.cdr_dir, &view)?;
         turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
         let parts = Parts { exchange, store, media, udp, tcp, turns, view, journal };
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
@@ -326,12 +326,17 @@ impl History {
 fn first_turn(
     exchange: &mut Exchange,
     unpaid: Vec<CallRecord>,
+    cdr_dir: &Path,
     view: &crate::pump::SharedView,
-) -> follower::Turn {
+) -> Result<follower::Turn, StartError> {
     let facts = std::iter::from_fn(|| exchange.poll_fact());
     let facts = facts.filter(|fact| matches!(fact.what, What::Seat(..))).collect();
     let mut ended = unpaid;
-    ended.extend(std::iter::from_fn(|| exchange.poll_cdr()));
+    // A journal that could be used only in part may take a call for one that was cut off which has
+    // ended since, and was told.
+    let cut_off = std::iter::from_fn(|| exchange.poll_cdr()).collect();
+    let fail = |source| StartError::DataDir { dir: cdr_dir.to_owned(), source };
+    ended.extend(follower::unwritten(cdr_dir, cut_off).map_err(fail)?);
     let mut view = view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     for record in &ended {
         tracing::warn!(call = %record.id, talk_seconds = record.talk_seconds,
@@ -346,7 +351,7 @@ fn first_turn(
             "the process before ended under its calls: every phone and trunk in them is told"
         );
     }
-    follower::Turn { facts, ended, contacts: vec![] }
+    Ok(follower::Turn { facts, ended, contacts: vec![] })
 }
 
 /// The data folder is one process's: two would write one journal. Let go when the process ends,

@@ -106,12 +106,15 @@ pub fn past(dir: &Path, counts: &StoreCounts) -> Result<Option<Past>, StoreError
                     End::Cut { at } => tracing::warn!(file = %file.display(), at,
                         "the journal ends in a cut line; what came after it is lost"),
                     End::Spoilt { at } => {
-                        counts.unusable.fetch_add(1, Ordering::Relaxed);
                         tracing::error!(file = %file.display(), at,
                             "the journal says what cannot be; it is used up to there and kept aside");
-                        if let Err(error) = copy_aside(dir, &file) {
-                            tracing::error!(%error, file = %file.display(), "no copy can be kept");
-                        }
+                        keep_copy(dir, &file, counts);
+                    }
+                    End::Newer { version, at } => {
+                        tracing::error!(file = %file.display(), version, at,
+                            "a newer version has written the journal; it is used as far as this one \
+                             knows it and kept aside");
+                        keep_copy(dir, &file, counts);
                     }
                 }
                 let Some(mut newest) = newest else {
@@ -159,18 +162,23 @@ enum End {
     Spoilt {
         at: usize,
     },
+    /// By what only a newer version knows; `None`: nothing of it was in the way.
+    Newer {
+        version: u32,
+        at: Option<usize>,
+    },
 }
 
-/// A record that cannot be lived would keep every process from starting. It ends the segment, like
-/// a damaged line; of what comes after it only dialogs and registrations are taken.
+/// A record that cannot be lived would keep every process from starting. Like a line that says what
+/// cannot be, it ends what is lived; of what comes after it only dialogs and registrations are taken.
 fn live_again(bytes: &[u8], replay: fn(Segment, &mut usize) -> Past) -> Result<Lived, Unusable> {
     let read = || journal::read(bytes).map_err(Unusable::Damaged);
     let segment = read()?;
-    let at = segment.whole_bytes;
-    let end = match (segment.spoilt, segment.torn) {
-        (true, _) => End::Spoilt { at },
-        (false, true) => End::Cut { at },
-        (false, false) => End::Whole,
+    let end = match (segment.newer, segment.spoilt_at) {
+        (Some(version), at) => End::Newer { version, at },
+        (None, Some(at)) => End::Spoilt { at },
+        (None, None) if segment.torn => End::Cut { at: segment.whole_bytes },
+        (None, None) => End::Whole,
     };
     let mut lived = 0;
     let live =
@@ -181,7 +189,18 @@ fn live_again(bytes: &[u8], replay: fn(Segment, &mut usize) -> Past) -> Result<L
     let mut segment = read()?;
     segment.records.truncate(lived);
     let past = live(segment, &mut 0).map_err(|_| Unusable::Unlivable)?;
-    Ok(Lived { past, end: End::Spoilt { at: lived } })
+    let end = match end {
+        End::Newer { version, .. } => End::Newer { version, at: Some(lived) },
+        End::Whole | End::Cut { .. } | End::Spoilt { .. } => End::Spoilt { at: lived },
+    };
+    Ok(Lived { past, end })
+}
+
+fn keep_copy(dir: &Path, file: &Path, counts: &StoreCounts) {
+    counts.unusable.fetch_add(1, Ordering::Relaxed);
+    if let Err(error) = copy_aside(dir, file) {
+        tracing::error!(%error, file = %file.display(), "no copy can be kept");
+    }
 }
 
 /// For somebody to look at; what is usable of it stays where it is, until the next segment has begun.

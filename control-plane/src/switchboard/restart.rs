@@ -23,9 +23,6 @@ use std::{
     sync::Arc,
 };
 
-/// Of a leg nobody knows the call of; calls are counted from one.
-const NO_CALL: CallId = CallId(0);
-
 impl Switchboard {
     pub(super) fn restarted(&mut self, restarted: &Restarted) {
         let calls: Vec<_> = self.calls.keys().copied().collect();
@@ -130,7 +127,7 @@ impl Switchboard {
 
     fn offer_of_nobody(&mut self, leg: LegId) -> OfferId {
         let claim = self.seats.claim_of_nobody();
-        let id = self.new_offer(NO_CALL, Callee::Seat, Some(claim));
+        let id = self.new_offer(CallId::NOBODYS, Callee::Seat, Some(claim));
         if let Some(offer) = self.offers.get_mut(&id) {
             offer.legs.insert(leg, None);
             offer.phase = Phase::Ending(Then::AsBefore);

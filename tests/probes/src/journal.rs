@@ -24,8 +24,16 @@ pub fn journal(bytes: &[u8]) {
         assert!(segment.whole_bytes <= bytes.len());
         assert!(bytes.get(..segment.whole_bytes).is_some_and(|whole| whole.ends_with(b"\n")));
     }
+    lived_on(bytes);
+}
+
+/// Whether a process began with these lines, whatever their checksums are.
+///
+/// # Panics
+/// As [`journal`] does.
+pub fn lived_on(bytes: &[u8]) -> bool {
     // The checksums keep what a disk does out of what is lived. These bytes get through.
-    rebuild(&sealed(bytes));
+    rebuild(&sealed(bytes))
 }
 
 /// Every process of this probe begins at the same moment.
@@ -33,8 +41,8 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// All that was pending is given up.
 const LET_GO: Duration = Duration::from_secs(300);
 
-fn rebuild(bytes: &[u8]) {
-    let Ok(segment) = read(bytes) else { return };
+fn rebuild(bytes: &[u8]) -> bool {
+    let Ok(segment) = read(bytes) else { return false };
     let past = replay(segment);
     assert!(past.board.is_sound(), "lived again it contradicts itself: {:?}", past.board);
     // Agents who are gone are no part of the next configuration.
@@ -58,6 +66,7 @@ fn rebuild(bytes: &[u8]) {
         exchange.handle_timeout(due.max(*EPOCH));
         check(&mut exchange);
     }
+    true
 }
 
 fn check(exchange: &mut Exchange) {

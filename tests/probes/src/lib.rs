@@ -15,7 +15,7 @@ mod stream;
 pub use config::config;
 pub use digest::digest;
 pub use endpoint::endpoint;
-pub use journal::journal;
+pub use journal::{journal, lived_on as journal_lived_on};
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;

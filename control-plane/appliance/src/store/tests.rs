@@ -400,6 +400,24 @@ fn a_record_that_cannot_be_is_the_end_of_its_segment_which_is_used_up_to_there_a
 }
 
 #[test]
+fn a_journal_of_a_newer_version_is_counted_and_a_copy_of_it_is_kept() {
+    let bench = Bench::new("newer");
+    let path = segment(&bench.dir, 1);
+    let text = fs::read_to_string(&path).unwrap();
+    let json = text.lines().next().unwrap()[9..].replace("\"version\":3", "\"version\":4");
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[0; 4]);
+    sum.update(json.as_bytes());
+    fs::write(&path, format!("{:08x} {json}\n", sum.finalize())).unwrap();
+
+    assert_eq!(bench.found().board.seq(), 0);
+
+    assert!(path.exists(), "until the next one has begun");
+    assert!(path.with_extension(ASIDE).exists());
+    assert_eq!(bench.counts.unusable.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_record_that_panics_keeps_no_process_from_starting() {
     /// As a defect would have it: a pause cannot be lived.
     fn defective(segment: Segment, lived: &mut usize) -> Past {
