@@ -13,7 +13,7 @@ use clavija_tests::{
     rtp_peer::Packet,
     sipp::{Script, Sipp},
     tone::{self, Law, RATE},
-    trace::Way,
+    trace::{Message, Way},
     wait,
 };
 use std::net::SocketAddr;
@@ -277,25 +277,30 @@ fn linphonec_registers_is_called_and_both_sides_hear_each_other() {
     });
 }
 
+/// A call of a carrier by way of its proxy, talked and ended by the desk; what the caller's side was
+/// told.
+fn talk_through_kamailio(transport: &str, at: SocketAddr) -> (Appliance, Kamailio, Vec<Message>) {
+    let appliance = Appliance::on_contract_files();
+    let proxy = Kamailio::start_by(transport, at, appliance.sip());
+    let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, AGENT_HZ);
+    let mut caller = Caller::dial(at, loopback(3, 5062), "+541155550101", &[Law::A], CALLER_HZ);
+    caller.await_answer();
+    desk.answer();
+    appliance.await_call("talking");
+    let talk = caller.audio.listen(2 * SECOND);
+    desk.hang_up();
+    let (signalled, by_caller) = caller.finish();
+    desk.finish();
+    assert!(by_caller.mostly(talk, AGENT_HZ) > 0.9);
+    (appliance, proxy, signalled)
+}
+
 #[test]
 fn a_call_through_kamailio_keeps_the_proxy_in_the_path_until_the_last_bye() {
     namespace::inside(|| {
-        let appliance = Appliance::on_contract_files();
         let proxy_at = loopback(2, 5_160);
-        let proxy = Kamailio::start(proxy_at, appliance.sip());
-        let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, AGENT_HZ);
-        let mut caller =
-            Caller::dial(proxy_at, loopback(3, 5062), "+541155550101", &[Law::A], CALLER_HZ);
+        let (appliance, proxy, signalled) = talk_through_kamailio("udp", proxy_at);
 
-        caller.await_answer();
-        desk.answer();
-        appliance.await_call("talking");
-        let talk = caller.audio.listen(2 * SECOND);
-        desk.hang_up();
-        let (signalled, by_caller) = caller.finish();
-        desk.finish();
-
-        assert!(by_caller.mostly(talk, AGENT_HZ) > 0.9);
         let answer = signalled.iter().find(|m| m.is_response(Way::Received, "INVITE", 200));
         let route = answer.unwrap().header("Record-Route").unwrap_or_default();
         assert!(route.contains(&proxy_at.to_string()), "the proxy stays in the path: {route:?}");
@@ -343,22 +348,8 @@ fn a_caller_behind_kamailio_hangs_up_and_gives_up_like_any_other() {
 #[test]
 fn a_carriers_proxy_speaks_tcp_to_the_box_and_stays_in_the_path() {
     namespace::inside(|| {
-        let appliance = Appliance::on_contract_files();
-        let proxy_at = loopback(2, 5_160);
-        let proxy = Kamailio::start_by("tcp", proxy_at, appliance.sip());
-        let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, AGENT_HZ);
-        let mut caller =
-            Caller::dial(proxy_at, loopback(3, 5062), "+541155550101", &[Law::A], CALLER_HZ);
+        let (appliance, proxy, signalled) = talk_through_kamailio("tcp", loopback(2, 5_160));
 
-        caller.await_answer();
-        desk.answer();
-        appliance.await_call("talking");
-        let talk = caller.audio.listen(2 * SECOND);
-        desk.hang_up();
-        let (signalled, by_caller) = caller.finish();
-        desk.finish();
-
-        assert!(by_caller.mostly(talk, AGENT_HZ) > 0.9);
         assert!(signalled.iter().any(|m| m.is_request(Way::Received, "BYE")));
         assert!(connections(&appliance, "in") >= 1.0, "it came over TCP");
         let record = appliance.await_ended(1).remove(0);
