@@ -4,6 +4,7 @@
 use crate::{
     Source,
     node::{ADMIN, Http},
+    reader::one_name,
 };
 use std::{
     fs,
@@ -26,10 +27,10 @@ pub fn glimpse(node: &Source) -> Option<Glimpse> {
         let whole = inside.and_then(|inside| text_of(inside, key));
         whole.or_else(|| on_a_line(&node.text, section, key))
     };
-    let data_dir = node.folder.join(text("node", "data_dir")?);
+    let data_dir = one_name(&node.folder.join(text("node", "data_dir")?));
     let admin = text("http", "admin").and_then(|text| text.parse().ok()).unwrap_or(ADMIN);
     let admin_token_file = match text("http", "admin_token_file") {
-        Some(file) => node.folder.join(file),
+        Some(file) => one_name(&node.folder.join(file)),
         None => data_dir.join("admin.token"),
     };
     Some(Glimpse { data_dir, http: Http { admin, admin_token_file } })

@@ -4,7 +4,10 @@ use crate::{
     fault::{Fault, Missing, Report, Reported},
     nearest::{nearest, quoted_list},
 };
-use std::{ops::RangeInclusive, path::Path, path::PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Component, Path, PathBuf},
+};
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
@@ -330,7 +333,7 @@ impl<'a> Section<'a> {
         let folder = self.file.folder.clone();
         self.parsed(key, like, |text| match text {
             "" => Err(format!("is no path; write it like {like:?}")),
-            text => Ok(folder.join(text)),
+            text => Ok(one_name(&folder.join(text))),
         })
     }
 
@@ -474,4 +477,24 @@ fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
+}
+/// A path without `.` and `..`, so that what lies there has one name. A link is followed only where
+/// `..` leads out of what it leads to.
+pub(crate) fn one_name(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                if whole.is_symlink()
+                    && let Ok(real) = whole.canonicalize()
+                {
+                    whole = real;
+                }
+                whole.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => whole.push(part),
+        }
+    }
+    whole
 }

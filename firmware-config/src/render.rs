@@ -11,7 +11,8 @@ use crate::{
     team::{Answer, Channel, Strategy, Team},
     trunk::Trunk,
 };
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use media_core::music::Tune;
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 /// One table as it stands in the rendered file.
 struct Block {
@@ -25,8 +26,30 @@ struct Block {
 /// A value as TOML writes it.
 struct Line {
     shown: String,
-    /// What a shown value hides, for comparing.
-    hidden: Option<Secret>,
+    /// What a shown value hides or leads to, for comparing.
+    behind: Behind,
+}
+
+enum Behind {
+    Nothing,
+    Secret(Secret),
+    Tune(Arc<Tune>),
+}
+
+impl Line {
+    fn leads_to(self, behind: Behind) -> Self {
+        Self { behind, ..self }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.shown == other.shown
+            && match (&self.behind, &other.behind) {
+                (Behind::Secret(one), Behind::Secret(other)) => one.reveal() == other.reveal(),
+                (Behind::Tune(one), Behind::Tune(other)) => one == other,
+                (Behind::Nothing, Behind::Nothing) => true,
+                (Behind::Nothing | Behind::Secret(_) | Behind::Tune(_), _) => false,
+            }
+    }
 }
 
 /// Both halves in one file, with absolute paths and every default. A secret that was given as text
@@ -48,9 +71,12 @@ pub fn render(config: &Config) -> String {
 pub struct Difference {
     /// `trunk.carrier.calls_max`.
     pub key: String,
-    /// As TOML writes it; none where there was nothing. Secrets are `"***"`.
+    /// As TOML writes it; none where there was nothing. Secrets are `"***"`, and `(changed)` follows
+    /// where one took another's place.
     pub was: Option<String>,
     pub is: Option<String>,
+    /// The same words; what they hide or lead to is another.
+    pub behind: bool,
     pub change: Change,
 }
 
@@ -60,27 +86,24 @@ pub fn diff(was: &Config, is: &Config) -> Vec<Difference> {
     let mut all = Vec::new();
     for (key, (line, how)) in after {
         match before.remove(&key) {
-            Some((old, _)) if old.shown == line.shown && same_secret(&old, &line) => {}
-            old => all.push(Difference {
-                key: key.2,
-                was: old.map(|(old, _)| old.shown),
-                is: Some(line.shown),
-                change: how,
-            }),
+            Some((old, _)) if old.is_same(&line) => {}
+            old => {
+                let behind = old.as_ref().is_some_and(|(old, _)| old.shown == line.shown);
+                let is = if behind { format!("{} (changed)", line.shown) } else { line.shown };
+                let (was, is) = (old.map(|(old, _)| old.shown), Some(is));
+                all.push(Difference { key: key.2, was, is, behind, change: how });
+            }
         }
     }
     all.extend(before.into_iter().map(|(key, (old, how))| Difference {
         key: key.2,
         was: Some(old.shown),
         is: None,
+        behind: false,
         change: how,
     }));
     all.sort_by(|a, b| a.key.cmp(&b.key));
     all
-}
-
-fn same_secret(a: &Line, b: &Line) -> bool {
-    a.hidden.as_ref().map(Secret::reveal) == b.hidden.as_ref().map(Secret::reveal)
 }
 
 /// Table, place of the key, and its whole name.
@@ -145,7 +168,8 @@ fn blocks(config: &Config) -> Vec<Block> {
     all.extend(config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk))));
     all.extend(config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent))));
     for music in &config.music {
-        let lines = vec![("name", text(&music.name)), ("file", path(&music.file))];
+        let file = path(&music.file).leads_to(Behind::Tune(Arc::clone(&music.tune)));
+        let lines = vec![("name", text(&music.name)), ("file", file)];
         all.push(many("music", &music.name, lines));
     }
     all.extend(config.teams.iter().map(|team| many("team", &team.name, of_team(team, config))));
@@ -243,7 +267,7 @@ fn name<T>(all: &[T], at: usize, name: fn(&T) -> &String) -> &str {
 }
 
 fn plain(shown: &str) -> Line {
-    Line { shown: shown.to_owned(), hidden: None }
+    Line { shown: shown.to_owned(), behind: Behind::Nothing }
 }
 
 fn text(text: &str) -> Line {
@@ -268,7 +292,7 @@ fn secret(secret: &Secret) -> Line {
         Some((key, place)) => format!("{{ {key} = {} }}", quoted(&place)),
         None => quoted("***"),
     };
-    Line { shown, hidden: Some(secret.clone()) }
+    Line { shown, behind: Behind::Secret(secret.clone()) }
 }
 
 /// As TOML writes it, whatever quotes and backslashes are inside.

@@ -104,3 +104,40 @@ fn the_manual_of_the_configuration_knows_every_key_of_the_contracts_files() {
         }
     }
 }
+
+#[test]
+fn every_code_of_a_problem_stands_in_the_manual_of_the_api() {
+    let mut sources = Vec::new();
+    files(&root().join("control-plane/appliance/src"), ".rs", &mut sources);
+    let manual = read(&root().join("docs/api.md"));
+    let mut seen = 0;
+    for source in sources {
+        let text = read(&source);
+        for call in ["conflict(\"", "not_found(\"", "unavailable(\""] {
+            for code in text.split(call).skip(1).filter_map(|rest| rest.split('"').next()) {
+                seen += 1;
+                assert!(manual.contains(&format!("`{code}`")), "docs/api.md does not know {code}");
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} were found");
+}
+
+#[test]
+fn every_label_of_a_metric_has_a_row_that_says_its_values() {
+    let manual = read(&root().join("docs/metrics.md"));
+    let rows: Vec<Vec<&str>> = manual
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let known: BTreeSet<&str> =
+        rows.iter().filter(|row| row.len() == 4).flat_map(|row| row[1].split(", ")).collect();
+    let metrics = rows.iter().filter(|row| row.len() == 6 && row[1].starts_with("`clavija_"));
+    for row in metrics {
+        for label in row[3].split('`').skip(1).step_by(2) {
+            assert!(known.contains(label), "{label} of {} has no row", row[1]);
+        }
+    }
+    assert!(known.contains("side"));
+}

@@ -80,6 +80,8 @@ pub struct Applied {
     pub how: &'static str,
     /// RFC 3339.
     pub confirm_until: Option<String>,
+    /// Whose content it has again.
+    pub of: Option<u64>,
     pub differences: Vec<Difference>,
 }
 
@@ -219,6 +221,14 @@ impl Live {
 
     /// The file the box was started with, read anew.
     pub async fn reload(&self, wish: Wish) -> Result<Applied, Refused> {
+        let done = self.reload_own(wish).await;
+        if let (Err(error), false) = (&done, wish.dry_run) {
+            tracing::error!(%error, "the configuration is not reloaded and stays as it is");
+        }
+        done
+    }
+
+    async fn reload_own(&self, wish: Wish) -> Result<Applied, Refused> {
         let file = self.inner.lock().await.disk()?.file.clone();
         let own = own_sources(file).await?.map_err(|faults| {
             self.alarm(|alarms| alarms.file_refused = Some(first_lines(&faults)));
@@ -258,7 +268,7 @@ impl Live {
             );
             return Err(conflict("restart-pending", what));
         }
-        let nothing = differences.is_empty() && !disk.waits_for_restart();
+        let nothing = differences.iter().all(comes_by_itself) && !disk.waits_for_restart();
         if wish.dry_run || nothing {
             let how = if nothing { "unchanged" } else { "dry_run" };
             return Ok(applied(&disk.current, how, differences));
@@ -322,7 +332,7 @@ impl Live {
         drop(shown);
         let how = if at_restart { "at_restart" } else { "live" };
         if !at_restart {
-            inner.running = config;
+            inner.running = with_the_tunes_of(&inner.running, config);
         }
         tracing::info!(generation = meta.generation, hash = meta.hash, how, "configuration");
         if let Some(disk) = &inner.disk
@@ -493,7 +503,23 @@ async fn read(sources: Sources) -> Result<Config, Refused> {
 }
 
 fn is_for_a_start(one: &Difference) -> bool {
-    one.change == Change::Restart
+    one.change == Change::Restart && !comes_by_itself(one)
+}
+
+/// A tune that was replaced under its name: the words hold already, the next start decodes it.
+fn comes_by_itself(one: &Difference) -> bool {
+    one.change == Change::Restart && one.behind
+}
+
+/// The media thread plays what was decoded at the start.
+fn with_the_tunes_of(running: &Config, mut config: Config) -> Config {
+    for music in &mut config.music {
+        let old = running.music.iter().find(|old| old.name == music.name && old.file == music.file);
+        if let Some(old) = old {
+            music.tune = Arc::clone(&old.tune);
+        }
+    }
+    config
 }
 
 /// Whether these may take hold as wished.
@@ -503,8 +529,13 @@ fn may(differences: &[Difference], wish: Wish, pending: bool) -> Result<(), Refu
             differences.iter().filter(|one| wanted(one)).map(|one| one.key.as_str()).collect();
         (!keys.is_empty()).then(|| keys.join(", "))
     };
-    if let Some(keys) = keys(&|one| one.key == "node.data_dir") {
-        let what = format!("{keys}: the generations lie there; edit the file and restart");
+    if let Some(dir) = differences.iter().find(|one| one.key == "node.data_dir") {
+        let [was, is] = [&dir.was, &dir.is].map(|dir| dir.as_deref().unwrap_or_default());
+        let what = format!(
+            "node.data_dir is {is}, and this appliance keeps its generations in {was}; write \
+             data_dir = {was} (a relative path is read from the folder of its file), or, to move \
+             the data, edit the appliance's own file and restart"
+        );
         return Err(conflict("restart-needed", what));
     }
     if let Some(keys) = keys(&is_for_a_start).filter(|_| !wish.at_restart) {
@@ -538,6 +569,7 @@ fn applied(meta: &Meta, how: &'static str, differences: Vec<Difference>) -> Appl
         hash: meta.hash.clone(),
         how,
         confirm_until: meta.confirm.map(|confirm| confirm.until()),
+        of: meta.of,
         differences,
     }
 }

@@ -829,3 +829,115 @@ fn a_configuration_that_never_came_up_is_no_generation() {
     site.start();
     assert_eq!(site.runs_by(), "1");
 }
+
+#[test]
+fn a_tune_that_was_replaced_is_noticed_and_keeps_no_live_change_waiting() {
+    let mut site = Site::new("tune");
+    let text = with_music(&site, "waltz.wav", 5);
+    site.write("site.toml", &text);
+    site.start();
+    let mut wav = fs::read(site.folder.join("waltz.wav")).unwrap();
+    *wav.last_mut().unwrap() = 0x40;
+    fs::write(site.folder.join("waltz.wav"), wav).unwrap();
+
+    let would = site.ok(&["config", "diff"]);
+    let reloaded = site.ok(&["config", "reload"]);
+
+    for said in [&would, &reloaded] {
+        let line = said.lines().find(|line| line.contains("music.waltz.file")).unwrap();
+        assert!(line.starts_with("restart") && line.ends_with("(changed)"), "{said}");
+    }
+    assert!(reloaded.contains("takes hold at the restart"), "{reloaded}");
+    assert_eq!(site.runs_by(), "1");
+    site.write("site.toml", &text.replace("ring_seconds = 5", "ring_seconds = 6"));
+    assert!(site.ok(&["config", "reload"]).contains("generation 2 holds"));
+    assert!(site.ok(&["config", "diff"]).contains("music.waltz.file"), "until the restart");
+    site.kill();
+    site.start();
+    assert_eq!(site.ok(&["config", "diff"]).trim(), "nothing differs");
+}
+
+#[test]
+fn a_file_in_another_folder_may_name_the_same_data_folder_in_other_words() {
+    let mut site = Site::new("folder");
+    site.start();
+    fs::create_dir(site.folder.join("new")).unwrap();
+    let node = fs::read_to_string(site.folder.join("node.toml")).unwrap();
+    site.write("new/site.toml", &calls_flow(7, "bruno"));
+    site.write("new/node.toml", &node);
+
+    let (code, said) = site.does(&["config", "apply", "new/node.toml"]);
+    assert_eq!(code, 4, "{said}");
+    let write = format!("write data_dir = \"{}\"", site.folder.join("data").display());
+    assert!(said.contains(&write), "{said}");
+    site.write("new/node.toml", &node.replace("\"data\"", "\"../data\""));
+    site.ok(&["config", "apply", "new/node.toml"]);
+
+    site.until("Bruno", |site| site.agents().contains("bruno"));
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_said_by_every_verb_that_shows_it_and_by_the_log() {
+    let mut site = Site::new("said");
+    site.start();
+    site.write("site.toml", "half");
+
+    assert_eq!(site.does(&["config", "reload"]).0, 6);
+
+    site.until("it is in the log", |site| site.log().contains("is not reloaded"));
+    let shown: Value = serde_json::from_str(&site.ok(&["-o", "json", "config", "show"])).unwrap();
+    assert!(shown["alarms"]["file_refused"].as_str().unwrap().contains("site.toml:1"), "{shown}");
+    assert!(site.ok(&["status"]).contains("config-file-refused"));
+    nobody_sees_the_secret(&site, &[&shown.to_string()]);
+}
+
+#[test]
+fn people_are_told_what_a_verb_did_and_programs_the_whole_answer() {
+    let mut site = Site::new("words");
+    site.start();
+    assert_eq!(site.ok(&["config", "diff"]).trim(), "nothing differs");
+    site.write("site.toml", &calls_flow(20, "ana").replace(MARKER, "hush-other"));
+    let line = site.ok(&["config", "diff"]);
+    assert!(line.contains("\"***\" (changed)") && !line.contains("hush"), "{line}");
+    let done: Value = serde_json::from_str(&site.ok(&["-o", "json", "config", "reload"])).unwrap();
+    assert_eq!((&done["generation"], &done["applied"]), (&json!(2), &json!("live")));
+
+    assert!(
+        site.ok(&["config", "rollback"]).contains("generation 3 holds; it is generation 1 again")
+    );
+
+    for time in ["0s", "25h", "soon"] {
+        let (code, said) = site.does(&["config", "reload", "--confirm", time]);
+        assert_eq!(code, 2, "{said}");
+    }
+}
+
+#[test]
+fn who_stops_reading_is_no_fault() {
+    let mut site = Site::new("head");
+    site.start();
+    for words in [&["config", "show"][..], &["-o", "json", "config", "show"], &["config", "schema"]]
+    {
+        let mut verb = site.clavija(words);
+        let mut verb = verb.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(verb.stdout.take());
+        let Output { status, stderr, .. } = verb.wait_with_output().unwrap();
+        assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+    }
+}
+
+#[test]
+fn the_token_of_the_box_is_told_to_no_other_address() {
+    let mut site = Site::new("token");
+    site.start();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", other.local_addr().unwrap());
+
+    let (code, said) = site.does(&["--url", &url, "status"]);
+
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("CLAVIJA_TOKEN"), "{said}");
+    assert!(other.accept().is_err(), "nobody has come");
+    site.ok(&["--url", &format!("http://localhost:{}/", site.ports), "status"]);
+}

@@ -87,7 +87,7 @@ fn a_secret_that_changed_is_a_difference_that_does_not_say_it() {
 
     let found = diff(&was, &is);
 
-    assert_eq!(lines(&found), ["live agent.ana.password: \"***\" -> \"***\""]);
+    assert_eq!(lines(&found), ["live agent.ana.password: \"***\" -> \"***\" (changed)"]);
     let said = format!("{found:?} {} {is:?}", render(&is));
     assert!(!said.contains(MARKER) && !said.contains("only-for-tests"), "{said}");
 }
@@ -103,6 +103,39 @@ fn a_secret_in_a_file_stays_a_reference_and_its_new_content_is_a_difference() {
 
     assert_eq!(diff(&was, &is).len(), 1);
     assert!(render(&was).contains("secrets/ana\" }") && !render(&was).contains(MARKER));
+}
+
+#[test]
+fn a_tune_that_was_replaced_under_its_name_is_a_difference_for_the_next_start() {
+    let folder = Folder::with_contract();
+    let was = folder.load().unwrap().config;
+    let mut louder = wav();
+    *louder.last_mut().unwrap() = 0x40;
+    folder.write("music/waltz.wav", louder);
+    let is = folder.load().unwrap().config;
+
+    let found = diff(&was, &is);
+
+    let file = format!("\"{}\"", folder.path().join("music/waltz.wav").display());
+    let said = format!("restart music.waltz.file: {file} -> {file} (changed)");
+    assert_eq!(lines(&found), [said]);
+    assert!(found[0].behind);
+}
+
+#[test]
+fn one_folder_has_one_name_however_it_is_written() {
+    let folder = Folder::with_contract();
+    let was = folder.load().unwrap().config;
+    std::fs::create_dir(folder.path().join("new")).unwrap();
+    let node = contract("node.toml").replace("site.toml", "../site.toml");
+    let dir = |config: &Config| config.node.data_dir.clone();
+    let node = node.replace("= \"data", "= \"./../data");
+    folder.write("new/node.toml", node);
+
+    let is = firmware_config::load(&folder.path().join("new/node.toml"), &loopback_host()).unwrap();
+
+    assert_eq!(dir(&was), dir(&is.config));
+    assert_eq!(lines(&diff(&was, &is.config)), Vec::<String>::new());
 }
 
 /// A site of whatever is allowed, with every secret in a file.

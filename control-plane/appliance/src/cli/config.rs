@@ -158,7 +158,10 @@ pub(super) async fn run(
             let mut body = files(&file)?;
             body["generation"] = json!(against.0);
             let found = client.post_for("/api/v1/config/diff", &body).await?;
-            differences(&found["items"], out)
+            match found["items"].as_array() {
+                Some(items) if items.is_empty() && !out.is_json() => out.say("nothing differs"),
+                Some(_) | None => out.list(&found, &DIFFERENCES),
+            }
         }
         Verb::Apply { file, how } => {
             let mut body = files(&file)?;
@@ -222,24 +225,36 @@ fn files(file: &Path) -> Result<Value, Failure> {
 }
 
 fn say(done: &Value, out: &mut Output) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.document(done);
+    }
     let generation = &done["generation"];
+    let again = done["of"].as_u64().map(|of| format!("; it is generation {of} again"));
+    let again = again.unwrap_or_default();
+    let differences = &done["differences"];
+    let nothing = differences.as_array().is_none_or(Vec::is_empty);
     out.say(&match done["applied"].as_str() {
-        Some("live") => format!("generation {generation} holds"),
-        Some("at_restart") => format!("generation {generation} holds from the next start on"),
+        Some("live") => format!("generation {generation} holds{again}"),
+        Some("at_restart") => {
+            format!("generation {generation} holds from the next start on{again}")
+        }
         Some("dry_run") => "nothing was changed; this would change:".to_owned(),
+        _ if !nothing => "nothing was changed; this takes hold at the restart:".to_owned(),
         _ => format!("nothing differs from generation {generation}"),
     })?;
     if let Some(until) = done["confirm_until"].as_str() {
         out.say(&format!("clavija config confirm, until {until}; else it is gone back from"))?;
     }
-    differences(&done["differences"], out)
-}
-
-fn differences(found: &Value, out: &mut Output) -> Result<(), Failure> {
-    out.list(&json!({ "items": found }), &DIFFERENCES)
+    if nothing {
+        return Ok(());
+    }
+    out.list(&json!({ "items": differences }), &DIFFERENCES)
 }
 
 fn show(held: &Value, rendered: bool, out: &mut Output) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.document(held);
+    }
     if rendered {
         let text = held["rendered"].as_str().unwrap_or_default();
         return Ok(write!(out.bytes(), "{text}")?);

@@ -2,12 +2,9 @@
 
 use super::{
     output::{Column, Output},
-    target::{Target, load},
+    target::{Target, load, reachable},
 };
-use crate::{
-    error::Failure,
-    start::{StartError, take_data_dir},
-};
+use crate::error::Failure;
 use clap::Subcommand;
 use firmware_config::{Config, FolderFacts, HostFacts, Verdict, evaluate};
 use nix::{
@@ -20,12 +17,17 @@ use nix::{
 use serde_json::json;
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
+    net::TcpStream,
     ops::RangeInclusive,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+/// Whether anybody listens there.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -188,8 +190,23 @@ fn runs(config: &Config, unit: Option<u32>) -> bool {
     if unit.is_some() {
         return true;
     }
-    let there = config.node.data_dir.join("lock").exists();
-    there && matches!(take_data_dir(&config.node.data_dir), Err(StartError::InUse { .. }))
+    match fs::metadata(config.node.data_dir.join("lock")) {
+        // Looked up, not tried: a box that starts in this moment would find it taken.
+        Ok(lock) => text("/proc/locks").is_some_and(|locks| is_locked(&locks, lock.ino())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            TcpStream::connect_timeout(&reachable(config.http.admin), ANSWER_WITHIN).is_ok()
+        }
+        Err(_) => false,
+    }
+}
+
+/// By the list of proc_locks(5).
+fn is_locked(locks: &str, inode: u64) -> bool {
+    locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let file = words.get(5).and_then(|place| place.rsplit(':').next());
+        words.get(1) == Some(&"FLOCK") && file.and_then(|ino| ino.parse().ok()) == Some(inode)
+    })
 }
 
 /// Local ports of every UDP socket, as the kernel lists them.
@@ -233,6 +250,19 @@ fn may_write(user: &User, about: &fs::Metadata) -> bool {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_box_that_runs_is_known_by_its_lock_without_taking_it() {
+        let dir = std::env::temp_dir().join(format!("clavija-lock-{}", std::process::id()));
+        let lock = crate::start::take_data_dir(&dir).unwrap();
+        let inode = fs::metadata(dir.join("lock")).unwrap().ino();
+        let runs = || is_locked(&fs::read_to_string("/proc/locks").unwrap(), inode);
+
+        assert!(runs());
+        drop(lock);
+        assert!(!runs());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_folder_is_judged_as_the_units_user_sees_it_and_not_as_root() {

@@ -16,7 +16,7 @@ mod trunk;
 
 use crate::{demo, error::Failure, log};
 use clap::{Parser, Subcommand};
-use output::{Format, Output};
+use output::{Format, Output, WhileRead};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -105,7 +105,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Host(verb) => host::run(&verb, &target, out),
         Verb::Demo { stay } => {
             log::init_quiet();
-            many_threads()?.block_on(demo::run(stay, &mut io::stdout()))
+            many_threads()?.block_on(demo::run(stay, &mut WhileRead(io::stdout())))
         }
         Verb::Selftest => ask(&target, async |client| selftest::run(client, out).await),
         Verb::Status => ask(&target, async |client| status::status(client, out).await),

@@ -17,12 +17,35 @@ pub(super) struct Output {
     into: Box<dyn Write>,
 }
 
+/// Written for whom it may concern: who stops reading, like `head`, is no fault.
+pub(super) struct WhileRead<W>(pub(super) W);
+
+impl<W: Write> Write for WhileRead<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
 /// A heading, and the member shown under it.
 pub(super) type Column = (&'static str, &'static str);
 
 impl Output {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, into: Box::new(io::stdout()) }
+        Self { format, into: Box::new(WhileRead(io::stdout())) }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
     }
 
     /// `items` of a list, one a line.
@@ -97,6 +120,7 @@ fn words(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(","),
         Value::Number(number) => match number.as_f64() {
             Some(float) if number.is_f64() => format!("{float:.1}"),

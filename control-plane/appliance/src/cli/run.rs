@@ -82,9 +82,8 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Ended> {
                 std::future::pending::<()>().await;
             }
             let _reloading = notify::Reloading::begin();
-            if let Err(error) = live.reload(Wish::default()).await {
-                tracing::error!(%error, "the configuration stays as it is");
-            }
+            // Why it is refused is in the log already.
+            let _done = live.reload(Wish::default()).await;
         }
     };
     let mut start_anew = false;

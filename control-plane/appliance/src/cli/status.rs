@@ -3,7 +3,7 @@
 use super::output::{Column, Output};
 use crate::{client::Client, error::Failure};
 
-const ROWS: [Column; 10] = [
+const ROWS: [Column; 11] = [
     ("node", "node"),
     ("version", "version"),
     ("state", "state"),
@@ -14,6 +14,7 @@ const ROWS: [Column; 10] = [
     ("agents available", "agents_available"),
     ("recordings", "recordings_active"),
     ("double claims", "double_claims"),
+    ("alarms", "alarms"),
 ];
 
 pub(super) async fn status(client: &Client, out: &mut Output) -> Result<(), Failure> {

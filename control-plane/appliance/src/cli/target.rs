@@ -70,7 +70,16 @@ impl Target {
             return Ok(Client::new(url, token));
         }
         let http = self.http()?;
-        let url = self.url.clone().unwrap_or_else(|| format!("http://{}", reachable(http.admin)));
+        let own = reachable(http.admin);
+        if let (Some(url), None) = (&self.url, &token)
+            && !is_at(url, http.admin)
+        {
+            return Err(Failure::Usage(format!(
+                "{url} is not the appliance of this configuration, which is at http://{own}; its token \
+                 has to be in CLAVIJA_TOKEN"
+            )));
+        }
+        let url = self.url.clone().unwrap_or_else(|| format!("http://{own}"));
         let token = token.map_or_else(|| read_token(&http.admin_token_file), Ok)?;
         Ok(Client::new(&url, &token))
     }
@@ -95,13 +104,33 @@ pub(crate) fn host() -> Result<Host, Failure> {
 }
 
 /// Who listens everywhere is reached on this host by loopback.
-fn reachable(admin: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
     let ip = match admin.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         IpAddr::V4(_) | IpAddr::V6(_) => admin.ip(),
     };
     SocketAddr::new(ip, admin.port())
+}
+
+/// Whether this is where an appliance listens: to nobody else its token is told.
+fn is_at(url: &str, admin: SocketAddr) -> bool {
+    let host = url.trim_start_matches("http://").split(['/', '?', '#']).next().unwrap_or_default();
+    let host = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let asked = match host.strip_prefix("localhost:") {
+        Some(port) => [Ipv4Addr::LOCALHOST.to_string(), format!("[{}]", Ipv6Addr::LOCALHOST)]
+            .map(|ip| format!("{ip}:{port}").parse().ok()),
+        None => [host.parse().ok(), None],
+    };
+    let mut asked = asked.into_iter().flatten();
+    asked.any(|asked: SocketAddr| {
+        let everywhere = admin.ip().is_unspecified() && asked.ip().is_loopback();
+        asked == admin || asked.port() == admin.port() && everywhere
+    })
 }
 
 fn read_token(file: &Path) -> Result<String, Failure> {
@@ -135,6 +164,26 @@ mod tests {
             ("192.0.2.1:80", "192.0.2.1:80"),
         ] {
             assert_eq!(reachable(admin.parse().unwrap()).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn the_token_of_an_appliance_is_for_its_own_address() {
+        for (url, admin, own) in [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("http://127.0.0.1:8080/", "127.0.0.1:8080", true),
+            ("http://localhost:8080", "127.0.0.1:8080", true),
+            ("http://[::1]:8080", "[::]:8080", true),
+            ("http://192.0.2.1", "192.0.2.1:80", true),
+            ("http://[2001:db8::1]", "[2001:db8::1]:80", true),
+            ("http://127.0.0.1:8081", "127.0.0.1:8080", false),
+            ("http://127.0.0.1:8080@192.0.2.9:8080", "127.0.0.1:8080", false),
+            ("http://127.0.0.1:8080.evil.test:8080", "127.0.0.1:8080", false),
+            ("http://192.0.2.9:8080", "0.0.0.0:8080", false),
+            ("http://name.test:8080", "127.0.0.1:8080", false),
+            ("http://localhost:8080", "192.0.2.1:8080", false),
+        ] {
+            assert_eq!(is_at(url, admin.parse().unwrap()), own, "{url} {admin}");
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) async fn status(Of(state): Shared) -> Json<Status> {
         agents_available: agents.iter().filter(|agent| agent.state == available).count(),
         recordings_active: counts.recorder.active,
         double_claims: counts.double_claims,
+        alarms: state.live.shown().alarms.words().into_iter().map(str::to_owned).collect(),
     })
 }
 

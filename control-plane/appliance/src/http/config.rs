@@ -78,7 +78,7 @@ pub(super) struct DiffBody {
     generation: Option<u64>,
 }
 
-/// One thing that changes. Secrets are `"***"`.
+/// One thing that changes. Secrets are `"***"`; `(changed)` follows where the words are the same.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DifferenceLine {
     #[schema(example = "trunk.carrier.calls_max")]
@@ -97,6 +97,8 @@ pub(super) struct AppliedBody {
     /// `live`, `at_restart`, `unchanged` or `dry_run`.
     applied: &'static str,
     confirm_until: Option<String>,
+    /// Whose content the generation has again.
+    of: Option<u64>,
     differences: Vec<DifferenceLine>,
 }
 
@@ -304,6 +306,7 @@ impl From<Applied> for AppliedBody {
             hash: applied.hash,
             applied: applied.how,
             confirm_until: applied.confirm_until,
+            of: applied.of,
             differences: lines(applied.differences),
         }
     }

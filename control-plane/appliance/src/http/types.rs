@@ -167,6 +167,8 @@ pub(super) struct Status {
     pub(super) recordings_active: u64,
     /// Double claims ever detected on this run; 0.
     pub(super) double_claims: u64,
+    /// As `/readyz` has them.
+    pub(super) alarms: Vec<String>,
 }
 
 /// The answer of `/livez` and `/readyz`.
