@@ -538,6 +538,13 @@ mod tests {
         assert!(matches!(read(&sealed(&unsound)), Err(Unusable::Newer(4))));
     }
 
+    #[test]
+    fn a_call_that_was_over_before_its_host_was_noted_is_read_too() {
+        let line = r#"{"Note":{"Finished":{"call_id":"a","from_tag":"b","sequence":1,"until":9}}}"#;
+
+        assert!(matches!(serde_json::from_str(line), Ok(LineIn::Note(Note::Finished(_)))));
+    }
+
     /// The first line of a segment with a checksum that is right.
     fn sealed(json: &str) -> Vec<u8> {
         format!("{:08x} {json}\n", checksum(0, json.as_bytes())).into_bytes()

@@ -10,7 +10,7 @@ use sip_stack::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 /// A line of the journal that is no input.
@@ -42,8 +42,14 @@ pub struct Finished {
     pub sequence: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// Not in journals before it was noted.
+    #[serde(default = "nowhere")]
     pub host: IpAddr,
     pub until: Stamp,
+}
+
+fn nowhere() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED)
 }
 
 impl Finished {

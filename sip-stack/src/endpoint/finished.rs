@@ -6,19 +6,21 @@ use crate::{
     note::{FINISHED_FOR, FinishedNote},
     wire::Request,
 };
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt::Write,
     net::IpAddr,
     time::Instant,
 };
 
-/// Room for what is remembered: some 15,000 calls with names of a usual length, more than end in
-/// [`FINISHED_FOR`] on any box of ours. Beyond it the oldest is forgotten.
-const ROOM_BYTES: usize = 4 << 20;
-/// What one costs besides its names.
-const EACH_BYTES: usize = 128;
+/// How many are remembered: more than end in [`FINISHED_FOR`] on any box of ours. Beyond it the oldest
+/// is forgotten.
+const CALLS_MAX: usize = 16_384;
+/// A longer name is remembered by its digest: who writes long ones pushes nobody else out.
+const NAME_BYTES: usize = 32;
 
-/// Call-ID and From tag.
+/// Call-ID and From tag, short.
 type Name = (String, String);
 
 #[derive(Debug)]
@@ -37,7 +39,6 @@ pub(super) struct Finished {
     order: VecDeque<(Instant, Name, IpAddr)>,
     /// Until when it may still repeat itself, though it is no trunk and no phone.
     hosts: BTreeMap<IpAddr, Instant>,
-    bytes: usize,
     untold: VecDeque<FinishedNote>,
 }
 
@@ -45,7 +46,8 @@ impl Finished {
     /// The call of this INVITE is over.
     pub(super) fn finish(&mut self, invite: MadeBy, now: Instant) {
         let MadeBy { call_id, from_tag, sequence, branch, host } = invite;
-        let until = now + FINISHED_FOR;
+        let (call_id, from_tag) = (short(call_id), short(from_tag));
+        let (branch, until) = (branch.map(short), now + FINISHED_FOR);
         let note = FinishedNote { call_id, from_tag, sequence, branch, host, until };
         self.untold.push_back(note.clone());
         self.insert(note, now);
@@ -57,8 +59,8 @@ impl Finished {
         if until <= now {
             return;
         }
-        let name = (call_id, from_tag);
-        self.bytes += cost(&name);
+        // An older version has written them as they were.
+        let (name, branch) = ((short(call_id), short(from_tag)), branch.map(short));
         self.calls.insert(name.clone(), Call { sequence, branch, until });
         self.hosts.insert(host, until);
         self.order.push_back((until, name, host));
@@ -71,7 +73,7 @@ impl Finished {
         let sequence = invite.headers.cseq().map(|(sequence, _)| sequence);
         self.call_of(invite, now).is_some_and(|call| {
             sequence.is_ok_and(|sequence| sequence <= call.sequence)
-                && call.branch.as_ref().is_none_or(|by| *by == branch(invite))
+                && call.branch.as_ref().is_none_or(|by| *by == short(branch(invite)))
         })
     }
 
@@ -82,7 +84,8 @@ impl Finished {
 
     fn call_of(&self, request: &Request, now: Instant) -> Option<&Call> {
         let (call_id, from) = (request.headers.call_id().ok()?, request.headers.from().ok()?);
-        let name = (call_id.to_owned(), from.tag().unwrap_or_default().to_owned());
+        let tag = from.tag().unwrap_or_default();
+        let name = (short(call_id.to_owned()), short(tag.to_owned()));
         self.calls.get(&name).filter(|call| now < call.until)
     }
 
@@ -106,12 +109,11 @@ impl Finished {
     }
 
     fn is_full(&self) -> bool {
-        self.bytes > ROOM_BYTES
+        self.order.len() > CALLS_MAX
     }
 
     fn forget_oldest(&mut self) {
         let Some((until, name, host)) = self.order.pop_front() else { return };
-        self.bytes -= cost(&name);
         // The same names may have made a later call.
         if self.calls.get(&name).is_some_and(|call| call.until == until) {
             self.calls.remove(&name);
@@ -122,9 +124,17 @@ impl Finished {
     }
 }
 
-/// Both copies of the names.
-fn cost((call_id, from_tag): &Name) -> usize {
-    2 * (call_id.len() + from_tag.len()) + EACH_BYTES
+/// Without a key: the next process has to find it too, and who makes two of their own names collide
+/// loses their own call.
+fn short(name: String) -> String {
+    if name.len() <= NAME_BYTES {
+        return name;
+    }
+    let mut hex = String::with_capacity(NAME_BYTES);
+    for byte in Sha256::digest(name).iter().take(NAME_BYTES / 2) {
+        write!(hex, "{byte:02x}").expect("a string takes what is written");
+    }
+    hex
 }
 
 #[cfg(test)]
@@ -187,17 +197,48 @@ mod tests {
     #[test]
     fn names_of_any_length_take_no_more_than_the_room_there_is_and_the_oldest_goes() {
         let (mut finished, now) = (Finished::default(), Instant::now());
+        let long = "x".repeat(1_000);
+
+        for call in 0..=CALLS_MAX {
+            finished.finish(made(format!("{long}{call}"), 1), now);
+        }
+
+        assert_eq!((finished.calls.len(), finished.order.len()), (CALLS_MAX, CALLS_MAX));
+        assert!(finished.order.iter().all(|(_, name, _)| name.0.len() <= NAME_BYTES));
+        assert!(!finished.began_with(&invite(&format!("{long}0"), 1), now));
+        assert!(finished.began_with(&invite(&format!("{long}1"), 1), now));
+        assert!(finished.began_with(&invite(&format!("{long}{CALLS_MAX}"), 1), now));
+    }
+
+    #[test]
+    fn who_writes_names_of_60_kb_pushes_no_other_call_out_of_the_memory() {
+        let (mut finished, now) = (Finished::default(), Instant::now());
         let long = "x".repeat(60_000);
+        finished.finish(made("one", 1), now);
 
         for call in 0..200 {
             finished.finish(made(format!("{long}{call}"), 1), now);
-            assert!(finished.bytes <= ROOM_BYTES);
         }
 
-        assert!(!finished.began_with(&invite(&format!("{long}0"), 1), now));
-        assert!(finished.began_with(&invite(&format!("{long}199"), 1), now));
-        assert_eq!(finished.calls.len(), finished.order.len());
-        let all: usize = finished.order.iter().map(|(_, name, _)| cost(name)).sum();
-        assert_eq!(all, finished.bytes);
+        assert!(finished.began_with(&invite("one", 1), now));
+        let told = std::iter::from_fn(|| finished.poll_note());
+        assert!(told.map(|note| note.call_id.len()).all(|length| length <= NAME_BYTES));
+    }
+
+    #[test]
+    fn a_long_name_is_known_to_the_next_process_also_from_an_older_versions_journal() {
+        let (mut before, mut next, now) =
+            (Finished::default(), Finished::default(), Instant::now());
+        let long = "x".repeat(99);
+        before.finish(made(long.clone(), 1), now);
+        before.notes(now).for_each(|note| next.insert(note, now));
+        let (from_tag, until) = ("a".into(), now + FINISHED_FOR);
+        let call_id = format!("{long}old");
+        let old = FinishedNote { call_id, from_tag, sequence: 1, branch: None, host: HOST, until };
+        next.insert(old, now);
+
+        assert!(next.began_with(&invite(&long, 1), now));
+        assert!(next.began_with(&invite(&format!("{long}old"), 1), now));
+        assert!(!next.began_with(&invite(&format!("{long}new"), 1), now));
     }
 }
