@@ -305,6 +305,10 @@ impl Endpoint {
                 return self.reply_with(invite, from, &response, now);
             }
         };
+        if trunk.is_some_and(|trunk| self.trunks.is_fruitless(trunk, now)) {
+            self.counters.reject("unanswered_rate");
+            return self.reply_later(invite, from, RETRY_SOON_SECONDS, now);
+        }
         if trunk.is_some_and(|trunk| !self.trunks.take_turn(trunk, now)) {
             self.counters.reject("calls_per_second_max");
             return self.reply_later(invite, from, RETRY_SOON_SECONDS, now);

@@ -15,10 +15,15 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// Takes one, or says that there is none.
     pub(crate) fn take(&mut self, per_second: u32, at_once: u32, now: Instant) -> bool {
-        self.fill(per_second, now);
-        let free = self.missing + TOKEN <= u64::from(at_once) * TOKEN;
+        let free = self.has_room(per_second, at_once, now);
         self.missing += if free { TOKEN } else { 0 };
         free
+    }
+
+    /// There is one to take.
+    pub(crate) fn has_room(&mut self, per_second: u32, at_once: u32, now: Instant) -> bool {
+        self.fill(per_second, now);
+        self.missing + TOKEN <= u64::from(at_once) * TOKEN
     }
 
     /// Nobody has taken anything for so long that it is full.

@@ -312,6 +312,37 @@ fn call_number(at: u32) -> String {
 }
 
 #[test]
+fn a_trunk_of_which_thousands_of_calls_come_to_nothing_is_put_off_before_one_more_leaves_a_record()
+{
+    let mut settings = config(BOX, "192.0.2.0/24", 1);
+    settings.limits = Limits::STANDARD;
+    let mut bench = Bench { endpoint: Endpoint::new(settings), now: Instant::now() };
+    let unknown = Refusal { status: 404, retry_after_seconds: None, warning: None };
+    for at in 0..1_999 {
+        let leg = bench.invited(CARRIER, &call_number(at));
+        bench.endpoint.refuse(leg, unknown.clone(), bench.now);
+        assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Released }]);
+    }
+    let answered = bench.invited(CARRIER, &call_number(1_999));
+    bench.endpoint.answer(answered, SDP.into(), bench.now);
+    bench.endpoint.hang_up(answered, HangUp::Normal, bench.now);
+    let given_up = bench.invited(CARRIER, &call_number(2_000));
+    let cancel =
+        request("CANCEL", "i2000", "", 1, "").replace("Call-ID: call@", "Call-ID: call2000@");
+    bench.feed(CARRIER, &cancel);
+    assert_eq!(bench.events(), [Event::Ended { leg: given_up, cause: Cause::Cancelled }]);
+    bench.sent();
+
+    let no = response_in(&bench.feed(CARRIER, &call_number(2_001)));
+    assert_eq!((no.status, no.headers.text("Retry-After")), (503, Some("1")));
+    assert_eq!(bench.events(), []);
+    assert_eq!(bench.endpoint.counters().rejected["unanswered_rate"], 1);
+
+    bench.pass(Duration::from_millis(5));
+    bench.invited(CARRIER, &call_number(2_002));
+}
+
+#[test]
 fn a_trunk_over_its_calls_a_second_is_told_so_before_anything_rings() {
     let mut settings = config(BOX, "192.0.2.0/24", 1);
     settings.trunks[0].calls_per_second_max = Some(2);
