@@ -350,6 +350,13 @@ impl Live {
             let what = format!("generation {} waits for no confirmation", disk.current.generation);
             return Err(conflict("nothing-to-confirm", what));
         }
+        if disk.waits_for_restart() {
+            let what = format!(
+                "generation {} has not run yet: restart the appliance, look at it, and confirm then",
+                disk.current.generation
+            );
+            return Err(conflict("restart-pending", what));
+        }
         disk.current = disk.generations.confirmed(&disk.current)?;
         let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
         shown.confirm_until = None;

@@ -754,6 +754,10 @@ fn the_running_box_is_asked_where_it_listens_whatever_waits_for_the_restart() {
     assert!(site.get("/metrics").contains("clavija_config_info{generation=\"1\""));
     let shown = site.get("/api/v1/config");
     assert!(shown.contains("\"generation\":1,") && shown.contains("\"staged\":2,"), "{shown}");
+    // Nobody has seen it run: there is nothing to be sure of.
+    let (code, said) = site.does(&["config", "confirm"]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("generation 2 has not run yet"), "{said}");
 
     site.kill();
     site.ports = second;

@@ -207,7 +207,7 @@ fn who_may_do_without_does_without_the_music_and_secrets_that_are_gone_and_nothi
         let whole = from_sources(&read(), &host).unwrap().config;
         let keys: Vec<String> =
             diff(&without.config, &whole).into_iter().map(|one| one.key).collect();
-        assert_eq!(keys, ["agent.ana.password", "agent.bruno.password"]);
+        assert_eq!(keys, ["agent.ana.password", "agent.bruno.password", "music.waltz.file"]);
     }
     folder.edit("site.toml", "extension = \"1001\"", "extension = \"x\"");
     assert!(from_sources_without(&read(), &loopback_host()).is_err());
