@@ -92,6 +92,13 @@ impl Direction {
     }
 }
 
+impl CallRecord {
+    /// The process ended under it.
+    pub fn was_cut_off(&self) -> bool {
+        self.end_reason == Some(reason_text(Reason::Restart))
+    }
+}
+
 /// The states of contract §4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,15 +172,11 @@ impl Ledger {
             let record = self.arrived(*call, *source, from, number, sip_call_id);
             self.active.insert(*call, record);
         }
-        let line = StoryStep {
-            at: Some(fact.at),
-            event: name(step).to_owned(),
-            detail: self.detail(step),
-        };
+        let (event, detail) = self.describe(step);
         let plan = Arc::clone(&self.plan);
         let record = self.active.get_mut(call)?;
         record.seq = fact.seq;
-        record.events.push(line);
+        tell(record, step, StoryStep { at: Some(fact.at), event: event.to_owned(), detail });
         take_in(record, step, fact.at, &plan);
         if matches!(step, Step::Ended { .. }) {
             return self.active.remove(call);
@@ -224,6 +227,11 @@ impl Ledger {
         }
     }
 
+    /// Name and detail of a step, as they stand in the story.
+    pub fn describe(&self, step: &Step) -> (&'static str, String) {
+        (name(step), self.detail(step))
+    }
+
     fn detail(&self, step: &Step) -> String {
         let plan = &self.plan;
         match step {
@@ -266,6 +274,17 @@ impl Ledger {
             | Step::Ringing { .. } => String::new(),
         }
     }
+}
+
+/// A story is in the order of time. What the media thread has heard comes a moment later with the time
+/// at which it was so; the end is the last of it, whatever clock says when the last sound was.
+fn tell(record: &mut CallRecord, step: &Step, mut line: StoryStep) {
+    let events = &mut record.events;
+    if matches!(step, Step::Ended { .. }) {
+        line.at = line.at.max(events.last().and_then(|last| last.at));
+    }
+    let place = events.partition_point(|told| told.at <= line.at);
+    events.insert(place, line);
 }
 
 /// What a step changes in the record.
@@ -424,6 +443,18 @@ fn how_text(how: OfferEnd) -> String {
         OfferEnd::Full { limit } => format!("not sent, {} is reached", limit.label()),
         OfferEnd::Lapsed => "not answered in time".to_owned(),
         OfferEnd::Unreachable { status: Some(status) } => format!("unreachable ({status})"),
+        OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
+    }
+}
+
+/// How an offer came to nothing, in one word.
+pub fn offer_end_word(how: OfferEnd) -> String {
+    match how {
+        OfferEnd::CallerLeft => "caller_left".to_owned(),
+        OfferEnd::Declined { status } => format!("declined_{status}"),
+        OfferEnd::Full { limit } => limit.label().to_owned(),
+        OfferEnd::Lapsed => "lapsed".to_owned(),
+        OfferEnd::Unreachable { status: Some(status) } => format!("unreachable_{status}"),
         OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
     }
 }

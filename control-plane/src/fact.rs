@@ -45,6 +45,9 @@ pub struct SeatView {
     pub reason: Option<PauseReason>,
     /// What was said when the pause was asked for.
     pub word: Option<String>,
+    /// A pause was asked for that has not begun.
+    #[serde(default)]
+    pub pause_pending: bool,
     pub call: Option<CallId>,
 }
 

@@ -291,6 +291,15 @@ impl SeatTable {
         self.slots.get(usize::from(seat.0)).is_some_and(|slot| slot.pause_next)
     }
 
+    /// Asked for, and to begin when the agent is back, or when the call or the offer is over.
+    pub fn pause_is_pending(&self, seat: SeatId) -> bool {
+        let waits = |slot: &Slot| {
+            let asked = matches!(slot.before, Seat::Paused { reason: PauseReason::Requested, .. });
+            slot.pause_next || (asked && matches!(slot.seat, Seat::Claimed { .. }))
+        };
+        self.slots.get(usize::from(seat.0)).is_some_and(waits)
+    }
+
     /// Since when this seat is free, or why it is not: the one place that says so.
     pub fn free_since(&self, seat: SeatId) -> Result<Stamp, Refusal> {
         match self.seat(seat).ok_or(Refusal::NoSuchSeat)? {

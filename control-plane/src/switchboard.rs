@@ -451,7 +451,15 @@ impl Switchboard {
 
     /// Who holds this seat now, as an agent would say it.
     pub fn seat_view(&self, seat: SeatId) -> SeatView {
-        let view = |state| SeatView { state, reason: None, word: None, call: None };
+        let pause_pending = self.seats.pause_is_pending(seat);
+        let word = || self.seats.pause_word(seat).map(str::to_owned);
+        let view = |state| SeatView {
+            state,
+            reason: None,
+            word: pause_pending.then(word).flatten(),
+            pause_pending,
+            call: None,
+        };
         match self.seats.seat(seat) {
             None | Some(Seat::Away) => view(AgentState::Offline),
             Some(Seat::Free { .. }) => match self.seats.free_since(seat) {
@@ -463,7 +471,7 @@ impl Switchboard {
             Some(Seat::WrapUp { .. }) => view(AgentState::WrapUp),
             Some(Seat::Paused { reason, .. }) => {
                 let word = match reason {
-                    PauseReason::Requested => self.seats.pause_word(seat).map(str::to_owned),
+                    PauseReason::Requested => word(),
                     PauseReason::Declined | PauseReason::NoAnswer | PauseReason::Unreachable => {
                         None
                     }

@@ -4,8 +4,9 @@
 
 use crate::view::View;
 use control_plane::{
-    cdr::CallRecord,
-    fact::{Fact, Step, What},
+    cdr::{CallRecord, offer_end_word},
+    config::{SELF_TEST, SELF_TEST_NUMBER},
+    fact::{End, Fact, Step, What},
 };
 use std::{
     io::{self, IsTerminal},
@@ -68,21 +69,43 @@ impl OneWayLines {
 pub struct Line {
     fact: Fact,
     /// Event and detail, as the story of the call has them.
-    step: Option<(String, String)>,
+    step: Option<(&'static str, String)>,
+    /// What it says of an end: how, and why in one word.
+    end: Option<&'static str>,
+    reason: Option<String>,
 }
 
 impl Line {
     /// To be called when the view has taken the fact in.
     pub fn of(fact: &Fact, view: &View, ended: Option<&CallRecord>) -> Self {
-        let step = match &fact.what {
-            What::Call(call, _) => {
+        let line = Self { fact: fact.clone(), step: None, end: None, reason: None };
+        let What::Call(call, step) = &fact.what else { return line };
+        let line = Self { step: Some(view.describe(step)), ..line };
+        match step {
+            Step::Over { .. } | Step::Ended { .. } => {
                 let record = ended.or_else(|| view.active_call(*call));
-                let step = record.and_then(|record| record.events.last());
-                step.map(|step| (step.event.clone(), step.detail.clone()))
+                let end = record.and_then(|record| record.end).map(End::label);
+                Self { end, reason: record.and_then(|record| record.end_reason.clone()), ..line }
             }
-            What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
-        };
-        Self { fact: fact.clone(), step }
+            Step::OfferEnded { how, .. } => Self { reason: Some(offer_end_word(*how)), ..line },
+            Step::Accepted { .. }
+            | Step::Answered
+            | Step::AnsweredTooLate { .. }
+            | Step::Arrived { .. }
+            | Step::Bridged
+            | Step::Digit { .. }
+            | Step::Held
+            | Step::Offered { .. }
+            | Step::OneWayAudio { .. }
+            | Step::Queued { .. }
+            | Step::RecordingFailed { .. }
+            | Step::Requeued
+            | Step::Resumed
+            | Step::Ringing { .. }
+            | Step::Routed { .. }
+            | Step::Silent { .. }
+            | Step::TwoWayAudio { .. } => line,
+        }
     }
 
     pub fn write(&self, one_way: &mut OneWayLines, now: Instant) {
@@ -95,20 +118,23 @@ impl Line {
             }
             What::Call(call, _) => {
                 let Some((event, detail)) = &self.step else { return };
-                tracing::info!(%call, seq, "{event}");
+                let (end, reason) = (self.end, self.reason.as_deref());
+                tracing::info!(%call, seq, end, reason, "{event}");
                 if !detail.is_empty() {
                     tracing::debug!(%call, seq, detail, "{event}");
                 }
             }
             What::Claim(result) => tracing::debug!(seq, ?result, "claim"),
             What::Plan(plan) => {
-                let agents = plan.seats.len() - plan.gone.seats.len();
-                let trunks = plan.trunks.len() - plan.gone.trunks.len();
+                // The self-test's own are not configured.
+                let agents = plan.seats.iter().filter(|seat| seat.name != SELF_TEST).count();
+                let trunks = plan.trunks.iter().filter(|trunk| trunk.name != SELF_TEST).count();
+                let numbers = plan.numbers.iter().filter(|row| row.pattern != SELF_TEST_NUMBER);
                 tracing::info!(
                     seq,
-                    agents,
-                    trunks,
-                    numbers = plan.numbers.len(),
+                    agents = agents - plan.gone.seats.len(),
+                    trunks = trunks - plan.gone.trunks.len(),
+                    numbers = numbers.count(),
                     "calls flow as configured now; those that go on keep what they began with"
                 );
             }
@@ -120,11 +146,38 @@ impl Line {
     }
 }
 
+/// What a start found of the calls of the process before, and of legs that it still has to end. Legs of
+/// calls that had ended, waiting for what may come late, were cut from nobody.
+pub(crate) fn tell_what_was_left(legs: usize, ended: &[CallRecord]) {
+    let cut: Vec<_> = ended.iter().filter(|record| record.was_cut_off()).collect();
+    for record in &cut {
+        tracing::warn!(call = %record.id, talk_seconds = record.talk_seconds,
+            "a call ended with the process before");
+    }
+    if !cut.is_empty() {
+        tracing::warn!(
+            legs,
+            calls = cut.len(),
+            "the process before ended under its calls: every phone and trunk in them is told"
+        );
+    } else if legs > 0 {
+        tracing::info!(
+            legs,
+            "legs of calls that had ended before the start are brought to their end"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::view::test_plan;
-    use control_plane::{fact::Side, ids::CallId, time::Stamp};
+    use control_plane::{
+        config::{Destination, NumberRow},
+        fact::{OfferEnd, Party, Side},
+        ids::{CallId, OfferId, SeatId},
+        time::Stamp,
+    };
     use std::sync::{Arc, Mutex};
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -180,6 +233,67 @@ mod tests {
         for secret in ["+12025550123", "+541155550100", "ana"] {
             assert!(!usual.contains(secret) && debug.contains(secret), "{secret}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_call_and_of_an_offer_say_how_and_why() {
+        let log = logged("info", || {
+            let mut view = View::new(Arc::new(test_plan::plan()));
+            let mut story = test_plan::Story::new(CallId(29), Stamp(1));
+            let (offer, to) = (OfferId(1), Party::Seat(SeatId(0)));
+            let how = OfferEnd::Declined { status: 486 };
+            let declined = [story.tell(Step::OfferEnded { offer, to, how })];
+            for fact in [story.queued(), declined.into(), story.ended()].concat() {
+                let ended = view.apply(&fact);
+                let line = Line::of(&fact, &view, ended.as_ref());
+                line.write(&mut OneWayLines::default(), Instant::now());
+            }
+        });
+
+        for words in [
+            ["offer_ended", "reason=\"declined_486\"", ""],
+            [" over", "end=\"completed\"", "reason=\"caller_hung_up\""],
+            [" ended", "end=\"completed\"", "reason=\"caller_hung_up\""],
+        ] {
+            let all = |line: &str| words.iter().all(|word| line.contains(word));
+            assert!(log.lines().any(all), "{words:?} in\n{log}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_plan_counts_what_is_configured_and_not_the_self_tests_own() {
+        let mut plan = test_plan::plan();
+        plan.seats[1].name = SELF_TEST.to_owned();
+        plan.trunks[1].name = SELF_TEST.to_owned();
+        let row = |pattern: &str| NumberRow {
+            pattern: pattern.to_owned(),
+            to: Destination::Seat(SeatId(0)),
+            from: vec![],
+            record: None,
+        };
+        plan.numbers = vec![row("100"), row(SELF_TEST_NUMBER)];
+
+        let log = logged("info", || {
+            let plan = Arc::new(plan);
+            let view = View::new(Arc::clone(&plan));
+            let fact = Fact { seq: 1, at: Stamp(1), what: What::Plan(plan) };
+            Line::of(&fact, &view, None).write(&mut OneWayLines::default(), Instant::now());
+        });
+
+        assert!(log.contains("agents=1 trunks=1 numbers=1"), "{log}");
+    }
+
+    #[test]
+    fn a_start_warns_of_calls_that_were_cut_off_and_not_of_legs_of_calls_that_had_ended() {
+        let mut view = View::new(Arc::new(test_plan::plan()));
+        let facts = test_plan::whole_call(CallId(29));
+        let over = facts.iter().find_map(|fact| view.apply(fact)).unwrap();
+        let cut = CallRecord { end_reason: Some("restart".to_owned()), ..over.clone() };
+
+        assert_eq!(logged("warn", || tell_what_was_left(2, &[])), "");
+        assert_eq!(logged("warn", || tell_what_was_left(2, std::slice::from_ref(&over))), "");
+        let told = logged("warn", || tell_what_was_left(2, &[over.clone(), cut]));
+        assert!(told.contains("legs=2 calls=1"), "{told}");
     }
 
     #[test]

@@ -52,6 +52,15 @@ pub enum RunState {
     Failed,
 }
 
+impl Report {
+    fn end(&mut self, state: RunState) {
+        self.state = state;
+        if let Some(step) = self.steps.last_mut().filter(|step| step.state == RunState::Running) {
+            (step.state, step.detail) = (RunState::Failed, "it broke off: see the log".to_owned());
+        }
+    }
+}
+
 /// Why no self-test begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -106,7 +115,7 @@ impl SelfTest {
             let done = tokio::spawn(async move { steps::run(&test).await }).await;
             own.handle.admit(None).await;
             let state = if matches!(done, Ok(Ok(()))) { RunState::Ok } else { RunState::Failed };
-            own.lock().state = state;
+            own.lock().end(state);
         });
         Ok(())
     }
@@ -171,6 +180,20 @@ fn reached(bound: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_that_broke_off_has_failed() {
+        let running = Step {
+            step: "the phone rings and answers".to_owned(),
+            state: RunState::Running,
+            detail: String::new(),
+        };
+        let mut report = Report { steps: vec![running], ..Report::default() };
+
+        report.end(RunState::Failed);
+
+        assert_eq!((report.state, report.steps[0].state), (RunState::Failed, RunState::Failed));
+    }
 
     #[test]
     fn an_appliance_that_listens_everywhere_tests_itself_on_loopback() {

@@ -8,7 +8,7 @@ use crate::{
     follower::{self, CdrCounts, Follower},
     http,
     live::Live,
-    login_key,
+    log, login_key,
     metrics::Metrics,
     plan,
     pump::{Handle, Pump},
@@ -339,18 +339,10 @@ fn first_turn(
     ended.extend(follower::unwritten(cdr_dir, cut_off).map_err(fail)?);
     let mut view = view.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     for record in &ended {
-        tracing::warn!(call = %record.id, talk_seconds = record.talk_seconds,
-            "a call ended with the process before");
         view.load_ended(record.clone());
     }
-    let orphans = exchange.endpoint().orphans().found;
-    if orphans > 0 {
-        tracing::warn!(
-            legs = orphans,
-            calls = ended.len(),
-            "the process before ended under its calls: every phone and trunk in them is told"
-        );
-    }
+    let legs = usize::try_from(exchange.endpoint().orphans().found).unwrap_or(usize::MAX);
+    log::tell_what_was_left(legs, &ended);
     Ok(follower::Turn { facts, ended, contacts: vec![] })
 }
 

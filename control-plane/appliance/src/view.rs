@@ -5,6 +5,7 @@ use control_plane::{
     config::{self, Plan, SELF_TEST},
     fact::{AgentState, Fact, SeatView, Step, What},
     ids::{CallId, SeatId, TeamId},
+    seats::PauseReason,
     time::Stamp,
 };
 use serde::Serialize;
@@ -46,6 +47,8 @@ pub struct Agent {
     pub state: &'static str,
     /// Why a paused agent is paused: `declined`, `no_answer`, `requested` or `unreachable`.
     pub reason: Option<String>,
+    /// Of a pause that was asked for and begins when the agent is back, or their call is over.
+    pub pause_pending: Option<String>,
     /// The call the agent is offered or in.
     pub call_id: Option<String>,
     /// RFC 3339; null while nothing has been heard of the agent's phone.
@@ -139,7 +142,13 @@ struct SeatLine {
 }
 
 const OFFLINE: SeatLine = SeatLine {
-    is: SeatView { state: AgentState::Offline, reason: None, word: None, call: None },
+    is: SeatView {
+        state: AgentState::Offline,
+        reason: None,
+        word: None,
+        pause_pending: false,
+        call: None,
+    },
     since: None,
 };
 
@@ -198,9 +207,13 @@ impl View {
 
     fn follow_seat(&mut self, seat: SeatId, is: SeatView, at: Stamp) {
         let Some(line) = self.seats.get_mut(usize::from(seat.0)) else { return };
-        if line.is != is || line.since.is_none() {
-            *line = SeatLine { is, since: Some(at) };
-        }
+        // A pause that has not begun changes nothing yet.
+        let same = |a: &SeatView, b: &SeatView| {
+            let words = a.word == b.word || a.state != AgentState::Paused;
+            (a.state, a.reason, a.call, words) == (b.state, b.reason, b.call, true)
+        };
+        let since = if same(&line.is, &is) { line.since.or(Some(at)) } else { Some(at) };
+        *line = SeatLine { is, since };
     }
 
     fn follow_waiting(&mut self, call: CallId, step: &Step, at: Stamp) {
@@ -280,15 +293,15 @@ impl View {
         }
         let mine = |seat: &SeatId| usize::from(seat.0) == place;
         let teams = self.plan.teams.iter().filter(|team| team.seats.iter().any(mine));
+        let asked = || line.is.pause_pending.then_some(PauseReason::Requested);
+        let reason = || line.is.reason.or_else(asked).map(|reason| reason.to_string());
+        let said = line.is.word.clone().or_else(reason);
         Some(Agent {
             name: plan.name.clone(),
             extension: plan.extension.clone(),
             state: line.is.state.label(),
-            reason: line
-                .is
-                .word
-                .clone()
-                .or_else(|| line.is.reason.map(|reason| reason.to_string())),
+            reason: said.clone().filter(|_| line.is.state == AgentState::Paused),
+            pause_pending: said.filter(|_| line.is.pause_pending),
             call_id: line.is.call.map(|call| call.to_string()),
             since: line.since.map(to_rfc3339),
             team_names: teams.map(|team| team.name.clone()).collect(),
@@ -321,6 +334,11 @@ impl View {
     /// A call that has not ended.
     pub fn active_call(&self, call: CallId) -> Option<&CallRecord> {
         self.ledger.call(call)
+    }
+
+    /// Name and detail of a step, as they stand in the story of its call.
+    pub fn describe(&self, step: &Step) -> (&'static str, String) {
+        self.ledger.describe(step)
     }
 
     pub fn call(&self, call: CallId) -> Option<Arc<CallRecord>> {

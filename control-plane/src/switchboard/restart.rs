@@ -50,7 +50,10 @@ impl Switchboard {
             Some(heard_until) => heard_until.max(last),
             None => last,
         };
+        let before = self.facts.len();
         self.end_call(call_id, End::Failed, Reason::Restart, Some(503));
+        // It was over then, not now that somebody finds out.
+        self.facts.iter_mut().skip(before).for_each(|fact| fact.at = at);
         self.media_ended(call_id, at, cut.and_then(|cut| cut.recorded), &[]);
     }
 

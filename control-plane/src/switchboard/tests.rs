@@ -585,6 +585,38 @@ fn a_limit_of_our_own_is_not_told_as_the_trunks_no_and_the_caller_is_told_to_wai
 }
 
 #[test]
+fn a_pause_that_has_not_begun_is_seen_with_its_word_until_it_has() {
+    let pause = |bench: &mut Bench, word: &str| {
+        bench.feed(Input::Pause { seat: ANA, word: Some(word.into()) });
+    };
+    let pending = |bench: &Bench| {
+        let view = bench.board.seat_view(ANA);
+        (view.state, view.pause_pending, view.word)
+    };
+    let mut bench = Bench::new();
+    pause(&mut bench, "later");
+    assert_eq!(pending(&bench), (AgentState::Offline, true, Some("later".into())));
+
+    bench.feed(Input::SignedIn(ANA));
+    assert_eq!(pending(&bench), (AgentState::Paused, false, Some("later".into())));
+
+    bench.feed(Input::Available(ANA));
+    let (caller, outputs) = bench.calls(DIRECT);
+    let phone = bench.ring(&outputs)[0].1;
+    assert_eq!(pending(&bench), (AgentState::Offered, false, None));
+    pause(&mut bench, "lunch");
+    assert_eq!(pending(&bench), (AgentState::Offered, true, Some("lunch".into())));
+    bench.feed(Input::LegAnswered(phone));
+    assert_eq!(pending(&bench), (AgentState::Busy, true, Some("lunch".into())));
+    bench.ends(caller, Cause::Bye);
+    bench.ends(phone, Cause::Released);
+    assert_eq!(pending(&bench), (AgentState::Paused, false, Some("lunch".into())));
+
+    bench.calls_from(Source::Phone(UserId(0)), SUPPORT);
+    assert_eq!(pending(&bench), (AgentState::Busy, true, Some("lunch".into())), "their own call");
+}
+
+#[test]
 fn a_number_of_one_agent_is_busy_while_they_talk_and_not_queued() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (_, outputs) = bench.calls(DIRECT);

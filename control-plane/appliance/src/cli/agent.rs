@@ -6,7 +6,7 @@ use crate::{
     error::Failure,
 };
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -47,9 +47,18 @@ const CONTACT_COLUMNS: [Column; 7] = [
 
 pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result<(), Failure> {
     match verb {
-        Verb::List => out.list(&client.get("/api/v1/agents").await?, &COLUMNS),
+        Verb::List => {
+            let mut agents = client.get("/api/v1/agents").await?;
+            if out.is_for_people() {
+                agents["items"].as_array_mut().into_iter().flatten().for_each(say_what_comes);
+            }
+            out.list(&agents, &COLUMNS)
+        }
         Verb::Show { name } => {
-            let agent = client.get(&format!("/api/v1/agents/{}", segment(&name))).await?;
+            let mut agent = client.get(&format!("/api/v1/agents/{}", segment(&name))).await?;
+            if out.is_for_people() {
+                say_what_comes(&mut agent);
+            }
             out.one(&agent, &COLUMNS)?;
             out.more(&agent["contacts"], &CONTACT_COLUMNS)
         }
@@ -68,4 +77,30 @@ async fn set(
     let path = format!("/api/v1/agents/{}/state", segment(name));
     client.post(&path, &json!({ "state": state, "reason": reason })).await?;
     out.say(&format!("{name}: {state} accepted"))
+}
+
+/// A pause that has not begun stands where its reason will: `(then lunch)`.
+fn say_what_comes(agent: &mut Value) {
+    if let Some(next) = agent["pause_pending"].as_str() {
+        agent["reason"] = format!("(then {next})").into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_that_has_not_begun_stands_where_its_reason_will() {
+        let mut agent = json!({"state": "busy", "reason": null, "pause_pending": "lunch"});
+        let mut paused = json!({"state": "paused", "reason": "lunch", "pause_pending": null});
+
+        say_what_comes(&mut agent);
+        say_what_comes(&mut paused);
+
+        assert_eq!(
+            (&agent["reason"], &paused["reason"]),
+            (&"(then lunch)".into(), &"lunch".into())
+        );
+    }
 }

@@ -48,6 +48,10 @@ impl Output {
         self.format == Format::Json
     }
 
+    pub(super) fn is_for_people(&self) -> bool {
+        self.format == Format::Table
+    }
+
     /// `items` of a list, one a line.
     pub(super) fn list(&mut self, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
         match self.format {

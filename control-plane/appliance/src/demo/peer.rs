@@ -24,7 +24,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{net::UdpSocket, sync::mpsc, time::sleep_until};
+use tokio::{
+    net::UdpSocket,
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
 
 const FRAME: Duration = Duration::from_millis(20);
 /// RTP is 160 samples on from packet to packet.
@@ -42,6 +46,8 @@ pub(crate) struct Peer {
     happens: mpsc::UnboundedReceiver<Happens>,
     heard: Arc<Mutex<Vec<i16>>>,
     digits: Arc<Mutex<String>>,
+    /// Closed once the line has ended.
+    line: watch::Receiver<()>,
 }
 
 /// Where it stands: the addresses at which the appliance is reached from there.
@@ -89,6 +95,7 @@ impl Peer {
         let digits = Arc::new(Mutex::new(String::new()));
         let (does, orders) = mpsc::unbounded_channel();
         let (told, happens) = mpsc::unbounded_channel();
+        let (stands, standing) = watch::channel(());
         let line = Line {
             endpoint: Endpoint::new(config(address)?),
             local: answer::Local {
@@ -108,9 +115,10 @@ impl Peer {
             heard: Arc::clone(&heard),
             digits: Arc::clone(&digits),
             told,
+            _stands: stands,
         };
         tokio::spawn(line.run(orders));
-        Ok(Self { address, does, happens, heard, digits })
+        Ok(Self { address, does, happens, heard, digits, line: standing })
     }
 
     pub(crate) fn call(&self, number: &str, at: SocketAddr) {
@@ -125,10 +133,10 @@ impl Peer {
         self.order(Does::HangUp);
     }
 
-    /// Hangs up whatever there is, and waits for a moment until the far side has said that it knows.
-    pub(crate) async fn leave(mut self) {
-        drop(self.does);
-        while self.happens.recv().await.is_some() {}
+    /// Ends when this was dropped and the far side has said that it knows, or a moment later.
+    pub(crate) fn departed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut line = self.line.clone();
+        async move { while line.changed().await.is_ok() {} }
     }
 
     /// Presses these keys one after the other.
@@ -215,6 +223,8 @@ struct Line {
     heard: Arc<Mutex<Vec<i16>>>,
     digits: Arc<Mutex<String>>,
     told: mpsc::UnboundedSender<Happens>,
+    /// Dropped with the line.
+    _stands: watch::Sender<()>,
 }
 
 /// The audio of a call that was agreed.

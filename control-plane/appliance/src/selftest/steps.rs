@@ -17,7 +17,10 @@ use control_plane::{
     ids::CallId,
 };
 use std::{fs, io, sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinError,
+    time::{sleep, timeout},
+};
 
 const CALLER_HZ: f64 = 440.0;
 const PHONE_HZ: f64 = 660.0;
@@ -36,16 +39,32 @@ const STEREO_BYTES: usize = 4;
 type Done<T> = Result<(T, String), String>;
 
 /// All of them, or up to the one that fails.
-pub(super) async fn run(test: &SelfTest) -> Result<(), StepFailed> {
-    let (mut caller, mut phone) =
-        test.step("a caller and a phone are let in", let_in(test)).await?;
-    let done = call(test, &mut caller, &mut phone).await;
-    // Whichever step failed: nothing that was begun here stays up.
-    tokio::join!(caller.leave(), phone.leave());
+pub(super) async fn run(test: &Arc<SelfTest>) -> Result<(), StepFailed> {
+    let (caller, phone) = test.step("a caller and a phone are let in", let_in(test)).await?;
+    let own = Arc::clone(test);
+    let done = until_hung_up(caller, phone, |caller, phone| call(own, caller, phone)).await;
+    // A panic is in the log already.
+    done.unwrap_or(Err(StepFailed))
+}
+
+/// Whichever step fails, or panics: neither peer stays up, and both are waited for.
+async fn until_hung_up<T, F>(
+    caller: Peer,
+    phone: Peer,
+    work: impl FnOnce(Peer, Peer) -> F,
+) -> Result<T, JoinError>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let (caller_gone, phone_gone) = (caller.departed(), phone.departed());
+    let done = tokio::spawn(work(caller, phone)).await;
+    tokio::join!(caller_gone, phone_gone);
     done
 }
 
-async fn call(test: &SelfTest, caller: &mut Peer, phone: &mut Peer) -> Result<(), StepFailed> {
+async fn call(test: Arc<SelfTest>, mut caller: Peer, mut phone: Peer) -> Result<(), StepFailed> {
+    let (test, caller, phone) = (&*test, &mut caller, &mut phone);
     let step = "the appliance takes the call";
     let (call, id) = test.step(step, dial(test, caller)).await?;
     test.lock().call_id = Some(id.clone());
@@ -213,6 +232,37 @@ async fn soon<T>(look: impl Fn() -> Option<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sip_stack::Cause;
+
+    fn break_off(_: &Peer, _: &Peer) {
+        panic!("on purpose");
+    }
+
+    #[tokio::test]
+    async fn a_self_test_that_panics_has_hung_up_both_of_its_peers_when_it_ends() {
+        let peer = async || Peer::start(CALLER_HZ).await.unwrap();
+        let (mut caller, mut phone) = (peer().await, peer().await);
+        let (mut one, mut other) = (peer().await, peer().await);
+        for (from, to) in [(&mut caller, &mut one), (&mut phone, &mut other)] {
+            from.call("1", to.address);
+            expect(to, Happens::Called).await.unwrap();
+            to.answer();
+            expect(from, Happens::Connected).await.unwrap();
+            expect(to, Happens::Connected).await.unwrap();
+        }
+
+        let broken = |caller, phone| async move { break_off(&caller, &phone) };
+        let done = until_hung_up(caller, phone, broken).await;
+
+        assert!(done.is_err_and(|error| error.is_panic()));
+        for side in [&mut one, &mut other] {
+            tokio::select! {
+                biased;
+                happens = side.next() => assert_eq!(happens, Happens::Ended(Cause::Bye)),
+                () = std::future::ready(()) => panic!("nobody hung up"),
+            }
+        }
+    }
 
     #[test]
     fn the_end_of_a_recording_is_its_last_second_by_side() {

@@ -6,10 +6,10 @@ use super::{
 };
 use control_plane::{
     config::Destination,
-    fact::{End, OfferEnd, Party, Reason},
+    fact::{End, OfferEnd, Party, Reason, Side},
     ids::OfferId,
-    seats::PauseReason,
 };
+use media_core::order::Digit;
 use sip_stack::Limit;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn view() -> View {
 }
 
 fn seat(state: AgentState, reason: Option<PauseReason>, call: Option<CallId>) -> What {
-    What::Seat(SeatId(0), SeatView { state, reason, word: None, call })
+    What::Seat(SeatId(0), SeatView { state, reason, word: None, pause_pending: false, call })
 }
 
 fn fact(at: u64, what: What) -> Fact {
@@ -45,6 +45,29 @@ fn an_agents_since_moves_only_when_something_changes() {
     let agent = view.agent("ana").unwrap();
     assert_eq!(agent.reason.as_deref(), Some("no_answer"));
     assert_eq!(agent.since.as_deref(), Some("1970-01-01T00:00:01.000000Z"));
+}
+
+#[test]
+fn a_pause_that_has_not_begun_is_shown_beside_the_state_which_goes_on() {
+    let mut view = view();
+    let busy = |word: Option<&str>, pause_pending| {
+        let (call, word) = (Some(CallId(7)), word.map(str::to_owned));
+        let is = SeatView { state: AgentState::Busy, reason: None, word, pause_pending, call };
+        What::Seat(SeatId(0), is)
+    };
+    let shown = |view: &View| {
+        let agent = view.agent("ana").unwrap();
+        assert_eq!((agent.state, agent.reason), ("busy", None));
+        assert_eq!(agent.since.as_deref(), Some("1970-01-01T00:00:01.000000Z"));
+        agent.pause_pending
+    };
+
+    view.apply(&fact(1_000_000, busy(None, false)));
+    assert_eq!(shown(&view), None);
+    view.apply(&fact(2_000_000, busy(Some("lunch"), true)));
+    assert_eq!(shown(&view).as_deref(), Some("lunch"));
+    view.apply(&fact(3_000_000, busy(None, true)));
+    assert_eq!(shown(&view).as_deref(), Some("requested"));
 }
 
 #[test]
@@ -132,6 +155,33 @@ fn a_trunk_shows_what_its_limit_counts_and_the_limit() {
 
     let counts: Vec<_> = shown.iter().map(|t| (t.calls_active, t.calls_max)).collect();
     assert_eq!(counts, [(3, 30), (1, 30)]);
+}
+
+#[test]
+fn a_story_is_in_order_of_time_whenever_its_steps_were_heard_of() {
+    let mut view = view();
+    let mut story = Story::new(CallId(1), Stamp(10_000_000));
+    story.queued().into_iter().for_each(|fact| drop(view.apply(&fact)));
+    let held = story.tell(Step::Held);
+    let pressed = Stamp(held.at.0 - 40_000);
+    let side = Side::Caller;
+    let key =
+        story.tell(Step::Digit { side, digit: Digit::try_from('5').unwrap(), duration_ms: 80 });
+    let key = Fact { at: pressed, ..key };
+    let over = story.tell(Step::Over { end: End::Completed, reason: Reason::CallerHungUp });
+    let ended = story.tell(Step::Ended { recorded: None, quality: vec![] });
+    let last_sound = Stamp(over.at.0 - 200_000);
+    let ended = Fact { at: last_sound, ..ended };
+    for fact in [held, key, over, ended] {
+        view.apply(&fact);
+    }
+
+    let record = view.call(CallId(1)).unwrap();
+
+    let told: Vec<_> = record.events[4..].iter().map(|step| step.event.as_str()).collect();
+    assert_eq!(told, ["digit", "held", "over", "ended"]);
+    assert!(record.events.is_sorted_by_key(|step| step.at));
+    assert_eq!(record.ended_at, Some(last_sound), "by the media thread's clock");
 }
 
 #[test]

@@ -39,6 +39,9 @@ fn every_call_ends_when_it_was_last_heard_and_every_leg_is_told() {
     let outputs = bench.restart(last, cut, plan());
 
     assert_eq!(bench.endings(), [(heard_until, recorded), (last, None)]);
+    let over = |fact: &&Fact| matches!(fact.what, What::Call(_, Step::Over { .. }));
+    let over: Vec<_> = bench.facts.iter().filter(over).map(|fact| fact.at).collect();
+    assert_eq!(over, [heard_until, last], "over when it ended, not when that was found");
     assert_eq!(hung_up(&outputs), [talking, phone, waiting]);
     assert_eq!(outputs.len(), 3, "nothing is ordered of media that is gone: {outputs:?}");
     let failed = |output: &Output| matches!(output, Output::HangUp { why: HangUp::Failed, .. });
