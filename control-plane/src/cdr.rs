@@ -277,13 +277,14 @@ impl Ledger {
 }
 
 /// A story is in the order of time. What the media thread has heard comes a moment later with the time
-/// at which it was so; the end is the last of it, whatever clock says when the last sound was.
-fn tell(record: &mut CallRecord, step: &Step, mut line: StoryStep) {
+/// at which it was so. Its end stands last, with the time of the last sound.
+fn tell(record: &mut CallRecord, step: &Step, line: StoryStep) {
     let events = &mut record.events;
-    if matches!(step, Step::Ended { .. }) {
-        line.at = line.at.max(events.last().and_then(|last| last.at));
-    }
-    let place = events.partition_point(|told| told.at <= line.at);
+    let place = if matches!(step, Step::Ended { .. }) {
+        events.len()
+    } else {
+        events.partition_point(|told| told.at <= line.at)
+    };
     events.insert(place, line);
 }
 

@@ -8,7 +8,7 @@ mod restart;
 use crate::{
     cdr::{CallRecord, Ledger},
     config::{Plan, SELF_TEST_NUMBER},
-    fact::Fact,
+    fact::{End, Fact},
     ids::{CallId, OfferId, SeatId},
     journal::{Memory, Note, Record},
     legs::{
@@ -514,8 +514,22 @@ impl Exchange {
             self.carry_out(output, now);
         }
         while let Some(fact) = self.board.poll_fact() {
-            self.cdrs.extend(self.ledger.apply(&fact));
+            if let Some(record) = self.ledger.apply(&fact) {
+                self.count_fruitless(&record, now);
+                self.cdrs.push_back(record);
+            }
             self.facts.push_back(fact);
+        }
+    }
+
+    /// Whatever way it came to nothing, refused, given up or answered by the queue alone: it has left a
+    /// record, and the trunk it came from has a bound for those.
+    fn count_fruitless(&mut self, record: &CallRecord, now: Instant) {
+        let fruitful = record.end == Some(End::Completed);
+        let Some(trunk) = record.trunk.as_deref().filter(|_| !fruitful) else { return };
+        let place = self.plan().trunks.iter().position(|known| known.name == trunk);
+        if let Some(trunk) = place.and_then(|place| u16::try_from(place).ok()) {
+            self.endpoint.note_fruitless(TrunkId(trunk), now);
         }
     }
 

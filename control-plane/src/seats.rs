@@ -512,6 +512,20 @@ mod tests {
     const ANA: SeatId = SeatId(0);
     const NOON: Stamp = Stamp(43_200_000_000);
 
+    #[test]
+    fn a_telephone_that_is_found_in_a_call_is_free_with_its_claim() {
+        let mut table = table();
+        let call = CallId(7);
+        let place = Place::at("192.0.2.7:5060".parse().unwrap());
+        let mut claim = table.claim(ANA, call).unwrap();
+
+        table.found(&mut claim, call, &place);
+        assert_eq!((table.taken(), table.is_held_by(&claim, call)), (1, true));
+        table.release(claim, After::AsBefore, NOON);
+
+        assert_eq!(table.taken(), 0);
+    }
+
     fn table() -> SeatTable {
         let mut table = SeatTable::new(1);
         table.sign_in(ANA, NOON);

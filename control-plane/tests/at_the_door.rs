@@ -9,7 +9,7 @@ use control_plane::{
     switchboard::Switchboard,
     time::Stamp,
 };
-use media_core::order::PortName;
+use media_core::order::{Event, LegReport, Order, PortName};
 use sip_stack::{Config, Limits, Target, User, ids::TrunkId};
 use std::{
     net::SocketAddr,
@@ -181,4 +181,47 @@ fn an_agent_who_is_taken_out_is_rung_no_more_and_the_call_that_rings_them_goes_o
     assert_eq!(invites.len(), 1);
     assert!(invites[0].starts_with("INVITE sip:1003@203.0.113.8:5070"), "{invites:?}");
     assert_eq!(exchange.double_claims(), 0);
+}
+
+#[test]
+fn calls_that_only_the_queue_has_answered_count_as_fruitless() {
+    let now = Instant::now();
+    let mut exchange = exchange(3_000, now);
+    let carrier = CARRIER.parse().unwrap();
+    for at in 0..2_000 {
+        exchange.handle_datagram(carrier, invite("100", at, 70).as_bytes(), now);
+        let all = said(&mut exchange);
+        let ok =
+            all.iter().find(|text| text.starts_with("SIP/2.0 200 ")).expect("the queue answers");
+        let to = ok.lines().find(|line| line.starts_with("To: ")).unwrap();
+        for (method, sequence) in [("ACK", 1), ("BYE", 2)] {
+            let text = format!(
+                "{method} sip:{BOX} SIP/2.0\r\nVia: SIP/2.0/UDP {CARRIER};branch=z9hG4bK{method}{at}\r\n\
+                Max-Forwards: 70\r\nFrom: <sip:1@192.0.2.1>;tag=f{at}\r\n{to}\r\nCall-ID: c{at}\r\n\
+                CSeq: {sequence} {method}\r\nContent-Length: 0\r\n\r\n"
+            );
+            exchange.handle_datagram(carrier, text.as_bytes(), now);
+        }
+        media_does_as_told(&mut exchange, now);
+        said(&mut exchange);
+    }
+    let abandoned = std::iter::from_fn(|| exchange.poll_cdr()).filter(|one| one.trunk.is_some());
+    assert_eq!(abandoned.count(), 2_000);
+
+    exchange.handle_datagram(carrier, invite("100", 9_999, 70).as_bytes(), now);
+
+    let said = said(&mut exchange);
+    assert!(said.iter().any(|text| text.starts_with("SIP/2.0 503 ")), "{said:?}");
+    assert_eq!(exchange.endpoint().counters().rejected["fruitless_rate"], 1);
+}
+
+/// Legs close and talks end as soon as they are told to.
+fn media_does_as_told(exchange: &mut Exchange, now: Instant) {
+    while let Some(order) = exchange.poll_order() {
+        if let Order::Close { leg } = order {
+            exchange.handle_media(Event::Closed { leg, report: LegReport::default() }, now);
+        } else if let Order::EndTalk { talk } = order {
+            exchange.handle_media(Event::TalkEnded { talk, at: now, recorded: None }, now);
+        }
+    }
 }

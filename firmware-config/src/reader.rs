@@ -478,6 +478,7 @@ fn cut(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
 /// A path without `.` and `..`, so that what lies there has one name. A link is followed only where
 /// `..` leads out of what it leads to.
 pub(crate) fn one_name(path: &Path) -> PathBuf {
@@ -490,11 +491,34 @@ pub(crate) fn one_name(path: &Path) -> PathBuf {
                 {
                     whole = real;
                 }
-                whole.pop();
+                // Of a path that begins nowhere nobody knows what is above it; above the root is the root.
+                if whole.as_os_str().is_empty() || whole.ends_with("..") {
+                    whole.push(part);
+                } else {
+                    whole.pop();
+                }
             }
             Component::CurDir => {}
             Component::Prefix(_) | Component::RootDir | Component::Normal(_) => whole.push(part),
         }
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_what_leads_out_of_where_nobody_knows_it_begins() {
+        for (path, one) in [
+            ("/var/./lib/../spool", "/var/spool"),
+            ("/../etc", "/etc"),
+            ("../music/a.wav", "../music/a.wav"),
+            ("new/../../music", "../music"),
+            ("../../a", "../../a"),
+        ] {
+            assert_eq!(one_name(Path::new(path)), Path::new(one), "{path}");
+        }
+    }
 }

@@ -170,6 +170,12 @@ impl Endpoint {
         self.command(leg, now, |leg, desk| leg.answer(sdp, desk));
     }
 
+    /// A call of this trunk came to nothing: nobody of ours has talked to its caller. Where too many do,
+    /// new ones are put off.
+    pub fn note_fruitless(&mut self, trunk: TrunkId, now: Instant) {
+        self.trunks.note_fruitless(trunk, now);
+    }
+
     /// Says no to a caller who has no final answer yet.
     pub fn refuse(&mut self, leg: LegId, refusal: Refusal, now: Instant) {
         self.command(leg, now, |leg, desk| leg.refuse(&refusal, desk));

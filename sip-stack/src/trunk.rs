@@ -7,10 +7,10 @@ use std::{
     time::Instant,
 };
 
-/// Calls of one trunk that come to nothing, refused or given up, in a second: twice what the box carries
-/// of calls. Each leaves a record on disk, so beyond it a new one is put off before it leaves any.
-const UNANSWERED_PER_SECOND: u32 = 200;
-const UNANSWERED_AT_ONCE: u32 = 2_000;
+/// Calls of one trunk that come to nothing in a second: twice what the box carries of calls. Each leaves
+/// a record on disk, so beyond it a new one is put off before it leaves any.
+const FRUITLESS_PER_SECOND: u32 = 200;
+const FRUITLESS_AT_ONCE: u32 = 2_000;
 
 /// A peer known by its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(crate) struct Trunks {
     trunks: Vec<Trunk>,
     calls: Vec<u32>,
     rates: Vec<Bucket>,
-    unanswered: Vec<Bucket>,
+    fruitless: Vec<Bucket>,
     /// Where the peers of running calls were until the configuration changed: what belongs to such a
     /// call may still come from there, a new call may not.
     former: Vec<Vec<Cidr>>,
@@ -105,7 +105,7 @@ impl Trunks {
     pub(crate) fn new(trunks: Vec<Trunk>) -> Self {
         let (calls, former) = (vec![0; trunks.len()], vec![vec![]; trunks.len()]);
         let rates = vec![Bucket::default(); trunks.len()];
-        Self { unanswered: rates.clone(), trunks, calls, rates, former }
+        Self { fruitless: rates.clone(), trunks, calls, rates, former }
     }
 
     /// The trunks as they are from now on, at the ids they have. Calls go on.
@@ -114,7 +114,7 @@ impl Trunks {
         self.calls.resize(self.trunks.len().max(old.len()), 0);
         self.former.resize(self.calls.len(), vec![]);
         self.rates.resize(self.calls.len(), Bucket::default());
-        self.unanswered.resize(self.calls.len(), Bucket::default());
+        self.fruitless.resize(self.calls.len(), Bucket::default());
         let used = old.into_iter().zip(&mut self.former).zip(&self.calls);
         for ((trunk, former), _) in used.filter(|(_, calls)| **calls > 0) {
             let own = trunk.address.map(|own| Cidr::host(own.ip()));
@@ -168,18 +168,18 @@ impl Trunks {
         }
     }
 
-    /// A call of it ended that nobody had answered.
-    pub(crate) fn note_unanswered(&mut self, trunk: TrunkId, now: Instant) {
-        if let Some(unanswered) = self.unanswered.get_mut(usize::from(trunk.0)) {
-            unanswered.take(UNANSWERED_PER_SECOND, UNANSWERED_AT_ONCE, now);
+    /// A call of it came to nothing.
+    pub(crate) fn note_fruitless(&mut self, trunk: TrunkId, now: Instant) {
+        if let Some(fruitless) = self.fruitless.get_mut(usize::from(trunk.0)) {
+            fruitless.take(FRUITLESS_PER_SECOND, FRUITLESS_AT_ONCE, now);
         }
     }
 
     /// So many of its calls came to nothing that the next one is put off.
     pub(crate) fn is_fruitless(&mut self, trunk: TrunkId, now: Instant) -> bool {
-        let unanswered = self.unanswered.get_mut(usize::from(trunk.0));
-        unanswered
-            .is_some_and(|bucket| !bucket.has_room(UNANSWERED_PER_SECOND, UNANSWERED_AT_ONCE, now))
+        let fruitless = self.fruitless.get_mut(usize::from(trunk.0));
+        fruitless
+            .is_some_and(|bucket| !bucket.has_room(FRUITLESS_PER_SECOND, FRUITLESS_AT_ONCE, now))
     }
 
     /// Counts one more call, or says no.

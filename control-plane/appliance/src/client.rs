@@ -32,13 +32,20 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The same for changes of the configuration.
 const CHANGES_PATIENCE: Duration = Duration::from_secs(130);
 
+/// To the appliance and nobody else: the token is for no proxy of the environment and for no place
+/// an answer points to.
+fn straight() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    builder.build().expect("it is made of nothing that can be missing: no TLS, no files")
+}
+
 impl Client {
     /// `base` is like `http://127.0.0.1:8080`.
     pub fn new(base: &str, token: &str) -> Self {
         Self {
             base: base.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
-            http: reqwest::Client::new(),
+            http: straight(),
         }
     }
 

@@ -223,7 +223,14 @@ impl Live {
     pub async fn reload(&self, wish: Wish) -> Result<Applied, Refused> {
         let done = self.reload_own(wish).await;
         if let (Err(error), false) = (&done, wish.dry_run) {
-            tracing::error!(%error, "the configuration is not reloaded and stays as it is");
+            let error = match error {
+                Refused::Invalid(faults) => first_lines(faults),
+                Refused::Conflict { .. }
+                | Refused::NoSuchGeneration(_)
+                | Refused::Disk(_)
+                | Refused::Pump(_) => error.to_string(),
+            };
+            tracing::error!(error, "the configuration is not reloaded and stays as it is");
         }
         done
     }

@@ -892,6 +892,25 @@ fn what_is_wrong_with_the_configuration_is_said_by_every_verb_that_shows_it_and_
     let shown: Value = serde_json::from_str(&site.ok(&["-o", "json", "config", "show"])).unwrap();
     assert!(shown["alarms"]["file_refused"].as_str().unwrap().contains("site.toml:1"), "{shown}");
     assert!(site.ok(&["status"]).contains("config-file-refused"));
+
+    // Whatever is wrong with a secret or beside it, what is said of it does not repeat it.
+    let sound = calls_flow(7, "ana");
+    let secret = format!("password = \"{MARKER}\"");
+    for unsound in [
+        sound.replace(&secret, &format!("password = \"{MARKER}")),
+        sound.replace(&secret, &format!("password = [\"{MARKER}\"]")),
+        sound.replace(&secret, &format!("pasword = \"{MARKER}\"")),
+        sound.replace(&secret, &format!("{secret} {secret}")),
+    ] {
+        assert_ne!(unsound, sound);
+        site.write("site.toml", &unsound);
+        let (code, said) = site.does(&["config", "reload"]);
+        assert_eq!(code, 6, "{said}");
+        nobody_sees_the_secret(&site, &[&said, &site.ok(&["status"])]);
+    }
+    site.write("site.toml", &format!("{sound}{}", "x = 1\n[[agent]]\n".repeat(2_000)));
+    assert_eq!(site.does(&["config", "reload"]).0, 6);
+    site.until("it is cut", |site| site.log().contains("says all"));
     nobody_sees_the_secret(&site, &[&shown.to_string()]);
 }
 
@@ -914,6 +933,23 @@ fn people_are_told_what_a_verb_did_and_programs_the_whole_answer() {
         let (code, said) = site.does(&["config", "reload", "--confirm", time]);
         assert_eq!(code, 2, "{said}");
     }
+}
+
+#[test]
+fn the_token_is_told_the_appliance_and_no_proxy_of_the_environment() {
+    let mut site = Site::new("proxy");
+    site.start();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let at = format!("http://{}", proxy.local_addr().unwrap());
+
+    let asked = site
+        .clavija(&["status"])
+        .envs(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].map(|name| (name, &at)))
+        .output();
+
+    assert!(asked.unwrap().status.success());
+    assert!(proxy.accept().is_err(), "nobody came");
 }
 
 #[test]

@@ -558,9 +558,6 @@ impl Leg {
         self.linger_until = self.placed.as_ref().map(|_| desk.now + GIVE_UP);
         if let Some(trunk) = self.peer.trunk {
             desk.trunks.give_call_back(trunk);
-            if self.unaccepted.is_some() {
-                desk.trunks.note_unanswered(trunk, desk.now);
-            }
         }
         desk.say(Event::Ended { leg: self.id, cause: self.cause.unwrap_or(Cause::Lost) });
     }

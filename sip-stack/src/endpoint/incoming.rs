@@ -306,7 +306,7 @@ impl Endpoint {
             }
         };
         if trunk.is_some_and(|trunk| self.trunks.is_fruitless(trunk, now)) {
-            self.counters.reject("unanswered_rate");
+            self.counters.reject("fruitless_rate");
             return self.reply_later(invite, from, RETRY_SOON_SECONDS, now);
         }
         if trunk.is_some_and(|trunk| !self.trunks.take_turn(trunk, now)) {

@@ -10,6 +10,7 @@ use firmware_config::{Config, FolderFacts, HostFacts, Verdict, evaluate};
 use nix::{
     sys::{
         resource::{Resource, getrlimit},
+        stat::{major, minor},
         statvfs::statvfs,
     },
     unistd::{AccessFlags, User, access, geteuid},
@@ -190,22 +191,24 @@ fn runs(config: &Config, unit: Option<u32>) -> bool {
     if unit.is_some() {
         return true;
     }
+    // What is locked elsewhere, in another container say, is not in this host's list; nor has every file
+    // system one number for itself.
+    let answers =
+        || TcpStream::connect_timeout(&reachable(config.http.admin), ANSWER_WITHIN).is_ok();
     match fs::metadata(config.node.data_dir.join("lock")) {
         // Looked up, not tried: a box that starts in this moment would find it taken.
-        Ok(lock) => text("/proc/locks").is_some_and(|locks| is_locked(&locks, lock.ino())),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            TcpStream::connect_timeout(&reachable(config.http.admin), ANSWER_WITHIN).is_ok()
-        }
+        Ok(lock) => text("/proc/locks").is_some_and(|locks| is_locked(&locks, &lock)) || answers(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => answers(),
         Err(_) => false,
     }
 }
 
-/// By the list of proc_locks(5).
-fn is_locked(locks: &str, inode: u64) -> bool {
+/// By the list of proc_locks(5): `1: FLOCK ADVISORY WRITE 708 fe:00:1234 0 EOF`.
+fn is_locked(locks: &str, file: &fs::Metadata) -> bool {
+    let place = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());
     locks.lines().any(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let file = words.get(5).and_then(|place| place.rsplit(':').next());
-        words.get(1) == Some(&"FLOCK") && file.and_then(|ino| ino.parse().ok()) == Some(inode)
+        words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&place.as_str())
     })
 }
 
@@ -255,10 +258,17 @@ mod tests {
     fn a_box_that_runs_is_known_by_its_lock_without_taking_it() {
         let dir = std::env::temp_dir().join(format!("clavija-lock-{}", std::process::id()));
         let lock = crate::start::take_data_dir(&dir).unwrap();
-        let inode = fs::metadata(dir.join("lock")).unwrap().ino();
-        let runs = || is_locked(&fs::read_to_string("/proc/locks").unwrap(), inode);
+        let file = fs::metadata(dir.join("lock")).unwrap();
+        let locks = || fs::read_to_string("/proc/locks").unwrap();
+        let runs = || is_locked(&locks(), &file);
 
         assert!(runs());
+        let elsewhere = locks().replace(&format!(":{}", file.ino()), ":0");
+        assert!(!is_locked(&elsewhere, &file));
+        let (major, minor) = (major(file.dev()), minor(file.dev()));
+        let same_number =
+            locks().replace(&format!("{major:02x}:{minor:02x}:"), &format!("{major:02x}:ff:"));
+        assert!(!is_locked(&same_number, &file), "of another disk");
         drop(lock);
         assert!(!runs());
         fs::remove_dir_all(&dir).unwrap();

@@ -79,9 +79,12 @@ impl Target {
                  has to be in CLAVIJA_TOKEN"
             )));
         }
-        let url = self.url.clone().unwrap_or_else(|| format!("http://{own}"));
-        let token = token.map_or_else(|| read_token(&http.admin_token_file), Ok)?;
-        Ok(Client::new(&url, &token))
+        // A name may lead elsewhere than it did when it was compared.
+        let own = format!("http://{own}");
+        match token {
+            Some(token) => Ok(Client::new(self.url.as_deref().unwrap_or(&own), &token)),
+            None => Ok(Client::new(&own, &read_token(&http.admin_token_file)?)),
+        }
     }
 }
 
@@ -115,22 +118,21 @@ pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
 
 /// Whether this is where an appliance listens: to nobody else its token is told.
 fn is_at(url: &str, admin: SocketAddr) -> bool {
-    let host = url.trim_start_matches("http://").split(['/', '?', '#']).next().unwrap_or_default();
+    let Some(host) = url.strip_prefix("http://") else { return false };
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         host.to_owned()
     } else {
         format!("{host}:80")
     };
+    let own = reachable(admin);
     let asked = match host.strip_prefix("localhost:") {
-        Some(port) => [Ipv4Addr::LOCALHOST.to_string(), format!("[{}]", Ipv6Addr::LOCALHOST)]
-            .map(|ip| format!("{ip}:{port}").parse().ok()),
-        None => [host.parse().ok(), None],
+        Some(port) if own.ip().is_loopback() => {
+            port.parse().ok().map(|p| SocketAddr::new(own.ip(), p))
+        }
+        Some(_) | None => host.parse().ok(),
     };
-    let mut asked = asked.into_iter().flatten();
-    asked.any(|asked: SocketAddr| {
-        let everywhere = admin.ip().is_unspecified() && asked.ip().is_loopback();
-        asked == admin || asked.port() == admin.port() && everywhere
-    })
+    asked.is_some_and(|asked| asked == admin || asked == own)
 }
 
 fn read_token(file: &Path) -> Result<String, Failure> {
@@ -182,6 +184,11 @@ mod tests {
             ("http://192.0.2.9:8080", "0.0.0.0:8080", false),
             ("http://name.test:8080", "127.0.0.1:8080", false),
             ("http://localhost:8080", "192.0.2.1:8080", false),
+            ("http://localhost:8081", "127.0.0.1:8080", false),
+            ("http://[::1]:8080", "0.0.0.0:8080", false),
+            ("http://[::1]:8080", "127.0.0.1:8080", false),
+            ("http://http://127.0.0.1:8080", "127.0.0.1:8080", false),
+            ("http://127.0.0.1:8080", "0.0.0.0:8080", true),
         ] {
             assert_eq!(is_at(url, admin.parse().unwrap()), own, "{url} {admin}");
         }

@@ -201,7 +201,7 @@ pub(super) async fn diff(
     body: Result<Json<DiffBody>, JsonRejection>,
 ) -> Result<Json<Items<DifferenceLine>>, Problem> {
     let DiffBody { node, site, generation } = taken(body)?;
-    let found = state.live.compare(sources(node, site), generation).await?;
+    let found = state.live.compare(sources(node, site)?, generation).await?;
     Ok(Json(Items { items: lines(found) }))
 }
 
@@ -215,8 +215,8 @@ pub(super) async fn apply(
 ) -> Result<Json<AppliedBody>, Problem> {
     let ApplyBody { node, site, dry_run, confirm_seconds, at_restart } = taken(body)?;
     let wish = wish(dry_run, confirm_seconds, at_restart)?;
-    let live = Arc::clone(&state.live);
-    let apply = async move { live.apply(sources(node, site), wish).await };
+    let (live, sources) = (Arc::clone(&state.live), sources(node, site)?);
+    let apply = async move { live.apply(sources, wish).await };
     Ok(Json(to_the_end(apply).await?.into()))
 }
 
@@ -275,9 +275,13 @@ fn taken<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
     Ok(body)
 }
 
-fn sources(node: FileBody, site: Option<FileBody>) -> Sources {
-    let source = |file: FileBody| Source { name: file.name, folder: file.folder, text: file.text };
-    Sources { node: source(node), site: site.map(source) }
+/// What a file names stands relative to its folder, which has to be a place on this host.
+fn sources(node: FileBody, site: Option<FileBody>) -> Result<Sources, Problem> {
+    let source = |file: FileBody| match file.folder.is_absolute() {
+        true => Ok(Source { name: file.name, folder: file.folder, text: file.text }),
+        false => Err(Problem::bad_request("folder: write an absolute path, like /etc/clavija")),
+    };
+    Ok(Sources { node: source(node)?, site: site.map(source).transpose()? })
 }
 
 fn wish(dry_run: bool, confirm: Option<u32>, at_restart: bool) -> Result<Wish, Problem> {

@@ -318,25 +318,18 @@ fn a_trunk_of_which_thousands_of_calls_come_to_nothing_is_put_off_before_one_mor
     settings.limits = Limits::STANDARD;
     let mut bench = Bench { endpoint: Endpoint::new(settings), now: Instant::now() };
     let unknown = Refusal { status: 404, retry_after_seconds: None, warning: None };
-    for at in 0..1_999 {
+    for at in 0..2_000 {
         let leg = bench.invited(CARRIER, &call_number(at));
         bench.endpoint.refuse(leg, unknown.clone(), bench.now);
         assert_eq!(bench.events(), [Event::Ended { leg, cause: Cause::Released }]);
+        bench.endpoint.note_fruitless(TrunkId(0), bench.now);
     }
-    let answered = bench.invited(CARRIER, &call_number(1_999));
-    bench.endpoint.answer(answered, SDP.into(), bench.now);
-    bench.endpoint.hang_up(answered, HangUp::Normal, bench.now);
-    let given_up = bench.invited(CARRIER, &call_number(2_000));
-    let cancel =
-        request("CANCEL", "i2000", "", 1, "").replace("Call-ID: call@", "Call-ID: call2000@");
-    bench.feed(CARRIER, &cancel);
-    assert_eq!(bench.events(), [Event::Ended { leg: given_up, cause: Cause::Cancelled }]);
     bench.sent();
 
     let no = response_in(&bench.feed(CARRIER, &call_number(2_001)));
     assert_eq!((no.status, no.headers.text("Retry-After")), (503, Some("1")));
     assert_eq!(bench.events(), []);
-    assert_eq!(bench.endpoint.counters().rejected["unanswered_rate"], 1);
+    assert_eq!(bench.endpoint.counters().rejected["fruitless_rate"], 1);
 
     bench.pass(Duration::from_millis(5));
     bench.invited(CARRIER, &call_number(2_002));
