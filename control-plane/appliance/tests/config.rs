@@ -86,10 +86,9 @@ impl Site {
         // Its log goes on being read, so that it never waits for us.
         let log = child.stderr.take().unwrap();
         let file = self.folder.join("log");
-        thread::spawn(move || {
-            let mut to = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-            std::io::copy(&mut { log }, &mut to).unwrap();
-        });
+        // Opened before, or it may be made in a folder that is being removed.
+        let mut to = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        thread::spawn(move || std::io::copy(&mut { log }, &mut to).unwrap());
         self.running = Some(child);
     }
 
@@ -809,7 +808,7 @@ fn a_start_that_fails_by_what_nobody_has_confirmed_comes_up_by_what_was_before()
 
 #[test]
 fn a_configuration_that_never_came_up_is_no_generation() {
-    let mut site = Site::new("never");
+    let mut site = Site::new("nowhere");
     let taken = UdpSocket::bind(("127.0.0.1", site.ports)).unwrap();
 
     let (code, said) = site.refuses();
