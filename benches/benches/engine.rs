@@ -5,7 +5,8 @@ use media_core::{
     engine::{Channel, Engine, EngineConfig, Out},
     music::Tune,
     order::{
-        Codec, Law, LegName, Order, PortName, RecordFrame, Remote, Source, Stream, TalkName, TuneId,
+        Codec, Law, LegName, Order, PortName, RecordFrame, Remote, Role, Source, Stream, TalkName,
+        TuneId,
     },
 };
 use std::{
@@ -70,12 +71,12 @@ fn payload_type(law: Law) -> u8 {
     }
 }
 
-/// An engine, its clock, and what two parties say.
+/// An engine, its clock, and what its parties say.
 struct Bench {
     engine: Engine,
     now: Instant,
     out: Sink,
-    speech: [Speech; 2],
+    speech: Vec<Speech>,
 }
 
 impl Bench {
@@ -94,18 +95,30 @@ impl Bench {
             engine: Engine::new(config, now),
             now,
             out: Sink::default(),
-            speech: [Speech::new(Law::A, 1), Speech::new(Law::A, 2)],
+            speech: vec![Speech::new(Law::A, 1), Speech::new(Law::A, 2)],
         }
     }
 
     /// Two who hear each other.
     fn bridged(laws: [Law; 2], record: bool) -> Self {
         let mut bench = Self::new();
-        bench.speech = [Speech::new(laws[0], 1), Speech::new(laws[1], 2)];
+        bench.speech = vec![Speech::new(laws[0], 1), Speech::new(laws[1], 2)];
         bench.open(0, laws[0], Source::Silence);
         bench.open(1, laws[1], Source::Silence);
         let (talk, caller, other) = (TalkName(1), leg(0), leg(1));
         bench.engine.handle_order(Order::Bridge { talk, caller, other, record }, bench.now);
+        bench
+    }
+
+    /// So many who hear each other, three at least.
+    fn room(parties: u16) -> Self {
+        let mut bench = Self::bridged([Law::A, Law::A], false);
+        for number in 2..parties {
+            bench.speech.push(Speech::new(Law::A, 1 + u32::from(number)));
+            bench.open(number, Law::A, Source::Silence);
+            let join = Order::Join { talk: TalkName(1), leg: leg(number), role: Role::Speaks };
+            bench.engine.handle_order(join, bench.now);
+        }
         bench
     }
 
@@ -146,10 +159,9 @@ impl Bench {
         self.say(1);
     }
 
-    /// 20 ms of a call as the media thread does it: a packet each way and twenty ticks.
+    /// 20 ms of a call as the media thread does it: a packet of everybody and twenty ticks.
     fn frame(&mut self) {
-        self.say(0);
-        self.say(1);
+        (0..).zip(0..self.speech.len()).for_each(|(party, _)| self.say(party));
         self.ticks();
     }
 
@@ -226,6 +238,16 @@ fn check_that_it_happens() {
         assert!((995..=1_000).contains(&bench.out.sent), "{}", bench.out.sent);
     }
     assert!(bridged[2].out.recorded >= 495, "{}", bridged[2].out.recorded);
+    for parties in [3, 32] {
+        let mut room = Bench::room(parties);
+        (0..500).for_each(|_| room.frame());
+        let frames = u64::from(parties) * 500;
+        assert!(
+            (frames - 5 * u64::from(parties)..=frames).contains(&room.out.sent),
+            "{}",
+            room.out.sent
+        );
+    }
     let mut packets = Bench::bridged([Law::A, Law::A], false);
     (0..500).for_each(|_| packets.packets());
     assert_eq!(packets.out.sent, 1_000);
@@ -260,6 +282,14 @@ fn main() {
         .add("same law", || plain.frame())
         .add("other law", || other.frame())
         .add("same law, recorded", || recorded.frame())
+        .run(&mut criterion);
+
+    let mut plain = Bench::bridged([Law::A, Law::A], false);
+    let (mut three, mut many) = (Bench::room(3), Bench::room(32));
+    Race::new("20 ms of a room: a packet of everybody and twenty ticks")
+        .add("a bridge of two", || plain.frame())
+        .add("three", || three.frame())
+        .add("32", || many.frame())
         .run(&mut criterion);
 
     let mut copying = Copying::new();

@@ -6,6 +6,7 @@
 
 mod events;
 mod orders;
+mod rooms;
 mod slots;
 
 use self::{
@@ -84,6 +85,8 @@ pub struct Engine {
     due_legs: Phases,
     talks: Slots<Talk>,
     talks_max: usize,
+    /// Legs in a room, by the phase at which what they say is taken.
+    due_voices: Phases,
     /// Talks that are recorded, by phase.
     due_talks: Phases,
     /// Recordings whose talk has ended and whose end the recorder has not taken.
@@ -110,6 +113,7 @@ impl Engine {
             legs_max,
             ports: Ports::new(),
             due_legs: Phases::new(legs_max),
+            due_voices: Phases::new(legs_max),
             talks: Slots::new(talks_max),
             talks_max,
             due_talks: Phases::new(talks_max),
@@ -147,6 +151,7 @@ impl Engine {
         let first = self.next_ms.max((last + 1).saturating_sub(PHASES));
         self.counters.phases_skipped += first - self.next_ms;
         for ms in first..=last {
+            self.take_voices(ms % PHASES, now);
             self.serve_legs(ms % PHASES, now, out);
             self.run_tapes(ms % PHASES, now, out);
         }
@@ -200,7 +205,11 @@ impl Engine {
             Heard::Audio(speech) => speech,
             Heard::Digit(told) => return self.read_digit(slot, told, now),
         };
-        let Mode::Bridged { peer, talk, side } = leg.mode else { return };
+        let (peer, talk, side) = match leg.mode {
+            Mode::Bridged { peer, talk, side } => (peer, talk, side),
+            Mode::Room { .. } => return leg.put_by(&speech, counters),
+            Mode::Hear(_) => return,
+        };
         let Some((speaker, listener)) = legs.pair_mut(slot, peer) else { return };
         let tape = talks.get_mut(talk).and_then(Talk::tape);
         Pair { speaker, listener, side, tape }.pass_audio(
@@ -217,7 +226,7 @@ impl Engine {
         let keys = leg.reader.take(told, now);
         let goes_on = match leg.mode {
             Mode::Bridged { peer, .. } => self.legs.get_mut(peer).is_some_and(|l| l.takes_keys()),
-            Mode::Hear(_) => true,
+            Mode::Room { .. } | Mode::Hear(_) => true,
         };
         if keys.is_err() || !goes_on {
             if let Some(leg) = self.legs.get_mut(slot) {
@@ -234,15 +243,20 @@ impl Engine {
     fn pass_key(&mut self, slot: usize, key: Key) {
         let Some(leg) = self.legs.get_mut(slot) else { return };
         let (name, mode) = (leg.name, leg.mode);
-        if let Mode::Bridged { peer, .. } = mode
-            && let Some(peer) = self.legs.get_mut(peer)
-            && peer.takes_keys()
-        {
-            peer.send.pass_key(key, &mut self.counters);
+        match mode {
+            Mode::Bridged { peer, .. } => self.pass_key_to(peer, key),
+            Mode::Room { talk } => self.pass_key_round(talk, slot, key),
+            Mode::Hear(_) => {}
         }
         if let Key::Up(Pressed { digit, duration, at }) = key {
             self.counters.digits_in += 1;
             self.tell(Event::Digit { leg: name, digit, duration, at });
+        }
+    }
+
+    pub(super) fn pass_key_to(&mut self, peer: usize, key: Key) {
+        if let Some(peer) = self.legs.get_mut(peer).filter(|peer| peer.takes_keys()) {
+            peer.send.pass_key(key, &mut self.counters);
         }
     }
 
@@ -293,6 +307,9 @@ impl Engine {
 
     /// Sends a leg the frame that is due: music or silence, or what a bridge is short of.
     fn feed(&mut self, slot: usize, now: Instant, out: &mut impl Out) {
+        if let Some(Mode::Room { talk }) = self.legs.get_mut(slot).map(|leg| leg.mode) {
+            return self.feed_from_room(slot, talk, now, out);
+        }
         let Self { clock, legs, talks, tunes, counters, .. } = self;
         let Some(leg) = legs.get_mut(slot) else { return };
         let mut wire = Wire { out, counters };
@@ -309,6 +326,7 @@ impl Engine {
                 let tape = talks.get_mut(talk).and_then(Talk::tape);
                 Pair { speaker, listener, side: side.opposite(), tape }.fill(clock, now, &mut wire);
             }
+            Mode::Room { .. } => {}
         }
     }
 

@@ -202,18 +202,20 @@ impl Jitter {
         Some(self.build(law, frame))
     }
 
-    /// The frame that is due by the listener's clock, whatever is there.
+    /// The frame that is due by the listener's clock, whatever is there. `target`: how long packets wait,
+    /// in samples.
     pub(crate) fn next_in_time(
         &mut self,
         law: Law,
         delay: &Delay,
+        target: u32,
         now: u32,
         frame: &mut Packed,
     ) -> Kind {
         let Some(line) = self.line else { return self.build(law, frame) };
         // How much longer than needed the next sample has waited.
         let last = line.cursor.wrapping_add(self.last_packet());
-        let spare = delay.waited(last, now).saturating_sub(delay.target().cast_signed());
+        let spare = delay.waited(last, now).saturating_sub(target.cast_signed());
         let here = self.come.run(line.cursor, SAMPLES, true);
         if spare < -SLACK && (here == 0 || !line.heard) {
             // It may still come: the distance grows by what is made up.
@@ -227,6 +229,12 @@ impl Jitter {
             }
         }
         self.build(law, frame)
+    }
+
+    /// How long what is heard next could have been here; none if nothing has come.
+    pub(crate) fn waited(&self, delay: &Delay, now: u32) -> Option<i32> {
+        let line = self.line?;
+        Some(delay.waited(line.cursor.wrapping_add(self.last_packet()), now))
     }
 
     /// Nothing came in time: a frame is made up.

@@ -13,11 +13,12 @@ use self::{
 };
 use crate::{
     clock::Clock,
-    counters::Dropped,
+    counters::{Counters, Dropped},
     digits::{Reader, Told},
-    jitter::{self, Speech},
+    jitter::{self, Put, Speech},
     order::{Codec, LegName, LegReport, PortName, Remote, Source, Stream},
     record::Side,
+    room::{Gain, Voice},
     rtp::{
         header::{self, Packet},
         latch::{Latch, Verdict},
@@ -31,7 +32,7 @@ use std::{
 
 /// One party's media, from `Open` to `Close`.
 ///
-/// Of its 7 KB a packet and a tick need 1 KB. `repr(C)`, here and in what it holds, keeps that
+/// Of its 8 KB a packet and a tick need 1 KB. `repr(C)`, here and in what it holds, keeps that
 /// together and the large arrays behind it: with hundreds of legs the cache is what a packet waits
 /// for.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Leg {
     pub(crate) reader: Reader,
     pub(crate) receive: Receive,
     pub(crate) send: Send,
+    pub(crate) gain: Gain,
+    pub(crate) voice: Voice,
 }
 
 /// Where what a leg hears comes from.
@@ -60,6 +63,10 @@ pub(crate) enum Mode {
         peer: usize,
         talk: usize,
         side: Side,
+    },
+    /// More than the two are in this talk.
+    Room {
+        talk: usize,
     },
 }
 
@@ -101,6 +108,8 @@ impl Leg {
             line: None,
             reports: Reports::default(),
             dropped: 0,
+            gain: Gain::OPEN,
+            voice: Voice::NONE,
         }
     }
 
@@ -147,6 +156,18 @@ impl Leg {
         let heard = self.judge(from, bytes, clock, now);
         self.dropped += u64::from(heard.is_err());
         heard
+    }
+
+    /// Takes audio in that is heard by the clock.
+    pub(crate) fn put_by(&mut self, speech: &Speech<'_>, counters: &mut Counters) {
+        let Some(law) = self.codec().map(|codec| codec.law) else { return };
+        let reason = match self.receive.put(law, speech, false) {
+            Put::Passes | Put::Kept => return,
+            Put::Late => Dropped::Late,
+            Put::Crowded => Dropped::Ahead,
+        };
+        self.count_dropped();
+        counters.drop_packet(reason);
     }
 
     /// A frame of this leg's that went no further after all.

@@ -17,5 +17,6 @@ mod leg;
 pub mod music;
 pub mod order;
 mod record;
+pub mod room;
 pub mod rtp;
 mod session;

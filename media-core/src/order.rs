@@ -77,6 +77,17 @@ pub struct Digits {
     length: usize,
 }
 
+/// How somebody takes part in a talk besides its two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Hears everybody, is heard by everybody: a third party, or a supervisor who barges in.
+    Speaks,
+    /// Hears everybody, is heard by nobody.
+    Listens,
+    /// Hears everybody, is heard by this one only. Once that one has gone, by nobody.
+    Whispers { to: LegName },
+}
+
 /// An order to the media plane. Orders are carried out one by one in the order given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
@@ -99,7 +110,13 @@ pub enum Order {
     Hear { leg: LegName, source: Source },
     /// Lets two parties meet. `record`: the recording of this talk starts with its first bridge.
     Bridge { talk: TalkName, caller: LegName, other: LegName, record: bool },
-    /// Parts the two of a bridge. The talk, and its recording (silence), go on.
+    /// Takes one more into a talk of two, bridged or parted, or gives one who is in it another role.
+    /// Nobody's stream breaks, and the two hear no difference but the new voice.
+    Join { talk: TalkName, leg: LegName, role: Role },
+    /// One who has joined goes again. The talk goes on.
+    Leave { leg: LegName, hears: Source },
+    /// Parts the two of a bridge. The talk, and its recording (silence), go on; so do those who have
+    /// joined it, among themselves.
     Part { talk: TalkName, caller_hears: Source, other_hears: Source },
     /// The call is over and so is its recording. Answered by [`Event::TalkEnded`], always.
     EndTalk { talk: TalkName },

@@ -145,18 +145,25 @@ struct Track {
     frames: [Option<(u64, Law, Packed)>; DEPTH],
     /// Place 0 of the listener's stream on the time line of the recording.
     begins: Option<i64>,
+    /// The first frame of the time line for which nothing has come.
+    next: u64,
 }
 
 impl Track {
-    const EMPTY: Self = Self { frames: [None; DEPTH], begins: None };
+    const EMPTY: Self = Self { frames: [None; DEPTH], begins: None, next: 0 };
 
     /// `index`: where on the time line it is now; `written`: how far it has been handed over.
     /// False: there is no place for it, or somebody else's frame had to give way.
     fn put(&mut self, law: Law, frame: &Packed, place: u64, index: u64, written: u64) -> bool {
         let place = place.cast_signed();
-        let begins = *self.begins.get_or_insert_with(|| index.cast_signed() - place);
+        // On another grid what is heard now may fall where the last frame stands: it follows that one.
+        let first = index.max(self.next);
+        let begins = *self.begins.get_or_insert_with(|| first.cast_signed() - place);
         let at = u64::try_from(begins + place).unwrap_or(0);
         let room = (written..written + DEPTH as u64).contains(&at);
+        if room {
+            self.next = self.next.max(at + 1);
+        }
         let Some(slot) = self.slot(at).filter(|_| room) else { return false };
         slot.replace((at, law, *frame)).is_none()
     }

@@ -19,6 +19,7 @@ use crate::{
     },
     order::{Law, LegName},
     record::{Side, Tape},
+    room::Room,
 };
 use std::time::Instant;
 
@@ -29,6 +30,8 @@ pub(crate) struct Talk {
     pub(crate) caller: LegName,
     pub(crate) other: LegName,
     pub(crate) recording: Option<Recording>,
+    /// All who are in it, once they are more than the two.
+    pub(crate) room: Room,
 }
 
 /// A tape, and the millisecond of the 20 ms frame at which it runs on.

@@ -10,7 +10,7 @@ use media_core::{
     counters::Dropped,
     engine::Channel,
     music::Tune,
-    order::{Event, Law, Order, Source, TalkName, TuneId},
+    order::{Event, Law, Order, Role, Source, TalkName, TuneId},
     rtp::header::Header,
 };
 use std::net::SocketAddr;
@@ -476,7 +476,7 @@ fn what_is_no_audio_of_this_call_is_dropped_by_reason() {
 
 #[test]
 fn whatever_is_ordered_streams_stay_whole_and_everything_is_given_back() {
-    let mut bridges = 0;
+    let (mut bridges, mut joins, mut refused) = (0, 0, 0);
     for seed in 0..200 {
         let mut dice = Dice(seed);
         let mut bench = Bench::new();
@@ -488,7 +488,17 @@ fn whatever_is_ordered_streams_stay_whole_and_everything_is_given_back() {
         for _ in 0..60 {
             let any = |dice: &mut Dice| u16::try_from(dice.roll(5)).unwrap();
             let talk = TalkName(dice.roll(3));
-            match dice.roll(7) {
+            match dice.roll(10) {
+                7 | 8 => {
+                    let role = match dice.roll(3) {
+                        0 => Role::Speaks,
+                        1 => Role::Listens,
+                        _ => Role::Whispers { to: leg(any(&mut dice)) },
+                    };
+                    bench.order(Order::Join { talk, leg: leg(any(&mut dice)), role });
+                    joins += 1;
+                }
+                9 => bench.order(Order::Leave { leg: leg(any(&mut dice)), hears: MUSIC }),
                 0 => bench.hear(any(&mut dice), MUSIC),
                 1 | 2 => {
                     let (caller, other) = (leg(any(&mut dice)), leg(any(&mut dice)));
@@ -520,6 +530,9 @@ fn whatever_is_ordered_streams_stay_whole_and_everything_is_given_back() {
         bench.run_ms(200);
         assert!(bench.engine.is_idle(), "seed {seed}");
         bridges += bench.events.iter().filter(|e| matches!(e, Event::Bridged { .. })).count();
+        let no = |e: &&Event| matches!(e, Event::Refused { what, .. } if what.starts_with("join"));
+        refused += bench.events.iter().filter(no).count();
     }
     assert!(bridges > 1_000, "{bridges}");
+    assert!(joins - refused > 200, "{joins} less {refused}");
 }

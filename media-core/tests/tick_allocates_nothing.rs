@@ -8,8 +8,8 @@ use media_core::{
     engine::{Channel, Engine, EngineConfig, Out},
     music::Tune,
     order::{
-        Codec, Digit, Digits, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Source,
-        Stream, TalkName, TuneId,
+        Codec, Digit, Digits, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Role,
+        Source, Stream, TalkName, TuneId,
     },
     rtp::{
         header::{Header, Packet},
@@ -168,6 +168,19 @@ fn give_orders(engine: &mut Engine, ms: u64, now: Instant) {
                 let keys = Digits::new(&[Digit::try_from('#').unwrap(); 3]).unwrap();
                 engine.handle_order(Order::Digits { leg: caller, digits: keys }, now);
             }
+            // A supervisor of the next talk, and then a third party, until the call is parted.
+            800 if n % 4 == 0 => {
+                let role = Role::Whispers { to: other };
+                engine.handle_order(Order::Join { talk: talk(n), leg: leg(n + 2), role }, now);
+            }
+            1_000 if n % 4 == 0 => {
+                let role = Role::Speaks;
+                engine.handle_order(Order::Join { talk: talk(n), leg: leg(n + 2), role }, now);
+            }
+            1_400 if n % 4 == 0 => {
+                let hears = Source::Silence;
+                engine.handle_order(Order::Leave { leg: leg(n + 2), hears }, now);
+            }
             1_500 => {
                 let (caller_hears, other_hears) = (Source::Music(TuneId(0)), Source::Silence);
                 engine.handle_order(Order::Part { talk: talk(n), caller_hears, other_hears }, now);
@@ -181,7 +194,7 @@ fn give_orders(engine: &mut Engine, ms: u64, now: Instant) {
 }
 
 #[test]
-fn nothing_allocates_on_hold_bridged_translating_recording_reporting_or_closing() {
+fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_closing() {
     let mut now = Instant::now();
     let config = EngineConfig {
         legs_max: usize::from(LEGS),

@@ -98,6 +98,10 @@ impl MediaModel {
                 self.leg(other, order)?;
                 self.bridge(talk, caller, other, record, now)?;
             }
+            // No call has more than two yet.
+            Order::Join { .. } | Order::Leave { .. } => {
+                return Err(format!("{order:?}: nobody joins a talk"));
+            }
             Order::Part { talk, .. } => match self.talks.get_mut(&talk) {
                 Some(of) if !of.ended => of.bridged = false,
                 Some(_) | None => return Err(format!("{talk:?} never was, and is parted")),

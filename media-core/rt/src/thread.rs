@@ -135,6 +135,8 @@ impl MediaThread {
                 | Order::Digits { .. }
                 | Order::Hear { .. }
                 | Order::Bridge { .. }
+                | Order::Join { .. }
+                | Order::Leave { .. }
                 | Order::Part { .. }
                 | Order::EndTalk { .. } => {}
             }

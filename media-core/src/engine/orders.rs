@@ -5,6 +5,7 @@ use crate::{
     leg::{Agreed, Leg, Mode},
     order::{Digits, Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
     record::{Side, Tape},
+    room::{Part, Room},
     session::{Recording, Talk},
 };
 use std::time::Instant;
@@ -28,6 +29,8 @@ impl Engine {
             Order::Part { talk, caller_hears, other_hears } => {
                 self.part(talk, caller_hears, other_hears);
             }
+            Order::Join { talk, leg, role } => self.join_room(talk, leg, role, now),
+            Order::Leave { leg, hears } => self.leave_room(leg, hears),
             Order::Digits { leg, digits } => self.tell_digits(leg, &digits),
             Order::EndTalk { talk } => self.end_talk(talk, now),
             Order::Close { leg } => self.close(leg, now),
@@ -59,8 +62,9 @@ impl Engine {
         let Some(slot) = self.legs.slot(name.0) else {
             return self.refuse(name, "hear: no such leg");
         };
-        if self.bridge_of(slot).is_some() {
-            return self.refuse(name, "hear: this leg is bridged; part the talk first");
+        if self.talk_of(slot).is_some() {
+            return self
+                .refuse(name, "hear: this leg is in a talk; part the talk or let it leave first");
         }
         self.listen(slot, source);
     }
@@ -102,6 +106,11 @@ impl Engine {
         self.leave(other_slot);
         self.join(caller_slot, other_slot, talk, Side::Caller, now);
         self.join(other_slot, caller_slot, talk, Side::Other, now);
+        if self.talks.get_mut(talk).is_some_and(|talk| talk.room.len() > 0) {
+            for slot in [caller_slot, other_slot] {
+                self.enter_room(talk, slot, Part::Speaks, now);
+            }
+        }
         if let Some(state) = self.talks.get_mut(talk) {
             (state.caller, state.other) = (caller, other);
             if let Some(tape) = state.tape() {
@@ -128,7 +137,7 @@ impl Engine {
         for (name, source) in [(caller, caller_hears), (other, other_hears)] {
             // One that has closed, or that meets somebody else by now, is left alone.
             if let Some(leg) = self.legs.slot(name.0)
-                && self.bridge_of(leg).is_none()
+                && self.talk_of(leg).is_none()
             {
                 self.listen(leg, source);
             }
@@ -140,6 +149,7 @@ impl Engine {
             return self.tell(Event::TalkEnded { talk: name, at: now, recorded: None });
         };
         self.separate(slot);
+        self.empty_room(slot);
         let Some((_, talk)) = self.talks.remove(name.0) else { return };
         let recorded = talk.recording.map(|Recording { tape, phase }| {
             self.due_talks.remove(phase, slot);
@@ -181,32 +191,40 @@ impl Engine {
         if self.talks.len() + self.events.talks() >= self.talks_max {
             return None;
         }
-        self.talks.insert(name.0, Talk { caller, other, recording: None })
+        self.talks.insert(name.0, Talk { caller, other, recording: None, room: Room::EMPTY })
     }
 
-    /// Ends the bridge of a talk, if there is one.
+    /// Ends the bridge of a talk, if there is one. Who has joined stays.
     fn separate(&mut self, talk: usize) {
         let Some(state) = self.talks.get_mut(talk) else { return };
         for name in [state.caller, state.other] {
             let leg = self.legs.slot(name.0);
-            if let Some(leg) = leg.filter(|leg| self.bridge_of(*leg).is_some_and(|b| b.1 == talk)) {
+            if let Some(leg) = leg.filter(|leg| self.talk_of(*leg) == Some(talk)) {
                 self.leave(leg);
             }
         }
     }
 
-    /// Takes a leg out of its bridge, if it is in one. Both hear silence.
-    fn leave(&mut self, leg: usize) {
-        if let Some((peer, _)) = self.bridge_of(leg) {
-            self.listen(leg, Source::Silence);
-            self.listen(peer, Source::Silence);
+    /// Takes a leg out of its talk, if it is in one. It hears silence, and so does the other of a
+    /// bridge.
+    pub(super) fn leave(&mut self, leg: usize) {
+        match self.legs.get_mut(leg).map(|leg| leg.mode) {
+            Some(Mode::Bridged { peer, .. }) => {
+                self.listen(leg, Source::Silence);
+                self.listen(peer, Source::Silence);
+            }
+            Some(Mode::Room { talk }) => {
+                self.go_out(talk, leg);
+                self.listen(leg, Source::Silence);
+            }
+            Some(Mode::Hear(_)) | None => {}
         }
     }
 
-    /// Peer and talk of a bridged leg.
-    fn bridge_of(&mut self, leg: usize) -> Option<(usize, usize)> {
+    /// The talk a leg is in.
+    pub(super) fn talk_of(&mut self, leg: usize) -> Option<usize> {
         match self.legs.get_mut(leg)?.mode {
-            Mode::Bridged { peer, talk, .. } => Some((peer, talk)),
+            Mode::Bridged { talk, .. } | Mode::Room { talk } => Some(talk),
             Mode::Hear(_) => None,
         }
     }
@@ -220,7 +238,7 @@ impl Engine {
         }
     }
 
-    fn listen(&mut self, leg: usize, source: Source) {
+    pub(super) fn listen(&mut self, leg: usize, source: Source) {
         let known = match source {
             Source::Music(tune) => usize::from(tune.0) < self.tunes.len(),
             Source::Nothing | Source::Silence => true,
@@ -243,7 +261,7 @@ impl Engine {
         self.legs.get_mut(slot)
     }
 
-    fn refuse(&mut self, leg: LegName, what: &'static str) {
+    pub(super) fn refuse(&mut self, leg: LegName, what: &'static str) {
         self.tell(Event::Refused { leg, what });
     }
 }

@@ -60,6 +60,13 @@ impl Delay {
         self.target
     }
 
+    /// The same for who takes frames by a clock: even packets that come within 20 ms of each other's time
+    /// have to wait for the slower ones then.
+    pub(crate) fn spread_target(&self) -> u32 {
+        let even = if self.anchor.is_some() { self.spread() + MARGIN_EVEN } else { MARGIN_EVEN };
+        self.target.max(even.min(TARGET_MAX))
+    }
+
     /// How long before `now` the sample of this time stamp could have come.
     pub(crate) fn waited(&self, timestamp: u32, now: u32) -> i32 {
         let Some(anchor) = self.anchor else { return 0 };
@@ -108,6 +115,9 @@ const ANOTHER_LINE: u32 = 16_000;
 
 /// A little more than the slowest took.
 const MARGIN: u32 = 40;
+
+/// The same where they come evenly: 2 ms.
+const MARGIN_EVEN: u32 = 16;
 
 /// 20 ms to 200 ms.
 const TARGET_MIN: u32 = 160;

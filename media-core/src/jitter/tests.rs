@@ -178,7 +178,13 @@ fn play(
             bench.put(n * 160, 7_000 + now, 160, order, 0x20);
         }
         if now % 160 == 80 && bench.delay.target() > 0 {
-            kinds.push(bench.jitter.next_in_time(LAW, &bench.delay, 7_000 + now, &mut frame));
+            kinds.push(bench.jitter.next_in_time(
+                LAW,
+                &bench.delay,
+                bench.delay.target(),
+                7_000 + now,
+                &mut frame,
+            ));
         } else if bench.delay.target() == 0 {
             kinds.extend(bench.ready().iter().map(|frame| frame.1));
         }

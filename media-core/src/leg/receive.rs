@@ -149,11 +149,26 @@ impl Receive {
     /// The frame that is due by the listener's clock. `now` in samples of 8 kHz.
     pub(crate) fn next_in_time(&mut self, law: Law, now: u32, frame: &mut Packed) -> Kind {
         let kind = if self.waits() {
-            self.jitter.next_in_time(law, &self.delay, now, frame)
+            self.jitter.next_in_time(law, &self.delay, self.delay.target(), now, frame)
         } else {
             self.jitter.build(law, frame)
         };
         self.count(kind)
+    }
+
+    /// The frame that is due by the clock of whoever takes one every 20 ms.
+    pub(crate) fn next_by_clock(&mut self, law: Law, now: u32, frame: &mut Packed) -> Kind {
+        let target = self.delay.spread_target();
+        let kind = self.jitter.next_in_time(law, &self.delay, target, now, frame);
+        self.count(kind)
+    }
+
+    /// How long from now on, in samples, until the frame that is next has waited as long as it needs;
+    /// none if nothing has come yet.
+    pub(crate) fn next_due(&self, now: u32) -> Option<u32> {
+        let target = self.delay.spread_target().cast_signed();
+        let waited = self.jitter.waited(&self.delay, now)?;
+        Some(u32::try_from(target - waited).unwrap_or(0))
     }
 
     /// Frames that come at once with a packet, rounded up.

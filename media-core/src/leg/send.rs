@@ -150,6 +150,12 @@ impl Send {
         }
     }
 
+    /// Frames due by now of what is mixed here.
+    pub(crate) fn due_mixed(&mut self, now: u64, counters: &mut Counters) -> i64 {
+        self.starved = 0;
+        self.lag(now, counters).clamp(0, BURST_MAX)
+    }
+
     /// The stream may run ahead of real time by one more frame.
     pub(crate) fn may_lead(&mut self, now: u64, counters: &mut Counters) -> bool {
         self.lag(now, counters) > -LEAD_MAX

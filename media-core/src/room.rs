@@ -1,0 +1,326 @@
+//! A talk of more than two: who hears whom, and what each of them hears.
+//!
+//! Everybody's voice is a line of decoded frames on a grid of its own, set so that a frame is taken
+//! as soon as it can be there. A listener hears, on the grid of its own stream, the newest frame of
+//! everybody else: nobody waits for anybody's grid, and a voice is decoded once however many listen.
+
+use crate::{
+    codec::g711,
+    frame::{FRAME_MS, Frame, Packed, SAMPLES, SILENCE},
+    order::Law,
+};
+
+/// Parties of one talk, those who only listen included.
+pub const PARTIES_MAX: usize = 32;
+
+/// How a party takes part, by slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Speaks,
+    Listens,
+    Whispers { to: usize },
+}
+
+/// Who is in a talk of more than two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    parties: [Option<(usize, Part)>; PARTIES_MAX],
+}
+
+impl Room {
+    pub(crate) const EMPTY: Self = Self { parties: [None; PARTIES_MAX] };
+
+    /// Slots and parts of all in it.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = (usize, Part)> + '_ {
+        self.parties.iter().flatten().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parties().count()
+    }
+
+    pub(crate) fn has(&self, slot: usize) -> bool {
+        self.parties().any(|(other, _)| other == slot)
+    }
+
+    /// Takes somebody in, or gives them another part. False: it is full.
+    pub(crate) fn enter(&mut self, slot: usize, part: Part) -> bool {
+        let known = self.parties.iter().position(|party| party.is_some_and(|(at, _)| at == slot));
+        let place = known.or_else(|| self.parties.iter().position(Option::is_none));
+        let place = place.and_then(|place| self.parties.get_mut(place));
+        place.map(|place| *place = Some((slot, part))).is_some()
+    }
+
+    /// Who whispered to somebody who has gone is heard by nobody.
+    pub(crate) fn leave(&mut self, slot: usize) {
+        for party in &mut self.parties {
+            match party {
+                Some((at, _)) if *at == slot => *party = None,
+                Some((_, part @ Part::Whispers { .. }))
+                    if *part == (Part::Whispers { to: slot }) =>
+                {
+                    *part = Part::Listens;
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Whom this party hears.
+    pub(crate) fn heard_by(&self, listener: usize) -> impl Iterator<Item = usize> + '_ {
+        self.parties().filter_map(move |(slot, part)| {
+            let heard = match part {
+                Part::Speaks => true,
+                Part::Listens => false,
+                Part::Whispers { to } => to == listener,
+            };
+            (heard && slot != listener).then_some(slot)
+        })
+    }
+}
+
+/// What one party says in a talk of more than two, frame by frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
+    /// The millisecond of the 20 ms frame at which a frame is taken.
+    pub(crate) phase: u64,
+    /// The place, on the grid of this phase, of the frame taken last.
+    last: Option<u64>,
+    said: [(u64, Frame); DEPTH],
+}
+
+impl Voice {
+    pub(crate) const NONE: Self = Self { phase: 0, last: None, said: [(0, SILENCE); DEPTH] };
+
+    /// A line begins; what was said before is nothing of it.
+    pub(crate) const fn begin(&mut self, phase: u64) {
+        (self.phase, self.last) = (phase, None);
+    }
+
+    /// Frames to be taken now: one, or a few after a late tick; what a stall has missed is missed.
+    pub(crate) fn due(&mut self, place: u64) -> std::ops::RangeInclusive<u64> {
+        let next = self.last.map_or(place, |last| last + 1);
+        next.max(place.saturating_sub(DEPTH as u64 - 2))..=place
+    }
+
+    pub(crate) fn say(&mut self, place: u64, frame: Frame) {
+        self.last = Some(place);
+        if let Some(slot) = self.slot(place) {
+            *slot = (place, frame);
+        }
+    }
+
+    /// What is heard at this millisecond since the epoch; none if nothing was said.
+    pub(crate) fn at(&mut self, ms: u64) -> Option<&Frame> {
+        let place = (ms + FRAME_MS).saturating_sub(self.phase) / FRAME_MS;
+        // On a tick that serves several milliseconds the newest may not have been taken yet.
+        let place = self.last.filter(|&last| last < place && last + 1 == place).unwrap_or(place);
+        self.last?;
+        let (said, frame) = self.slot(place)?;
+        (*said == place).then_some(&*frame)
+    }
+
+    fn slot(&mut self, place: u64) -> Option<&mut (u64, Frame)> {
+        self.said.get_mut(usize::try_from(place % DEPTH as u64).ok()?)
+    }
+}
+
+/// Frames of a voice that can be heard: those of a late tick, and the one before.
+const DEPTH: usize = 4;
+
+/// What one party hears: the sum of voices, made softer where it would be too loud.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mix {
+    sum: [i32; SAMPLES],
+    voices: u32,
+}
+
+impl Mix {
+    pub(crate) const NOTHING: Self = Self { sum: [0; SAMPLES], voices: 0 };
+
+    pub(crate) fn add(&mut self, frame: &Frame) {
+        for (sum, sample) in self.sum.iter_mut().zip(frame) {
+            *sum += i32::from(*sample);
+        }
+        self.voices += 1;
+    }
+
+    /// `gain`: what this party's was made softer by until now, and is from now on.
+    pub(crate) fn limited(&self, gain: &mut Gain) -> Frame {
+        let mut frame = SILENCE;
+        if self.voices == 1 && gain.is_open() {
+            for (sample, sum) in frame.iter_mut().zip(&self.sum) {
+                *sample = narrow(*sum);
+            }
+            return frame;
+        }
+        let peak = self.sum.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        let (from, to) = gain.step(peak);
+        for ((sample, sum), place) in frame.iter_mut().zip(&self.sum).zip(0..) {
+            let part = i64::from(if place < RAMP { place } else { RAMP });
+            let gain = i64::from(from) + (i64::from(to) - i64::from(from)) * part / i64::from(RAMP);
+            *sample = narrow(clamp((i64::from(*sum) * gain) >> GAIN_BITS));
+        }
+        frame
+    }
+}
+
+/// By how much what a party hears is made softer, in 2^-14.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gain(i32);
+
+impl Gain {
+    pub(crate) const OPEN: Self = Self(ONE);
+
+    const fn is_open(self) -> bool {
+        self.0 == ONE
+    }
+
+    /// The gain at the beginning of a frame with this peak and the one after its ramp: down at once
+    /// where it would be too loud, up again by a twentieth a frame.
+    fn step(&mut self, peak: u32) -> (i32, i32) {
+        let before = self.0;
+        let fits = (i64::from(LOUDEST) << GAIN_BITS) / i64::from(peak.max(1));
+        let fits = i32::try_from(fits.min(i64::from(ONE))).unwrap_or(ONE);
+        self.0 = fits.min(before + before / 20 + 1).min(ONE);
+        (before, self.0)
+    }
+}
+
+/// As the party's own codec says it.
+pub(crate) fn pack(law: Law, frame: &Frame) -> Packed {
+    let mut packed = [0; SAMPLES];
+    for (code, sample) in packed.iter_mut().zip(frame) {
+        *code = g711::encode(law, *sample);
+    }
+    packed
+}
+
+pub(crate) fn unpack(law: Law, packed: &Packed) -> Frame {
+    let mut frame = SILENCE;
+    for (sample, code) in frame.iter_mut().zip(packed) {
+        *sample = g711::decode(law, *code);
+    }
+    frame
+}
+
+fn narrow(sample: i32) -> i16 {
+    i16::try_from(sample.clamp(i16::MIN.into(), i16::MAX.into())).unwrap_or_default()
+}
+
+fn clamp(sample: i64) -> i32 {
+    i32::try_from(sample).unwrap_or(if sample < 0 { i32::MIN } else { i32::MAX })
+}
+
+const GAIN_BITS: u32 = 14;
+const ONE: i32 = 1 << GAIN_BITS;
+
+/// -0.3 dB of full scale.
+const LOUDEST: i32 = 31_650;
+
+/// Samples over which a gain changes: 2 ms.
+const RAMP: i32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_hears_everybody_else_a_listener_is_not_heard_and_a_whisper_by_one_only() {
+        let mut room = Room::EMPTY;
+        for (slot, part) in [
+            (1, Part::Speaks),
+            (2, Part::Speaks),
+            (3, Part::Listens),
+            (4, Part::Whispers { to: 2 }),
+        ] {
+            assert!(room.enter(slot, part));
+        }
+        let heard = |room: &Room, by| room.heard_by(by).collect::<Vec<_>>();
+
+        assert_eq!(heard(&room, 1), [2]);
+        assert_eq!(heard(&room, 2), [1, 4]);
+        assert_eq!(heard(&room, 3), [1, 2]);
+        assert_eq!(heard(&room, 4), [1, 2]);
+
+        assert!(room.enter(3, Part::Speaks), "barges in");
+        assert_eq!(heard(&room, 1), [2, 3]);
+        room.leave(2);
+        assert_eq!((heard(&room, 1), heard(&room, 4)), (vec![3], vec![1, 3]));
+        assert_eq!(heard(&room, 3), [1], "who whispered to one that has gone whispers to nobody");
+    }
+
+    #[test]
+    fn a_room_takes_32_and_who_is_in_it_may_change_part_when_it_is_full() {
+        let mut room = Room::EMPTY;
+        assert!((0..PARTIES_MAX).all(|slot| room.enter(slot, Part::Speaks)));
+
+        assert!(!room.enter(99, Part::Listens));
+        assert!(room.enter(5, Part::Listens));
+        assert_eq!((room.len(), room.has(99), room.heard_by(0).count()), (32, false, 30));
+        room.leave(5);
+        assert!(room.enter(99, Part::Listens));
+    }
+
+    #[test]
+    fn one_voice_is_heard_as_it_is_and_several_never_wrap_round() {
+        let loud = [i16::MAX; SAMPLES];
+        let mut gain = Gain::OPEN;
+        let mut one = Mix::NOTHING;
+        one.add(&loud);
+        assert_eq!(one.limited(&mut gain), loud);
+
+        let mut many = Mix::NOTHING;
+        (0..31).for_each(|_| many.add(&loud));
+        let first = many.limited(&mut gain);
+        let then = many.limited(&mut gain);
+        assert!(first.iter().all(|sample| *sample > 30_000), "{first:?}");
+        assert!(then.iter().all(|sample| (31_000..=31_700).contains(sample)), "{then:?}");
+        let mut deep = Mix::NOTHING;
+        (0..31).for_each(|_| deep.add(&[i16::MIN; SAMPLES]));
+        assert!(deep.limited(&mut gain).iter().all(|sample| *sample < -30_000));
+    }
+
+    #[test]
+    fn what_was_made_softer_comes_back_slowly_and_without_a_step() {
+        let (mut gain, tone) = (Gain::OPEN, [10_000; SAMPLES]);
+        let mut loud = Mix::NOTHING;
+        (0..8).for_each(|_| loud.add(&tone));
+        loud.limited(&mut gain);
+
+        let mut levels = vec![];
+        for _ in 0..60 {
+            let mut mix = Mix::NOTHING;
+            mix.add(&tone);
+            let frame = mix.limited(&mut gain);
+            let steepest = frame.windows(2).map(|pair| pair[0].abs_diff(pair[1])).max().unwrap();
+            assert!(steepest < 64, "{steepest}");
+            levels.push(frame[SAMPLES - 1]);
+        }
+
+        assert!(levels.is_sorted() && levels[0] < 4_500, "{levels:?}");
+        assert_eq!(levels[59], 10_000);
+        assert!(levels.iter().position(|level| *level == 10_000).unwrap() > 10);
+    }
+
+    #[test]
+    fn a_voice_is_heard_on_anybodys_grid_one_frame_each() {
+        let mut voice = Voice::NONE;
+        voice.begin(7);
+        let mut heard = vec![];
+        for ms in 0..200 {
+            let place = (ms + FRAME_MS - 7) / FRAME_MS;
+            if ms % 20 == 7 {
+                for place in voice.due(place) {
+                    voice.say(place, [i16::try_from(place).unwrap(); SAMPLES]);
+                }
+            }
+            if ms % 20 == 3 {
+                heard.extend(voice.at(ms).map(|frame| frame[0]));
+            }
+        }
+
+        assert_eq!(heard, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(voice.at(900), None, "long ago");
+    }
+}
