@@ -15,6 +15,8 @@ pub const MESSAGE_BYTES_MAX: usize = 65_535;
 pub const HEADERS_MAX: usize = 256;
 /// Longest value of one header line.
 pub const HEADER_BYTES_MAX: usize = 8 * 1024;
+/// What a topmost Via and a To without a tag have to stay below that in a request.
+const ECHO_ROOM_BYTES: usize = 256;
 /// Longest Request-URI.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
 
@@ -200,11 +202,24 @@ impl Head {
 
     /// Checks what every message must have, and cuts the body; `method` is the request's.
     fn finish(&mut self, method: Option<&Method>, rest: &[u8]) -> Result<Vec<u8>, Malformed> {
+        if method.is_some() && !self.leaves_room() {
+            self.tainted = true;
+            self.blame(Fault::HeaderSize);
+        }
         let checked = match self.fault {
             Some(fault) => Err(fault),
             None => self.check(method).and_then(|()| self.body(rest)),
         };
         checked.map_err(|fault| Malformed::with_answer(fault, self.answer(fault, method)))
+    }
+
+    /// What an answer adds to what it echoes (§18.2.1, §8.2.6.2) does not take it over the limit that we
+    /// have ourselves: a To with our tag comes back with every request of the call.
+    fn leaves_room(&self) -> bool {
+        let long = |value: &[u8]| value.len() > HEADER_BYTES_MAX - ECHO_ROOM_BYTES;
+        let tagged = || self.headers.to().is_ok_and(|to| to.tag().is_some());
+        let via = self.headers.get("Via").is_some_and(long);
+        !via && (!self.headers.get("To").is_some_and(long) || tagged())
     }
 
     fn check(&self, method: Option<&Method>) -> Result<(), Fault> {

@@ -397,6 +397,20 @@ fn limits_hold_exactly() {
     let via = options(&format!("Via: SIP/2.0/UDP a;branch=1\nv: {long}"));
     assert_eq!(refused(&via), ("header_size", None));
 
+    // Nor is one answered whose echo would be over our own limit.
+    let to = |bytes, tag| {
+        let spaces = " ".repeat(bytes - "\"\" <sip:a@b>".len());
+        options(&format!("To: \"{spaces}\" <sip:a@b>{tag}"))
+    };
+    assert!(parse(&message(&to(HEADER_BYTES_MAX - 256, ""))).is_ok());
+    assert_eq!(refused(&to(HEADER_BYTES_MAX - 255, "")), ("header_size", None));
+    assert!(parse(&message(&to(HEADER_BYTES_MAX - 256, ";tag=ours"))).is_ok());
+    let via = |bytes| {
+        let branch = "b".repeat(bytes - "SIP/2.0/UDP a;branch=".len());
+        options(&format!("Via: SIP/2.0/UDP a;branch={branch}"))
+    };
+    assert!(parse(&message(&via(HEADER_BYTES_MAX - 256))).is_ok());
+
     let uri =
         |bytes: usize| options("").replacen("sip:user@", &format!("sip:{}@", "x".repeat(bytes)), 1);
     let rest = "sip:@example.com".len();
