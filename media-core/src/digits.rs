@@ -229,6 +229,24 @@ impl Teller {
         self.push(digit, Hold::Open)
     }
 
+    /// A key was pressed and let go; it ends the one that is still down, if one is. False: more wait than
+    /// may, it is not told.
+    pub(crate) fn pressed(&mut self, digit: Digit, duration: Duration) -> bool {
+        if self.is_down() {
+            self.up(duration);
+            return true;
+        }
+        let frames = u32::try_from(duration.as_millis() / 20).unwrap_or(HOLD_MAX);
+        self.push(digit, Hold::Frames(frames.clamp(HOLD_MIN, BELIEVED)))
+    }
+
+    fn is_down(&self) -> bool {
+        let waiting = (0..self.waiting).map(|n| (self.first + n) % QUEUE_MAX);
+        let mut holds = waiting.filter_map(|place| self.queue.get(place).copied().flatten());
+        self.now.is_some_and(|telling| telling.hold == Hold::Open)
+            || holds.any(|(_, hold)| hold == Hold::Open)
+    }
+
     /// The key that went down last was let go.
     pub(crate) fn up(&mut self, duration: Duration) {
         let frames = u32::try_from(duration.as_millis() / 20).unwrap_or(HOLD_MAX);

@@ -207,7 +207,13 @@ impl Engine {
         };
         let (peer, talk, side) = match leg.mode {
             Mode::Bridged { peer, talk, side } => (peer, talk, side),
-            Mode::Room { .. } => return leg.put_by(&speech, counters),
+            Mode::Room { .. } => {
+                leg.put_by(&speech, counters);
+                if !leg.voice.placed {
+                    self.place_voice(slot, now);
+                }
+                return;
+            }
             Mode::Hear(_) => return,
         };
         let Some((speaker, listener)) = legs.pair_mut(slot, peer) else { return };

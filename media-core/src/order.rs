@@ -84,7 +84,7 @@ pub enum Role {
     Speaks,
     /// Hears everybody, is heard by nobody.
     Listens,
-    /// Hears everybody, is heard by this one only. Once that one has gone, by nobody.
+    /// Hears everybody, is heard by this one only, while that one is there.
     Whispers { to: LegName },
 }
 

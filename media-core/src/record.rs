@@ -74,6 +74,12 @@ impl Tape {
         }
     }
 
+    /// Frames that one said and nobody took: silence in the file.
+    pub(crate) const fn miss(&mut self, frames: u64, counters: &mut Counters) {
+        self.lost += frames;
+        counters.record_frames_lost += frames;
+    }
+
     /// Others hear each other from now on: their places are their own.
     pub(crate) const fn joined(&mut self) {
         (self.left.begins, self.right.begins) = (None, None);

@@ -7,31 +7,23 @@
 use crate::{
     codec::g711,
     frame::{FRAME_MS, Frame, Packed, SAMPLES, SILENCE},
-    order::Law,
+    order::{Law, LegName, Role},
 };
 
 /// Parties of one talk, those who only listen included.
 pub const PARTIES_MAX: usize = 32;
 
-/// How a party takes part, by slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Speaks,
-    Listens,
-    Whispers { to: usize },
-}
-
 /// Who is in a talk of more than two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    parties: [Option<(usize, Part)>; PARTIES_MAX],
+    parties: [Option<(usize, Role)>; PARTIES_MAX],
 }
 
 impl Room {
     pub(crate) const EMPTY: Self = Self { parties: [None; PARTIES_MAX] };
 
-    /// Slots and parts of all in it.
-    pub(crate) fn parties(&self) -> impl Iterator<Item = (usize, Part)> + '_ {
+    /// Slots and roles of all in it.
+    pub(crate) fn parties(&self) -> impl Iterator<Item = (usize, Role)> + '_ {
         self.parties.iter().flatten().copied()
     }
 
@@ -43,36 +35,33 @@ impl Room {
         self.parties().any(|(other, _)| other == slot)
     }
 
-    /// Takes somebody in, or gives them another part. False: it is full.
-    pub(crate) fn enter(&mut self, slot: usize, part: Part) -> bool {
+    /// Takes somebody in, or gives them another role. False: it is full.
+    pub(crate) fn enter(&mut self, slot: usize, role: Role) -> bool {
         let known = self.parties.iter().position(|party| party.is_some_and(|(at, _)| at == slot));
         let place = known.or_else(|| self.parties.iter().position(Option::is_none));
         let place = place.and_then(|place| self.parties.get_mut(place));
-        place.map(|place| *place = Some((slot, part))).is_some()
+        place.map(|place| *place = Some((slot, role))).is_some()
     }
 
-    /// Who whispered to somebody who has gone is heard by nobody.
     pub(crate) fn leave(&mut self, slot: usize) {
         for party in &mut self.parties {
-            match party {
-                Some((at, _)) if *at == slot => *party = None,
-                Some((_, part @ Part::Whispers { .. }))
-                    if *part == (Part::Whispers { to: slot }) =>
-                {
-                    *part = Part::Listens;
-                }
-                Some(_) | None => {}
+            if party.is_some_and(|(at, _)| at == slot) {
+                *party = None;
             }
         }
     }
 
-    /// Whom this party hears.
-    pub(crate) fn heard_by(&self, listener: usize) -> impl Iterator<Item = usize> + '_ {
-        self.parties().filter_map(move |(slot, part)| {
-            let heard = match part {
-                Part::Speaks => true,
-                Part::Listens => false,
-                Part::Whispers { to } => to == listener,
+    /// Whom this party hears. A whisper is for a leg, not for its slot: another leg may have that later.
+    pub(crate) fn heard_by(
+        &self,
+        listener: usize,
+        name: LegName,
+    ) -> impl Iterator<Item = usize> + '_ {
+        self.parties().filter_map(move |(slot, role)| {
+            let heard = match role {
+                Role::Speaks => true,
+                Role::Listens => false,
+                Role::Whispers { to } => to == name,
             };
             (heard && slot != listener).then_some(slot)
         })
@@ -84,23 +73,34 @@ impl Room {
 pub(crate) struct Voice {
     /// The millisecond of the 20 ms frame at which a frame is taken.
     pub(crate) phase: u64,
+    /// The phase fits what has come; until something has, it is anybody's.
+    pub(crate) placed: bool,
     /// The place, on the grid of this phase, of the frame taken last.
     last: Option<u64>,
     said: [(u64, Frame); DEPTH],
 }
 
 impl Voice {
-    pub(crate) const NONE: Self = Self { phase: 0, last: None, said: [(0, SILENCE); DEPTH] };
+    pub(crate) const NONE: Self =
+        Self { phase: 0, placed: false, last: None, said: [(NOWHERE, SILENCE); DEPTH] };
 
     /// A line begins; what was said before is nothing of it.
-    pub(crate) const fn begin(&mut self, phase: u64) {
-        (self.phase, self.last) = (phase, None);
+    pub(crate) fn begin(&mut self, phase: u64, placed: bool) {
+        (self.phase, self.placed, self.last) = (phase, placed, None);
+        self.forget();
     }
 
-    /// Frames to be taken now: one, or a few after a late tick; what a stall has missed is missed.
-    pub(crate) fn due(&mut self, place: u64) -> std::ops::RangeInclusive<u64> {
+    /// Nobody hears what was said until now.
+    pub(crate) fn forget(&mut self) {
+        self.said.iter_mut().for_each(|(place, _)| *place = NOWHERE);
+    }
+
+    /// Frames to be taken now: one, or a few after a late tick. What a stall has missed is missed: how
+    /// many are.
+    pub(crate) fn due(&mut self, place: u64) -> (std::ops::RangeInclusive<u64>, u64) {
         let next = self.last.map_or(place, |last| last + 1);
-        next.max(place.saturating_sub(DEPTH as u64 - 2))..=place
+        let first = next.max(place.saturating_sub(DEPTH as u64 - 2));
+        (first..=place, first - next)
     }
 
     pub(crate) fn say(&mut self, place: u64, frame: Frame) {
@@ -124,6 +124,9 @@ impl Voice {
         self.said.get_mut(usize::try_from(place % DEPTH as u64).ok()?)
     }
 }
+
+/// The place of what was never said.
+const NOWHERE: u64 = u64::MAX;
 
 /// Frames of a voice that can be heard: those of a late tick, and the one before.
 const DEPTH: usize = 4;
@@ -225,41 +228,70 @@ const RAMP: i32 = 16;
 mod tests {
     use super::*;
 
+    fn heard(room: &Room, by: usize) -> Vec<usize> {
+        room.heard_by(by, LegName(by as u64 * 10)).collect()
+    }
+
     #[test]
     fn everybody_hears_everybody_else_a_listener_is_not_heard_and_a_whisper_by_one_only() {
         let mut room = Room::EMPTY;
-        for (slot, part) in [
-            (1, Part::Speaks),
-            (2, Part::Speaks),
-            (3, Part::Listens),
-            (4, Part::Whispers { to: 2 }),
+        for (slot, role) in [
+            (1, Role::Speaks),
+            (2, Role::Speaks),
+            (3, Role::Listens),
+            (4, Role::Whispers { to: LegName(20) }),
         ] {
-            assert!(room.enter(slot, part));
+            assert!(room.enter(slot, role));
         }
-        let heard = |room: &Room, by| room.heard_by(by).collect::<Vec<_>>();
 
         assert_eq!(heard(&room, 1), [2]);
         assert_eq!(heard(&room, 2), [1, 4]);
         assert_eq!(heard(&room, 3), [1, 2]);
         assert_eq!(heard(&room, 4), [1, 2]);
 
-        assert!(room.enter(3, Part::Speaks), "barges in");
+        assert!(room.enter(3, Role::Speaks), "barges in");
         assert_eq!(heard(&room, 1), [2, 3]);
         room.leave(2);
         assert_eq!((heard(&room, 1), heard(&room, 4)), (vec![3], vec![1, 3]));
-        assert_eq!(heard(&room, 3), [1], "who whispered to one that has gone whispers to nobody");
+        let another: Vec<_> = room.heard_by(2, LegName(99)).collect();
+        assert_eq!(another, [1, 3], "a whisper is for a leg, not for who has its slot later");
+        assert_eq!(heard(&room, 2), [1, 3, 4], "and goes on when that one is back");
     }
 
     #[test]
-    fn a_room_takes_32_and_who_is_in_it_may_change_part_when_it_is_full() {
+    fn a_room_takes_32_and_who_is_in_it_may_change_role_when_it_is_full() {
         let mut room = Room::EMPTY;
-        assert!((0..PARTIES_MAX).all(|slot| room.enter(slot, Part::Speaks)));
+        assert!((0..PARTIES_MAX).all(|slot| room.enter(slot, Role::Speaks)));
 
-        assert!(!room.enter(99, Part::Listens));
-        assert!(room.enter(5, Part::Listens));
-        assert_eq!((room.len(), room.has(99), room.heard_by(0).count()), (32, false, 30));
+        assert!(!room.enter(99, Role::Listens));
+        assert!(room.enter(5, Role::Listens));
+        assert_eq!((room.len(), room.has(99), heard(&room, 0).len()), (32, false, 30));
         room.leave(5);
-        assert!(room.enter(99, Part::Listens));
+        assert!(room.enter(99, Role::Listens));
+    }
+
+    #[test]
+    fn what_was_said_in_another_room_is_heard_by_nobody() {
+        let mut voice = Voice::NONE;
+        voice.begin(3, true);
+        (5..8).for_each(|place| voice.say(place, [1_000; SAMPLES]));
+
+        voice.begin(4, true);
+        voice.say(8, [7; SAMPLES]);
+
+        let heard: Vec<_> = (80..180).filter_map(|ms| voice.at(ms).map(|frame| frame[0])).collect();
+        assert!(!heard.is_empty() && heard.iter().all(|sample| *sample == 7), "{heard:?}");
+    }
+
+    #[test]
+    fn what_a_stall_has_missed_is_counted() {
+        let mut voice = Voice::NONE;
+        voice.begin(0, true);
+        assert_eq!(voice.due(10), (10..=10, 0));
+        voice.say(10, SILENCE);
+
+        assert_eq!(voice.due(12), (11..=12, 0));
+        assert_eq!(voice.due(20), (18..=20, 7));
     }
 
     #[test]
@@ -306,12 +338,12 @@ mod tests {
     #[test]
     fn a_voice_is_heard_on_anybodys_grid_one_frame_each() {
         let mut voice = Voice::NONE;
-        voice.begin(7);
+        voice.begin(7, true);
         let mut heard = vec![];
         for ms in 0..200 {
             let place = (ms + FRAME_MS - 7) / FRAME_MS;
             if ms % 20 == 7 {
-                for place in voice.due(place) {
+                for place in voice.due(place).0 {
                     voice.say(place, [i16::try_from(place).unwrap(); SAMPLES]);
                 }
             }

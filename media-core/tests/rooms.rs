@@ -290,8 +290,24 @@ fn a_click_is_heard_by_all_within_a_frame_and_what_even_packets_need() {
     }
 }
 
+/// Four packets of the key 5, the last two of them its end.
+fn press(bench: &mut Bench, company: &mut Company, n: u16, law: Law, timestamp: u32) {
+    let mut header = Speaker::new(n, law).header;
+    (header.payload_type, header.sequence, header.timestamp) = (101, 5_000, timestamp);
+    for payload in [[5, 10, 0, 160], [5, 10, 1, 64], [5, 138, 1, 224], [5, 138, 1, 224]] {
+        bench.rtp(n, &header, &payload);
+        header.sequence += 1;
+        company.run(bench, 20);
+    }
+    company.run(bench, 400);
+}
+
+fn keys(bench: &Bench, n: u16) -> usize {
+    bench.heard(n).iter().filter(|(_, header, _)| header.payload_type == 101).count()
+}
+
 #[test]
-fn keys_are_told_all_who_speak_and_nobody_else() {
+fn keys_are_told_all_who_speak_and_hear_who_presses_and_nobody_else() {
     let (mut bench, mut company) = supervised();
     bench.party(4, Law::A);
     bench.hear(4, Source::Silence);
@@ -299,23 +315,73 @@ fn keys_are_told_all_who_speak_and_nobody_else() {
     join(&mut bench, 4, Role::Listens);
     company.run(&mut bench, 200);
     company.0.retain(|(n, ..)| *n != 1);
-    let mut header = Speaker::new(1, Law::Mu).header;
-    (header.payload_type, header.sequence, header.timestamp) = (101, 5_000, 90_000);
-    for (place, payload) in
-        [[5, 10, 0, 160], [5, 10, 1, 64], [5, 138, 1, 224], [5, 138, 1, 224]].iter().enumerate()
-    {
-        header.marker = place == 0;
-        bench.rtp(1, &header, payload);
-        header.sequence += 1;
-        company.run(&mut bench, 20);
-    }
-    company.run(&mut bench, 300);
+    press(&mut bench, &mut company, 1, Law::Mu, 90_000);
 
-    let keys = |n: u16| bench.heard(n).iter().filter(|(_, h, _)| h.payload_type == 101).count();
-    assert!(keys(2) > 3 && keys(3) > 3, "{} {}", keys(2), keys(3));
-    assert_eq!((keys(1), keys(4)), (0, 0));
+    assert!(keys(&bench, 2) > 3 && keys(&bench, 3) > 3);
+    assert_eq!((keys(&bench, 1), keys(&bench, 4)), (0, 0));
     let told = bench.events.iter().filter(|event| matches!(event, Event::Digit { .. })).count();
     assert_eq!(told, 1);
+
+    let before = [1, 2, 3].map(|n| keys(&bench, n));
+    press(&mut bench, &mut company, 4, Law::A, 190_000);
+    assert_eq!(
+        [1, 2, 3].map(|n| keys(&bench, n)),
+        before,
+        "who listens is not heard by keys either"
+    );
+
+    join(&mut bench, 4, Role::Whispers { to: leg(2) });
+    press(&mut bench, &mut company, 4, Law::A, 290_000);
+    let after = [1, 2, 3].map(|n| keys(&bench, n));
+    assert!(after[1] > before[1] && (after[0], after[2]) == (before[0], before[2]), "{after:?}");
+}
+
+#[test]
+fn who_goes_with_a_key_down_leaves_nobody_with_its_tone() {
+    for in_the_bridge in [true, false] {
+        let (mut bench, mut company) = supervised();
+        let mut header = Speaker::new(1, Law::Mu).header;
+        (header.payload_type, header.sequence, header.timestamp) = (101, 5_000, 90_000);
+        if in_the_bridge {
+            bench.rtp(1, &header, &[5, 10, 0, 160]);
+            company.run(&mut bench, 40);
+        }
+        join(&mut bench, 3, Role::Speaks);
+        company.run(&mut bench, 100);
+        if !in_the_bridge {
+            bench.rtp(1, &header, &[5, 10, 0, 160]);
+        }
+        company.0.retain(|(n, ..)| *n != 1);
+        bench.order(Order::Close { leg: leg(1) });
+        company.run(&mut bench, 500);
+        let [_, agent, _] = packets(&bench);
+        company.run(&mut bench, 1_000);
+
+        assert_levels(&bench, 2, Law::A, agent, 4_000);
+    }
+}
+
+#[test]
+fn a_whisper_stays_a_whisper_when_its_speaker_barges_in_and_goes_on_after_a_hold() {
+    let (mut bench, mut company) = supervised();
+    join(&mut bench, 3, Role::Whispers { to: leg(2) });
+    company.run(&mut bench, 1_000);
+    company.0.retain(|(n, ..)| *n != 3);
+    let [caller, ..] = packets(&bench);
+    join(&mut bench, 3, Role::Speaks);
+    company.run(&mut bench, 500);
+    let heard = levels(&bench.heard(1)[caller..], Law::Mu);
+    assert!(heard.iter().all(|level| near(*level, 2_000)), "{heard:?}");
+
+    let (mut bench, mut company) = supervised();
+    join(&mut bench, 3, Role::Whispers { to: leg(2) });
+    bench.part(Source::Music(TuneId(0)));
+    company.run(&mut bench, 500);
+    bench.bridge(1, 2, true);
+    let [caller, agent, _] = packets(&bench);
+    company.run(&mut bench, 1_000);
+    assert_levels(&bench, 1, Law::Mu, caller, 2_000);
+    assert_levels(&bench, 2, Law::A, agent, 5_000);
 }
 
 /// Twenty seconds in which 5 % of what the first of three says is lost and the rest is up to 60 ms late:

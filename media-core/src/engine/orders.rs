@@ -3,9 +3,9 @@
 use super::{Ending, Engine, Farewell, phase_of};
 use crate::{
     leg::{Agreed, Leg, Mode},
-    order::{Digits, Event, LegName, LegReport, Order, PortName, Source, Stream, TalkName},
+    order::{Digits, Event, LegName, LegReport, Order, PortName, Role, Source, Stream, TalkName},
     record::{Side, Tape},
-    room::{Part, Room},
+    room::Room,
     session::{Recording, Talk},
 };
 use std::time::Instant;
@@ -108,7 +108,7 @@ impl Engine {
         self.join(other_slot, caller_slot, talk, Side::Other, now);
         if self.talks.get_mut(talk).is_some_and(|talk| talk.room.len() > 0) {
             for slot in [caller_slot, other_slot] {
-                self.enter_room(talk, slot, Part::Speaks, now);
+                self.enter_room(talk, slot, Role::Speaks, now);
             }
         }
         if let Some(state) = self.talks.get_mut(talk) {

@@ -3,13 +3,13 @@
 use super::{Engine, Out};
 use crate::{
     clock::Clock,
-    digits::Key,
+    digits::{Key, Pressed},
     frame::{FRAME_MS, SAMPLES},
     jitter::Kind,
     leg::{Mode, send::Wire},
     order::{LegName, Role, Source, TalkName},
     record::Side,
-    room::{Mix, Part, pack, unpack},
+    room::{Mix, pack, unpack},
 };
 use std::time::Instant;
 
@@ -22,16 +22,12 @@ impl Engine {
         let Some(slot) = self.legs.slot(leg.0) else {
             return self.refuse(leg, "join: no such leg");
         };
-        let part = match role {
-            Role::Speaks => Part::Speaks,
-            Role::Listens => Part::Listens,
-            Role::Whispers { to } => match self.legs.slot(to.0) {
-                Some(to) if to != slot && self.talk_of(to) == Some(talk) => Part::Whispers { to },
-                Some(_) | None => {
-                    return self.refuse(leg, "join: whom it whispers to is not in the talk");
-                }
-            },
-        };
+        if let Role::Whispers { to } = role {
+            let there = self.legs.slot(to.0).and_then(|to| self.talk_of(to)) == Some(talk);
+            if to == leg || !there {
+                return self.refuse(leg, "join: whom it whispers to is not in the talk");
+            }
+        }
         let two = self.two_of(talk);
         if two.contains(&Some(slot)) {
             return self.refuse(leg, "join: this leg is one of the talk's two");
@@ -50,13 +46,13 @@ impl Engine {
         }
         for slot in two.into_iter().flatten() {
             if self.talk_of(slot) == Some(talk) {
-                self.enter_room(talk, slot, Part::Speaks, now);
+                self.enter_room(talk, slot, Role::Speaks, now);
             }
         }
         if self.talk_of(slot).is_none() {
             self.begin_to_hear(slot, now);
         }
-        self.enter_room(talk, slot, part, now);
+        self.enter_room(talk, slot, role, now);
     }
 
     /// One who has joined goes again.
@@ -75,24 +71,40 @@ impl Engine {
     }
 
     /// Takes a leg into the room of its talk. What waits of its voice is not lost.
-    pub(super) fn enter_room(&mut self, talk: usize, slot: usize, part: Part, now: Instant) {
-        let entered = self.talks.get_mut(talk).is_some_and(|talk| talk.room.enter(slot, part));
+    pub(super) fn enter_room(&mut self, talk: usize, slot: usize, role: Role, now: Instant) {
+        let Some(room) = self.talks.get_mut(talk).map(|talk| &mut talk.room) else { return };
+        let before = room.parties().find(|(at, _)| *at == slot).map(|(_, role)| role);
+        let entered = room.enter(slot, role);
         let Some(leg) = self.legs.get_mut(slot).filter(|_| entered) else { return };
         if leg.mode == (Mode::Room { talk }) {
+            if before != Some(role) {
+                // What was said to one is not for all, nor what still waits of it.
+                leg.receive.forget();
+                leg.voice.forget();
+            }
             return;
         }
         leg.mode = Mode::Room { talk };
-        let ahead_ms = leg.receive.next_due(self.clock.samples(now)).map_or(0, |s| s.div_ceil(8));
-        let phase = (self.clock.millis(now) + u64::from(ahead_ms)) % FRAME_MS;
-        leg.voice.begin(phase);
-        self.due_voices.add(phase, slot);
         let name = leg.name;
+        self.place_voice(slot, now);
         if let Some(talk) = self.talks.get_mut(talk)
             && [talk.caller, talk.other].contains(&name)
             && let Some(tape) = talk.tape()
         {
             tape.joined();
         }
+    }
+
+    /// Sets the grid on which what a leg says is taken: a frame is taken as soon as it needs to wait no
+    /// longer. Who has said nothing yet is given one with their first packet.
+    pub(super) fn place_voice(&mut self, slot: usize, now: Instant) {
+        self.stop_voice(slot);
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let due = leg.receive.next_due(self.clock.samples(now));
+        let ahead_ms = due.map_or(0, |samples| samples.div_ceil(8));
+        let phase = (self.clock.millis(now) + u64::from(ahead_ms)) % FRAME_MS;
+        leg.voice.begin(phase, due.is_some());
+        self.due_voices.add(phase, slot);
     }
 
     /// Takes a leg out of a room. Where only the two are left they are a bridge again.
@@ -103,6 +115,13 @@ impl Engine {
         let only_two = state.room.parties().all(|(at, _)| two.contains(&Some(at)));
         let left = [0, 1].map(|n| two.get(n).copied().flatten().filter(|at| state.room.has(*at)));
         self.stop_voice(slot);
+        // A key that went down while they were a bridge may be held by who goes.
+        let all = self.talks.get_mut(talk).map(|talk| talk.room);
+        for (other, _) in all.iter().flat_map(|room| room.parties()) {
+            if let Some(leg) = self.legs.get_mut(other) {
+                leg.send.let_go();
+            }
+        }
         if !only_two {
             return;
         }
@@ -152,7 +171,14 @@ impl Engine {
             let Some(leg) = legs.get_mut(slot) else { continue };
             let (Mode::Room { talk }, Some(codec)) = (leg.mode, leg.codec()) else { continue };
             let mut packed = [0; SAMPLES];
-            for place in leg.voice.due(clock.frame(phase, now)) {
+            let (due, missed) = leg.voice.due(clock.frame(phase, now));
+            if let Some(talk) = talks.get_mut(talk)
+                && talk.caller == leg.name
+                && let Some(tape) = talk.tape()
+            {
+                tape.miss(missed, counters);
+            }
+            for place in due {
                 let kind = leg.receive.next_by_clock(codec.law, samples, &mut packed);
                 counters.frames_concealed += u64::from(kind == Kind::Concealed);
                 leg.voice.say(place, unpack(codec.law, &packed));
@@ -189,7 +215,7 @@ impl Engine {
             let place = leg.send.place().unwrap_or(now_place);
             let ms = u64::try_from(Clock::begin_us(phase, place) / 1000).unwrap_or(0);
             let mut mix = Mix::NOTHING;
-            for speaker in state.room.heard_by(slot) {
+            for speaker in state.room.heard_by(slot, leg.name) {
                 if let Some(frame) = legs.get_mut(speaker).and_then(|leg| leg.voice.at(ms)) {
                     mix.add(frame);
                 }
@@ -206,12 +232,17 @@ impl Engine {
         }
     }
 
-    /// A key that one presses is told all who speak and can be told.
+    /// A key that one has pressed is told all who hear that one, speak and can be told. Once it is up: two
+    /// may press at once, and who goes with a key down has pressed none.
     pub(super) fn pass_key_round(&mut self, talk: usize, from: usize, key: Key) {
+        let Key::Up(Pressed { digit, duration, .. }) = key else { return };
         let room = self.talks.get_mut(talk).map(|talk| talk.room);
-        for (slot, part) in room.iter().flat_map(|room| room.parties()) {
-            if slot != from && part == Part::Speaks {
-                self.pass_key_to(slot, key);
+        let Some(room) = room else { return };
+        for (slot, role) in room.parties() {
+            let Some(leg) = self.legs.get_mut(slot) else { continue };
+            let hears = room.heard_by(slot, leg.name).any(|speaker| speaker == from);
+            if hears && role == Role::Speaks && leg.takes_keys() {
+                leg.send.pass_pressed(digit, duration, &mut self.counters);
             }
         }
     }

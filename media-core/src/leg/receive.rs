@@ -168,7 +168,7 @@ impl Receive {
     pub(crate) fn next_due(&self, now: u32) -> Option<u32> {
         let target = self.delay.spread_target().cast_signed();
         let waited = self.jitter.waited(&self.delay, now)?;
-        Some(u32::try_from(target - waited).unwrap_or(0))
+        Some(u32::try_from(target.saturating_sub(waited)).unwrap_or(0))
     }
 
     /// Frames that come at once with a packet, rounded up.

@@ -12,13 +12,17 @@ use crate::{
     frame::{Packed, SAMPLES, STEP},
     jitter::Kind,
     music::Tune,
-    order::{Codec, Digits, PortName, Source, Stream},
+    order::{Codec, Digit, Digits, PortName, Source, Stream},
     rtp::{
         header::{self, Header},
         rtcp::SenderInfo,
     },
 };
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How audio leaves a leg.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +117,21 @@ impl Send {
             Key::Down(digit) => counters.digits_lost += u64::from(!self.teller.down(digit)),
             Key::Up(pressed) => self.teller.up(pressed.duration),
         }
+    }
+
+    /// A key that one of several has pressed.
+    pub(crate) fn pass_pressed(
+        &mut self,
+        digit: Digit,
+        duration: Duration,
+        counters: &mut Counters,
+    ) {
+        counters.digits_lost += u64::from(!self.teller.pressed(digit, duration));
+    }
+
+    /// Who holds a key down has gone.
+    pub(crate) fn let_go(&mut self) {
+        self.teller.up(Duration::ZERO);
     }
 
     /// A key is being told or comes next: audio is left out.
