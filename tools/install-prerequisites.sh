@@ -12,8 +12,9 @@ for what in "$@"; do
     case "$what" in
     build)
         command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
-        # rustc links with the C compiler; nothing here is written in C.
+        # rustc links with the C compiler; libopus, which comes with its crate, is written in C and built by cmake.
         need cc "gcc libc6-dev"
+        need cmake cmake
         ;;
     lints)
         cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || rustup component add clippy rustfmt

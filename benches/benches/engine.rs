@@ -89,6 +89,7 @@ impl Bench {
             tunes: vec![Arc::new(Tune::test_tone())],
             rtcp_interval: Duration::from_secs(5),
             cname: "media@192.0.2.100".to_owned(),
+            shared: vec![],
             ntp_epoch: 0,
         };
         Self {
@@ -138,7 +139,7 @@ impl Bench {
             signalling: from.ip(),
         };
         let stream = Stream { ssrc: 1_000 + u32::from(number), sequence: 1, timestamp: 1 };
-        let codec = Codec { law, payload_type: payload_type(law) };
+        let codec = Codec::g711(law, payload_type(law));
         let connect = Order::Connect {
             leg,
             remote,

@@ -215,6 +215,7 @@ fn start_media(folder: &Folder) -> Result<Media, Box<dyn Error>> {
         tunes: vec![std::sync::Arc::new(Tune::test_tone())],
         rtcp_interval: Duration::from_secs(5),
         cname: "media@127.78.0.1".to_owned(),
+        shared: vec![],
         ntp_epoch: 0,
     };
     let name = |talk: TalkName| format!("call-{:08x}", talk.0);
@@ -234,7 +235,7 @@ fn orders(kind: Kind, callers: &Callers) -> Result<Vec<Order>, Box<dyn Error>> {
     for (number, rtp) in (0_u16..).zip(callers.addresses()?) {
         let (leg, port) = (leg(number), port(number));
         let stream = Stream { ssrc: 5_000 + u32::from(number), sequence: 1, timestamp: 1 };
-        let codec = Codec { law: Law::A, payload_type: 8 };
+        let codec = Codec::g711(Law::A, 8);
         let remote = Remote { rtp, rtcp, signalling: rtp.ip() };
         let source = match kind {
             Kind::OnHold => Source::Music(TuneId(0)),

@@ -75,6 +75,7 @@ fn plan(agents: u16) -> Arc<Plan> {
         name: format!("agent-{number}"),
         extension: format!("{}", 10_000 + u32::from(number)),
         fixed: false,
+        codecs: vec![],
     };
     let team = |name: &str, seats: Vec<SeatId>| Team {
         name: name.to_owned(),
@@ -98,6 +99,7 @@ fn plan(agents: u16) -> Arc<Plan> {
             address: None,
             transport: sip_stack::Transport::Udp,
             pstn: false,
+            codecs: vec![],
         }],
         seats: (0..=agents).map(seat).collect(),
         teams: vec![

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sip_stack::{
     flow::{Flow, Transport},
     ids::TrunkId,
+    sdp::codec::Codec,
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -63,6 +64,9 @@ pub struct Trunk {
     pub transport: Transport,
     /// It breaks out to the telephone network.
     pub pstn: bool,
+    /// What may be agreed with it, ours of most worth first; empty: the usual.
+    #[serde(default)]
+    pub codecs: Vec<Codec>,
 }
 
 /// What a plan in an older journal meant.
@@ -84,6 +88,9 @@ pub struct SeatPlan {
     pub extension: String,
     /// Has a fixed contact and is therefore always signed in.
     pub fixed: bool,
+    /// What may be agreed with their phones, ours of most worth first; empty: the usual.
+    #[serde(default)]
+    pub codecs: Vec<Codec>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

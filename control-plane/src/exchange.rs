@@ -119,11 +119,11 @@ impl Exchange {
         let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
         let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
-        let phones = plan.phones();
+        let (phones, sip_legs) = (plan.phones(), SipLegs::new(media_address, plan));
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
-            sip: SipLegs::new(media_address),
+            sip: sip_legs,
             media: MediaLegs::new(Ports::new(ports, phones), seed),
             clock,
             login_key,
@@ -266,6 +266,7 @@ impl Exchange {
         self.work(now);
         let seats = (0..).map(SeatId).take(plan.seats.len());
         self.media.set_phones(plan.phones());
+        self.sip.reconfigure(&plan);
         self.inbox.push_back(Input::Replan(plan));
         self.work(now);
         self.all_relisted();

@@ -330,7 +330,8 @@ mod tests {
     use std::time::Duration;
 
     fn plan() -> Plan {
-        let seat = SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: true };
+        let seat =
+            SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: true, codecs: vec![] };
         let team = Team {
             name: "support".into(),
             seats: vec![SeatId(0)],

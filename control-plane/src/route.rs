@@ -107,11 +107,13 @@ mod tests {
             address: None,
             transport: sip_stack::Transport::Udp,
             pstn,
+            codecs: vec![],
         };
         let seat = |name: &str, extension: &str| SeatPlan {
             name: name.into(),
             extension: extension.into(),
             fixed: false,
+            codecs: vec![],
         };
         let row = |(pattern, to, from): &(&str, Destination, &[TrunkId])| NumberRow {
             pattern: (*pattern).into(),
@@ -198,11 +200,13 @@ mod tests {
             address: None,
             transport: sip_stack::Transport::Udp,
             pstn: false,
+            codecs: vec![],
         });
         plan.seats.push(SeatPlan {
             name: SELF_TEST.into(),
             extension: SELF_TEST.into(),
             fixed: false,
+            codecs: vec![],
         });
 
         assert_eq!(plan.self_test(), Some((own, SeatId(2))));

@@ -125,6 +125,7 @@ mod tests {
             name: (*name).to_owned(),
             extension: format!("1{name}"),
             fixed: true,
+            codecs: vec![],
         };
         let address = "192.0.2.1:5060".parse().ok();
         Plan {
@@ -133,6 +134,7 @@ mod tests {
                 address,
                 transport: sip_stack::Transport::Udp,
                 pstn: true,
+                codecs: vec![],
             }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {

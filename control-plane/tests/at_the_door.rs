@@ -60,15 +60,22 @@ fn plan() -> Plan {
                 address: None,
                 transport: sip_stack::Transport::Udp,
                 pstn: true,
+                codecs: vec![],
             },
             Trunk {
                 name: "pbx".into(),
                 address: Some(pbx),
                 transport: sip_stack::Transport::Udp,
                 pstn: false,
+                codecs: vec![],
             },
         ],
-        seats: vec![SeatPlan { name: "desk".into(), extension: "1003".into(), fixed: true }],
+        seats: vec![SeatPlan {
+            name: "desk".into(),
+            extension: "1003".into(),
+            fixed: true,
+            codecs: vec![],
+        }],
         teams: vec![Team {
             name: "front".into(),
             seats: vec![SeatId(0)],

@@ -473,6 +473,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
         address: "192.0.2.1:5060".parse().ok(),
         transport: sip_stack::Transport::Udp,
         pstn: false,
+        codecs: vec![],
     };
     let mut extensions = EXTENSIONS.to_vec();
     // Mostly somebody else has one of them, seldom everybody.
@@ -491,7 +492,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
                 fixed.insert(name.to_owned(), contacts.swap_remove(at));
             }
             let extension = extension.into();
-            seats.push(SeatPlan { name: name.into(), extension, fixed: is_fixed });
+            seats.push(SeatPlan { name: name.into(), extension, fixed: is_fixed, codecs: vec![] });
         }
     }
     let places: Vec<SeatId> = (0..).map(SeatId).take(seats.len()).collect();

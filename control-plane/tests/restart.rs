@@ -53,6 +53,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
         name: self::name(name).into(),
         extension: extension(name).into(),
         fixed: false,
+        codecs: vec![],
     };
     Arc::new(Plan {
         trunks: vec![Trunk {
@@ -60,6 +61,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
             address: None,
             transport: sip_stack::Transport::Udp,
             pstn: true,
+            codecs: vec![],
         }],
         seats: agents.iter().map(seat).collect(),
         teams: vec![Team {

@@ -3,6 +3,7 @@
 use crate::{
     address::{Host, sip_target},
     check::{extension, name},
+    codec::{self, Codec},
     fault::{Report, Reported},
     reader::{At, Entry, Given, Section, SourceFile, refuse_twice},
     secret::{self, Secret},
@@ -19,6 +20,8 @@ pub struct Agent {
     pub password: Option<Secret>,
     /// With one, the agent is always signed in there. Every agent has a password, a contact or both.
     pub contact: Option<Contact>,
+    /// What may be agreed with their phones, of most worth first; never empty.
+    pub codecs: Vec<Codec>,
 }
 
 /// A phone that does not register.
@@ -47,6 +50,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
     let extension = section.required("extension", extension, r#""1001""#);
     let password = secret::read(section, "password", host);
     let contact = read_contact(section);
+    let codecs = codec::read(section);
 
     let (password, contact) = (password?, contact?);
     if password.is_none() && contact.is_none() {
@@ -61,6 +65,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
         extension: extension.value.clone(),
         password: password.as_ref().map(|read| read.secret.clone()),
         contact: contact.as_ref().map(|at| at.value.clone()),
+        codecs: codecs?,
     };
     let contact = contact.map(|at| At { value: at.value.address, line: at.line });
     Ok(Placed { agent, extension, contact, plain_at: password.and_then(|read| read.plain_at) })

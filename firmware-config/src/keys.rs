@@ -2,6 +2,8 @@
 //! calls. The schema, the tags of a difference and the manual are made from this; a test holds it
 //! against what the reader asks for.
 
+use crate::codec;
+
 /// One table of the files.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -323,6 +325,13 @@ pub(crate) const TABLES: &[Table] = &[
                  unless from names trunks.",
             ),
             key(
+                "codecs",
+                Words(codec::WORDS),
+                Is("[\"opus\", \"g722\", \"pcma\", \"pcmu\"]"),
+                Live,
+                "What may be agreed with it; what the other side of a call speaks is offered first.",
+            ),
+            key(
                 "network",
                 Nothing,
                 Means("the one network"),
@@ -357,6 +366,13 @@ pub(crate) const TABLES: &[Table] = &[
                 Means("the phone registers"),
                 Live,
                 "With one the phone is reached there and always signed in; ;transport=tcp is understood.",
+            ),
+            key(
+                "codecs",
+                Words(codec::WORDS),
+                Is("[\"opus\", \"g722\", \"pcma\", \"pcmu\"]"),
+                Live,
+                "What may be agreed with their phones; what the other side of a call speaks is offered first.",
             ),
         ],
     },

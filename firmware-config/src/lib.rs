@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod check;
+mod codec;
 mod demo;
 mod fault;
 mod file;
@@ -29,6 +30,7 @@ mod trunk;
 
 pub use address::{Host, Peer};
 pub use agent::{Agent, Contact};
+pub use codec::Codec;
 pub use demo::{Demo, demo_text};
 pub use fault::{Fault, Missing, Warning};
 pub use file::{

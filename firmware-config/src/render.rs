@@ -4,6 +4,7 @@
 use crate::{
     Config,
     agent::Agent,
+    codec::Codec,
     keys::{Change, change},
     limits::Limits,
     number::{Destination, Number},
@@ -207,6 +208,7 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
         lines.push(("calls_per_second_max", plain(&most.to_string())));
     }
     lines.push(("pstn", plain(&trunk.pstn.to_string())));
+    lines.push(("codecs", codecs(&trunk.codecs)));
     lines
 }
 
@@ -214,7 +216,12 @@ fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
     let mut lines = vec![("name", text(&agent.name)), ("extension", text(&agent.extension))];
     lines.extend(agent.password.as_ref().map(|password| ("password", secret(password))));
     lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
+    lines.push(("codecs", codecs(&agent.codecs)));
     lines
+}
+
+fn codecs(named: &[Codec]) -> Line {
+    list(&named.iter().map(|codec| codec.word()).collect::<Vec<_>>())
 }
 
 fn of_team(team: &Team, config: &Config) -> Vec<(&'static str, Line)> {

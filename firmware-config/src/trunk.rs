@@ -3,6 +3,7 @@
 use crate::{
     address::{Peer, sip_target},
     check::{name, one_of},
+    codec::{self, Codec},
     fault::{Report, Reported},
     reader::{At, Entry, Section, SourceFile},
 };
@@ -24,6 +25,8 @@ pub struct Trunk {
     pub calls_per_second_max: Option<u32>,
     /// Breaks out to the telephone network.
     pub pstn: bool,
+    /// What may be agreed, of most worth first; never empty.
+    pub codecs: Vec<Codec>,
 }
 
 /// A trunk with the lines of what is compared with other trunks.
@@ -43,6 +46,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let calls_max = section.required("calls_max", calls_max, "30");
     let calls_per_second_max = section.whole("calls_per_second_max", 1..=10_000);
     let pstn = section.flag("pstn");
+    let codecs = codec::read(section);
     let network = section.text("network", "lan").and_then(|given| match given {
         Some(at) => {
             let what = "several networks are not served by this version; remove the key";
@@ -70,6 +74,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         calls_per_second_max: calls_per_second_max?.map(|given| given.value),
         // The careful reading: what breaks out is open to agents only.
         pstn: pstn?.unwrap_or(true),
+        codecs: codecs?,
     };
     Ok(Placed { trunk, peers })
 }

@@ -95,6 +95,8 @@ pub struct Counters {
     pub frames_inserted: u64,
     /// Those of them that were made up from what was said before.
     pub frames_concealed: u64,
+    /// Frames that an encoder wrote, those that many hear once; G.711 without a coder aside.
+    pub frames_encoded: u64,
     /// Keys that were pressed, and keys that were told.
     pub digits_in: u64,
     pub digits_out: u64,

@@ -12,7 +12,7 @@ pub(crate) struct Told {
     pub(crate) timestamp: u32,
     pub(crate) event: u8,
     pub(crate) end: bool,
-    /// How long it has lasted, in time stamp units.
+    /// How long it has lasted, in samples of 8 kHz.
     pub(crate) duration: u16,
 }
 
@@ -22,6 +22,11 @@ impl Told {
         let [event, flags, high, low] = *payload.first_chunk::<4>()?;
         let duration = u16::from_be_bytes([high, low]);
         Some(Self { ssrc, timestamp, event, end: flags & 0x80 != 0, duration })
+    }
+
+    /// The same where the events' clock is so many times as fast.
+    pub(crate) fn at_8_khz(self, factor: u8) -> Self {
+        Self { duration: self.duration / u16::from(factor.max(1)), ..self }
     }
 }
 

@@ -14,7 +14,9 @@ use self::{
     slots::{Phases, Ports, Slots},
 };
 use crate::{
+    broadcast::Broadcast,
     clock::{Clock, PHASES},
+    coder::Coder,
     counters::{Counters, Dropped},
     digits::{Key, Pressed, Told},
     leg::{
@@ -23,7 +25,7 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{Event, PortName, RecordFrame},
+    order::{Coding, Event, PortName, RecordFrame},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
@@ -46,6 +48,9 @@ pub struct EngineConfig {
     pub silent_after: Duration,
     /// What [`crate::order::TuneId`] counts.
     pub tunes: Vec<Arc<Tune>>,
+    /// Codings in which music is encoded once for all who wait, those of G.711 aside: 6 kB each and tune for
+    /// G.722, 40 kB for Opus.
+    pub shared: Vec<Coding>,
     /// Between two RTCP reports of a leg (RFC 3550 §6.2: 5 s).
     pub rtcp_interval: Duration,
     /// Canonical name in reports (RFC 3550 §6.5.1), like `media@192.0.2.1`; 64 bytes at most.
@@ -78,6 +83,7 @@ pub struct Engine {
     rtcp_interval: Duration,
     cname: String,
     tunes: Vec<Arc<Tune>>,
+    broadcasts: Vec<Broadcast>,
     legs: Slots<Leg>,
     legs_max: usize,
     ports: Ports,
@@ -94,6 +100,8 @@ pub struct Engine {
     /// The last reports of legs that have gone.
     farewells: Vec<Farewell>,
     events: Events,
+    /// Coders that were left over.
+    scrap: Vec<Box<Coder>>,
     counters: Counters,
     /// The millisecond that is to be served next.
     next_ms: u64,
@@ -108,6 +116,7 @@ impl Engine {
             silent_after: config.silent_after,
             rtcp_interval: config.rtcp_interval,
             cname: config.cname,
+            broadcasts: Broadcast::all(config.tunes.len(), &config.shared),
             tunes: config.tunes,
             legs: Slots::new(legs_max),
             legs_max,
@@ -120,6 +129,7 @@ impl Engine {
             endings: VecDeque::with_capacity(talks_max),
             farewells: Vec::with_capacity(legs_max),
             events: Events::new(legs_max, talks_max),
+            scrap: Vec::with_capacity(SCRAP_MAX),
             counters: Counters::default(),
             next_ms: 0,
         }
@@ -171,6 +181,12 @@ impl Engine {
     /// Legs that are open.
     pub const fn legs(&self) -> usize {
         self.legs.len()
+    }
+
+    /// A coder nobody has a use for any more, to be dropped where memory may be given back. Fetch all of them
+    /// after every call.
+    pub fn poll_scrap(&mut self) -> Option<Box<Coder>> {
+        self.scrap.pop()
     }
 
     /// Nothing is open, nothing is owed to anybody.
@@ -229,11 +245,14 @@ impl Engine {
     /// A packet of a key. In a bridge it goes on as a key, not as a packet.
     fn read_digit(&mut self, slot: usize, told: Told, now: Instant) {
         let Some(leg) = self.legs.get_mut(slot) else { return };
-        let keys = leg.reader.take(told, now);
-        let goes_on = match leg.mode {
-            Mode::Bridged { peer, .. } => self.legs.get_mut(peer).is_some_and(|l| l.takes_keys()),
-            Mode::Room { .. } | Mode::Hear(_) => true,
+        let (keys, mode) = (leg.reader.take(told, now), leg.mode);
+        let peer = match mode {
+            Mode::Bridged { peer, .. } => Some(peer),
+            Mode::Room { talk } => self.only_other(talk, slot),
+            Mode::Hear(_) => None,
         };
+        let goes_on =
+            peer.is_none_or(|peer| self.legs.get_mut(peer).is_some_and(|leg| leg.takes_keys()));
         if keys.is_err() || !goes_on {
             if let Some(leg) = self.legs.get_mut(slot) {
                 leg.count_dropped();
@@ -251,7 +270,10 @@ impl Engine {
         let (name, mode) = (leg.name, leg.mode);
         match mode {
             Mode::Bridged { peer, .. } => self.pass_key_to(peer, key),
-            Mode::Room { talk } => self.pass_key_round(talk, slot, key),
+            Mode::Room { talk } => match self.only_other(talk, slot) {
+                Some(other) => self.pass_key_to(other, key),
+                None => self.pass_key_round(talk, slot, key),
+            },
             Mode::Hear(_) => {}
         }
         if let Key::Up(Pressed { digit, duration, at }) = key {
@@ -302,8 +324,14 @@ impl Engine {
         if let Some(key) = key {
             self.pass_key(slot, key);
         }
-        let Mode::Bridged { peer, .. } = mode else { return };
-        let Some((leg, other)) = self.legs.pair_mut(slot, peer) else { return };
+        let peer = match mode {
+            Mode::Bridged { peer, .. } => Some(peer),
+            Mode::Room { talk } => self.only_other(talk, slot),
+            Mode::Hear(_) => None,
+        };
+        let Some((leg, other)) = peer.and_then(|peer| self.legs.pair_mut(slot, peer)) else {
+            return;
+        };
         match leg.vigil.poll_way(&other.vigil, now) {
             Some(Way::One { since }) => self.tell(Event::OneWay { leg: name, since }),
             Some(Way::Both) => self.tell(Event::BothWays { leg: name, at: now }),
@@ -316,15 +344,20 @@ impl Engine {
         if let Some(Mode::Room { talk }) = self.legs.get_mut(slot).map(|leg| leg.mode) {
             return self.feed_from_room(slot, talk, now, out);
         }
-        let Self { clock, legs, talks, tunes, counters, .. } = self;
+        let Self { clock, legs, talks, tunes, broadcasts, counters, .. } = self;
         let Some(leg) = legs.get_mut(slot) else { return };
         let mut wire = Wire { out, counters };
         match leg.mode {
             Mode::Hear(source) => {
                 let place = clock.frame(leg.phase, now);
-                match leg.path() {
-                    Some(path) => leg.send.play(source, tunes, place, &path, &mut wire),
-                    None => leg.send.pause(wire.counters),
+                match (leg.path(), leg.law()) {
+                    (Some(path), Some(law)) => {
+                        leg.send.play(law, source, tunes, place, &path, &mut wire);
+                    }
+                    (Some(path), None) => {
+                        leg.play_coded(source, tunes, broadcasts, place, &path, &mut wire);
+                    }
+                    (None, _) => leg.pause(wire.counters),
                 }
             }
             Mode::Bridged { peer, talk, side } => {
@@ -378,6 +411,9 @@ impl Engine {
         }
     }
 }
+
+/// Coders that wait to be fetched; they are after every order, so that there is one.
+pub(crate) const SCRAP_MAX: usize = 64;
 
 /// A recording whose talk is over.
 #[derive(Debug)]

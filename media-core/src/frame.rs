@@ -1,5 +1,7 @@
 //! Twenty milliseconds of telephone audio: the one unit everything here counts in.
 
+use serde::{Deserialize, Serialize};
+
 /// Samples in a frame: 20 ms at 8 kHz.
 pub const SAMPLES: usize = 160;
 
@@ -20,3 +22,41 @@ pub type Packed = [u8; SAMPLES];
 
 /// Nobody says anything.
 pub const SILENCE: Frame = [0; SAMPLES];
+
+/// How many samples a second audio has between decoding and encoding. Mono, 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Rate {
+    /// Narrowband: G.711 and what recordings hold.
+    Hz8000,
+    /// Wideband: G.722, and what Opus is spoken at by default.
+    Hz16000,
+    /// Fullband.
+    Hz48000,
+}
+
+impl Rate {
+    /// Samples of one frame of 20 ms.
+    pub const fn samples(self) -> usize {
+        SAMPLES * self.factor()
+    }
+
+    /// Samples while one passes at 8 kHz.
+    pub const fn factor(self) -> usize {
+        match self {
+            Self::Hz8000 => 1,
+            Self::Hz16000 => 2,
+            Self::Hz48000 => 6,
+        }
+    }
+
+    pub const fn hertz(self) -> u32 {
+        match self {
+            Self::Hz8000 => 8_000,
+            Self::Hz16000 => 16_000,
+            Self::Hz48000 => 48_000,
+        }
+    }
+}
+
+/// Samples of the longest frame: 20 ms at 48 kHz.
+pub const SAMPLES_MAX: usize = 960;

@@ -13,6 +13,7 @@ mod stretch;
 use self::presence::Presence;
 use crate::{
     codec::g711,
+    comfort::Comfort,
     conceal::{self, Conceal},
     frame::{Packed, SAMPLES},
     order::Law,
@@ -29,6 +30,8 @@ pub(crate) struct Jitter {
     rest: u32,
     /// Frames in a row that left later than they need.
     excess: u32,
+    /// What is heard where nothing is left to be made up.
+    comfort: Comfort,
     conceal: Conceal,
     come: Presence,
     ring: [u8; ROOM],
@@ -98,6 +101,7 @@ impl Jitter {
         line: None,
         rest: 0,
         excess: 0,
+        comfort: Comfort::SILENCE,
         conceal: Conceal::IDLE,
         come: Presence::NONE,
         ring: [0; ROOM],
@@ -109,6 +113,12 @@ impl Jitter {
         self.line = None;
         self.conceal.stop();
         (self.rest, self.excess) = (0, 0);
+        self.comfort = Comfort::SILENCE;
+    }
+
+    /// What the source says of its background while it says nothing else (RFC 3389).
+    pub(crate) fn take_comfort(&mut self, payload: &[u8]) {
+        self.comfort.take(payload);
     }
 
     /// Takes a packet in. `at_once`: its frame may leave at once.
@@ -310,7 +320,10 @@ impl Jitter {
         let Some(line) = self.line else { return };
         let from = if signed(from, line.cursor) < 0 { line.cursor } else { from };
         let length = usize::try_from(signed(until, from)).unwrap_or(0).min(CAPACITY);
-        (0..low(length)).for_each(|n| self.write_one(from.wrapping_add(n), g711::silence(law)[0]));
+        for n in 0..low(length) {
+            let code = self.comfort.code(law);
+            self.write_one(from.wrapping_add(n), code);
+        }
         self.come.set(from, length);
         if line.cursor == from {
             self.skip_held(length);
@@ -400,7 +413,7 @@ impl Jitter {
             self.conceal.begin(law, said);
         }
         if self.conceal.is_mute() {
-            return g711::silence(law)[0];
+            return self.comfort.code(law);
         }
         g711::encode(law, self.conceal.next())
     }

@@ -8,17 +8,22 @@ pub(crate) mod vigil;
 use self::{
     receive::Receive,
     reports::Reports,
-    send::{Path, Send},
+    send::{Path, Send, Wire},
     vigil::Vigil,
 };
 use crate::{
+    broadcast::Broadcast,
     clock::Clock,
+    coder::{Coder, Packed, Scale},
     counters::{Counters, Dropped},
     digits::{Reader, Told},
-    jitter::{self, Put, Speech},
-    order::{Codec, LegName, LegReport, PortName, Remote, Source, Stream},
+    engine::Out,
+    frame::{Frame, Rate, SAMPLES, SAMPLES_MAX},
+    jitter::{self, Kind, Put, Speech},
+    music::Tune,
+    order::{Codec, Law, LegName, LegReport, PortName, Remote, Source, Stream, TuneId},
     record::Side,
-    room::{Gain, Voice},
+    room::{self, Gain, Voice},
     rtp::{
         header::{self, Packet},
         latch::{Latch, Verdict},
@@ -27,6 +32,7 @@ use crate::{
 };
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,6 +45,8 @@ use std::{
 #[repr(C)]
 pub(crate) struct Leg {
     line: Option<Line>,
+    /// None: its packets are frames of G.711 and leave as they come.
+    pub(crate) coder: Option<Box<Coder>>,
     pub(crate) name: LegName,
     pub(crate) port: PortName,
     /// The millisecond of the 20 ms frame at which it is served.
@@ -48,6 +56,8 @@ pub(crate) struct Leg {
     pub(crate) vigil: Vigil,
     reports: Reports,
     pub(crate) reader: Reader,
+    /// Time stamps of the far side to samples of 8 kHz.
+    scale: Scale,
     pub(crate) receive: Receive,
     pub(crate) send: Send,
     pub(crate) gain: Gain,
@@ -104,8 +114,10 @@ impl Leg {
             receive: Receive::new(),
             send: Send::new(stream),
             reader: Reader::NEW,
+            scale: Scale::new(1),
             vigil: Vigil::default(),
             line: None,
+            coder: None,
             reports: Reports::default(),
             dropped: 0,
             gain: Gain::OPEN,
@@ -115,15 +127,38 @@ impl Leg {
 
     /// Takes what was agreed. A far side that did not move keeps the source that was learned, and
     /// what waits of it if its audio goes on as it was: a session is refreshed unheard (RFC 4028).
-    pub(crate) fn connect(&mut self, remote: Remote, agreed: Agreed, now: Instant) {
+    /// Gives back the coder it has no use for.
+    pub(crate) fn connect(
+        &mut self,
+        remote: Remote,
+        agreed: Agreed,
+        mut coder: Option<Box<Coder>>,
+        now: Instant,
+    ) -> Option<Box<Coder>> {
         let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
         if !unmoved.as_ref().is_some_and(|line| line.agreed.goes_on_as(&agreed)) {
-            self.receive.forget();
+            self.forget_heard();
+            std::mem::swap(&mut self.coder, &mut coder);
+            self.scale = Scale::new(agreed.codec.coding.clock_factor());
         }
         let mut latch = unmoved.map_or_else(|| Latch::new(remote, now), |line| line.latch);
         latch.renew(now);
         self.vigil.connected(agreed.sends, agreed.receives, now);
         self.line = Some(Line { latch, agreed });
+        coder
+    }
+
+    /// Somebody else listens: what waits is forgotten.
+    pub(crate) fn forget_heard(&mut self) {
+        self.receive.forget();
+        if let Some(coder) = &mut self.coder {
+            coder.hearing.forget();
+        }
+    }
+
+    /// What its frames are written by, if they need no coder.
+    pub(crate) fn law(&self) -> Option<Law> {
+        self.codec()?.bare()
     }
 
     pub(crate) fn codec(&self) -> Option<Codec> {
@@ -160,14 +195,171 @@ impl Leg {
 
     /// Takes audio in that is heard by the clock.
     pub(crate) fn put_by(&mut self, speech: &Speech<'_>, counters: &mut Counters) {
-        let Some(law) = self.codec().map(|codec| codec.law) else { return };
-        let reason = match self.receive.put(law, speech, false) {
+        let put = match (&mut self.coder, self.line.as_ref().and_then(Line::law)) {
+            (Some(coder), _) => self.receive.put_coded(&mut coder.hearing, speech),
+            (None, Some(law)) => self.receive.put(law, speech, false),
+            (None, None) => return,
+        };
+        let reason = match put {
             Put::Passes | Put::Kept => return,
             Put::Late => Dropped::Late,
             Put::Crowded => Dropped::Ahead,
         };
         self.count_dropped();
         counters.drop_packet(reason);
+    }
+
+    /// Takes the frame it says next, into its voice too; at 8 kHz, and whether it was said. None: nothing was agreed.
+    pub(crate) fn say(&mut self, place: u64, samples: u32) -> Option<(Frame, Kind)> {
+        let (frame, kind) = match (&mut self.coder, self.line.as_ref().and_then(Line::law)) {
+            (Some(coder), _) => {
+                let mut wide = [0; SAMPLES_MAX];
+                let wide = wide.get_mut(..coder.rate().samples()).unwrap_or_default();
+                let kind = self.receive.next_coded(&mut coder.hearing, samples, wide);
+                coder.said.say(place, wide);
+                (coder.narrow(wide), kind)
+            }
+            (None, Some(law)) => {
+                let mut packed = [0; SAMPLES];
+                let kind = self.receive.next_by_clock(law, samples, &mut packed);
+                (room::unpack(law, &packed), kind)
+            }
+            (None, None) => return None,
+        };
+        self.voice.say(place, &frame);
+        Some((frame, kind))
+    }
+
+    /// As [`Receive::next_due`], with a coder or without.
+    pub(crate) fn next_due(&self, now: u32) -> Option<u32> {
+        match &self.coder {
+            Some(coder) => self.receive.next_coded_due(&coder.hearing, now),
+            None => self.receive.next_due(now),
+        }
+    }
+
+    /// Sends a frame at the rate of its coder.
+    pub(crate) fn speak(
+        &mut self,
+        frame: &[i16],
+        now: u64,
+        path: Option<&Path>,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        let Self { coder: Some(coder), send, .. } = self else { return };
+        coder.music = 0;
+        match path {
+            Some(path) => {
+                wire.counters.frames_encoded += 1;
+                coder.pack.take(frame, |packet| send.emit_packet(packet, path, wire));
+            }
+            None => coder.pack.leave_out(),
+        }
+        send.pass_coded(now, path);
+    }
+
+    /// Sends what is due by now of a source that is clocked here, by its coder.
+    pub(crate) fn play_coded(
+        &mut self,
+        source: Source,
+        tunes: &[Arc<Tune>],
+        broadcasts: &mut [Broadcast],
+        now: u64,
+        path: &Path,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        let Some(rate) = self.coder.as_ref().map(|coder| coder.rate()) else { return };
+        if self.send.is_not_wanted(source) {
+            return;
+        }
+        for _ in 0..self.send.due_mixed(now, wire.counters) {
+            let place = self.send.place().unwrap_or(now);
+            if self.tell_next(Some(path), now, wire) {
+                continue;
+            }
+            let Source::Music(tune) = source else {
+                let silence = [0; SAMPLES_MAX];
+                self.speak(
+                    silence.get(..rate.samples()).unwrap_or_default(),
+                    now,
+                    Some(path),
+                    wire,
+                );
+                continue;
+            };
+            if self.play_with_others(tune, tunes, broadcasts, place, now, path, wire) {
+                continue;
+            }
+            let mut frame = [0; SAMPLES_MAX];
+            let frame = frame.get_mut(..rate.samples()).unwrap_or_default();
+            let music = self.coder.as_ref().map_or(0, |coder| coder.music);
+            if let Some(tune) = tunes.get(usize::from(tune.0)) {
+                self.play_tune(tune, place, frame);
+            }
+            self.speak(frame, now, Some(path), wire);
+            if let Some(coder) = &mut self.coder {
+                coder.music = music.saturating_add(1);
+            }
+        }
+    }
+
+    /// A frame of music that is encoded once for all who wait in this codec. False: this leg's own encoder has
+    /// to say it.
+    #[expect(clippy::too_many_arguments, reason = "a frame's whole way from the tune to the wire")]
+    fn play_with_others(
+        &mut self,
+        tune: TuneId,
+        tunes: &[Arc<Tune>],
+        broadcasts: &mut [Broadcast],
+        place: u64,
+        now: u64,
+        path: &Path,
+        wire: &mut Wire<'_, impl Out>,
+    ) -> bool {
+        let Self { coder: Some(coder), send, .. } = self else { return false };
+        // The far side's decoder first comes to where everybody's is.
+        if coder.music < OWN_FRAMES || !coder.pack.is_even() {
+            return false;
+        }
+        let coding = path.codec.coding;
+        let Some(all) = broadcasts.iter_mut().find(|all| all.is_of(tune, coding)) else {
+            return false;
+        };
+        let Some((sent, is_new)) = all.frame(tunes, place) else { return false };
+        wire.counters.frames_encoded += u64::from(is_new);
+        send.emit_packet(Packed { payload: sent.payload(), before: 0 }, path, wire);
+        send.pass_coded(now, Some(path));
+        coder.pack.follow(sent.after());
+        true
+    }
+
+    /// A tune's frame at the rate of the coder.
+    fn play_tune(&mut self, tune: &Tune, place: u64, frame: &mut [i16]) {
+        let Some(coder) = &mut self.coder else { return };
+        let narrow = room::unpack(Law::A, tune.frame(Law::A, place));
+        coder.widen(Rate::Hz8000, true, &narrow, frame);
+    }
+
+    /// As [`Send::tell_next`]; what a coder has gathered is left out.
+    pub(crate) fn tell_next(
+        &mut self,
+        path: Option<&Path>,
+        now: u64,
+        wire: &mut Wire<'_, impl Out>,
+    ) -> bool {
+        let tells = self.send.tell_next(path, now, wire);
+        if let Some(coder) = self.coder.as_mut().filter(|_| tells) {
+            coder.pack.leave_out();
+        }
+        tells
+    }
+
+    /// The far side wants nothing, or nobody knows yet what it is.
+    pub(crate) fn pause(&mut self, counters: &mut Counters) {
+        self.send.pause(counters);
+        if let Some(coder) = &mut self.coder {
+            coder.pack.leave_out();
+        }
     }
 
     /// A frame of this leg's that went no further after all.
@@ -230,6 +422,10 @@ impl Leg {
             ..LegReport::default()
         };
         self.receive.fill(&mut report);
+        if let Some(coder) = &self.coder {
+            report.packets_unplayable += coder.hearing.undecodable();
+            report.frames_recovered = coder.hearing.recovered();
+        }
         report
     }
 
@@ -245,31 +441,34 @@ impl Leg {
         if header::is_rtcp(bytes) {
             return Err(Dropped::RtcpOnRtp);
         }
-        let packet = Packet::parse(bytes).map_err(|_| Dropped::Malformed)?;
+        let mut packet = Packet::parse(bytes).map_err(|_| Dropped::Malformed)?;
         let kind = line.kind(packet.header.payload_type);
-        let plausible = kind != Kind::Unknown;
+        let plausible = kind != Meaning::Unknown;
         match line.latch.judge(from, &packet.header, plausible, now) {
             Verdict::Own => {}
             Verdict::Learning => return Err(Dropped::Learning),
             Verdict::Locked => return Err(Dropped::SourceLock),
             Verdict::Stranger => return Err(Dropped::Source),
         }
+        let event_factor = line.agreed.codec.event_factor;
+        packet.header.timestamp = self.scale.take(packet.header.timestamp);
         match kind {
-            Kind::Audio => self.audio(&packet, clock, now),
-            Kind::Digit => {
+            Meaning::Audio => self.audio(&packet, clock, now),
+            Meaning::Digit => {
                 let Packet { header, payload } = packet;
                 let told = Told::parse(header.ssrc, header.timestamp, payload);
-                let told = told.ok_or(Dropped::Malformed)?;
+                let told = told.ok_or(Dropped::Malformed)?.at_8_khz(event_factor);
                 self.receive.place_other(&header)?;
                 self.vigil.spoke(now);
                 Ok(Heard::Digit(told))
             }
-            Kind::ComfortNoise => {
+            Meaning::ComfortNoise => {
                 self.receive.place_other(&packet.header)?;
+                self.receive.take_comfort(packet.payload);
                 self.vigil.comforted(now);
                 Err(Dropped::ComfortNoise)
             }
-            Kind::Unknown => {
+            Meaning::Unknown => {
                 self.vigil.sign_of_life(now);
                 self.receive.place_other(&packet.header)?;
                 self.receive.miss(&packet.header);
@@ -288,7 +487,11 @@ impl Leg {
         let Packet { header, payload } = *packet;
         let arrival = clock.samples(now);
         let order = self.receive.place_audio(&header, arrival)?;
-        if !(1..=PAYLOAD_MAX).contains(&payload.len()) {
+        let playable = match &self.coder {
+            None => (1..=PAYLOAD_MAX).contains(&payload.len()),
+            Some(coder) => coder.hearing.duration(payload).is_some(),
+        };
+        if !playable {
             self.receive.miss(&header);
             return Err(Dropped::Length);
         }
@@ -312,7 +515,8 @@ impl Leg {
         let last = self.reports.last_sender(now);
         let reception = self.receive.reception();
         let heard = reception.as_ref().map(|reception| (reception, last));
-        match self.send.info(self.phase, clock, now) {
+        let factor = self.codec().map_or(1, |codec| codec.coding.clock_factor());
+        match self.send.info(factor, self.phase, clock, now) {
             Some(info) => compound.sender(ssrc, &info, heard),
             None => compound.receiver(ssrc, heard),
         }
@@ -323,7 +527,7 @@ impl Leg {
 
 /// What a payload type means on one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Meaning {
     Audio,
     ComfortNoise,
     Digit,
@@ -339,15 +543,19 @@ impl Agreed {
 }
 
 impl Line {
-    fn kind(&self, payload_type: u8) -> Kind {
+    const fn law(&self) -> Option<Law> {
+        self.agreed.codec.bare()
+    }
+
+    fn kind(&self, payload_type: u8) -> Meaning {
         if payload_type == self.agreed.codec.payload_type {
-            Kind::Audio
+            Meaning::Audio
         } else if Some(payload_type) == self.agreed.telephone_event {
-            Kind::Digit
+            Meaning::Digit
         } else if payload_type == COMFORT_NOISE {
-            Kind::ComfortNoise
+            Meaning::ComfortNoise
         } else {
-            Kind::Unknown
+            Meaning::Unknown
         }
     }
 }
@@ -364,6 +572,9 @@ fn reachable(address: SocketAddr) -> Option<SocketAddr> {
 
 /// RFC 3389 §4: the static payload type.
 const COMFORT_NOISE: u8 = 13;
+
+/// Frames of music after which a far side's decoder has forgotten what was before: 200 ms.
+const OWN_FRAMES: u32 = 10;
 
 /// 60 ms of G.711.
 pub(crate) const PAYLOAD_MAX: usize = 480;

@@ -5,8 +5,11 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod broadcast;
 pub mod clock;
 pub mod codec;
+pub mod coder;
+mod comfort;
 mod conceal;
 pub mod counters;
 mod digits;

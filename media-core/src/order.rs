@@ -1,5 +1,6 @@
 //! What the media plane is told to do, and what it says: plain data that crosses threads in rings.
 
+use crate::frame::Rate;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -31,12 +32,81 @@ pub enum Law {
     Mu,
 }
 
+/// How audio is written in packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Coding {
+    /// 64 kbit/s at 8 kHz (RFC 3551 §4.5.14).
+    G711(Law),
+    /// 64 kbit/s at 16 kHz; its RTP clock is 8 kHz (RFC 3551 §4.5.2).
+    G722,
+    /// Linear samples of 16 bits, mono (RFC 3551 §4.5.11).
+    L16(Rate),
+    /// RFC 7587; its RTP clock is 48 kHz whatever it is spoken at.
+    Opus(Opus),
+}
+
+/// How we speak Opus to one far side, within what it asked for (RFC 7587 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Opus {
+    /// What we encode from and decode to.
+    pub rate: Rate,
+    /// Bits a second, 6,000 to 128,000.
+    pub bitrate: u32,
+    /// A packet also tells the one before it (`useinbandfec=1`).
+    pub fec: bool,
+    /// While nothing is said nothing is sent (`usedtx=1`).
+    pub dtx: bool,
+    /// What an encoder may spend on a frame, 0 to 10.
+    pub complexity: u8,
+}
+
 /// What a leg speaks on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codec {
-    pub law: Law,
+    pub coding: Coding,
     /// As negotiated; the static number unless the peer asked otherwise.
     pub payload_type: u8,
+    /// Milliseconds of audio in a packet we send: 10, 20, 30, 40, 50 or 60. Of what comes each packet says
+    /// it itself.
+    pub packet_ms: u8,
+    /// Units of a telephone event's duration (RFC 4733 §2.3.5) while one passes at 8 kHz: 6 where its clock
+    /// is 48 kHz.
+    pub event_factor: u8,
+}
+
+impl Coding {
+    /// What it is decoded to and encoded from.
+    pub const fn rate(self) -> Rate {
+        match self {
+            Self::G711(_) => Rate::Hz8000,
+            Self::G722 => Rate::Hz16000,
+            Self::L16(rate) | Self::Opus(Opus { rate, .. }) => rate,
+        }
+    }
+
+    /// Units of the RTP time stamp while one passes at 8 kHz.
+    pub const fn clock_factor(self) -> u32 {
+        match self {
+            Self::G711(_) | Self::G722 | Self::L16(Rate::Hz8000) => 1,
+            Self::L16(Rate::Hz16000) => 2,
+            Self::L16(Rate::Hz48000) | Self::Opus(_) => 6,
+        }
+    }
+}
+
+impl Codec {
+    /// G.711 in packets of 20 ms.
+    pub const fn g711(law: Law, payload_type: u8) -> Self {
+        Self { coding: Coding::G711(law), payload_type, packet_ms: 20, event_factor: 1 }
+    }
+
+    /// The law of a leg whose frames leave as they come, without a coder: G.711 in packets of 20 ms.
+    pub const fn bare(self) -> Option<Law> {
+        match (self.coding, self.packet_ms) {
+            (Coding::G711(law), 20) => Some(law),
+            (Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opus(_), _) => None,
+        }
+    }
 }
 
 /// Where a leg's one outgoing stream starts. Random (RFC 3550 §5.1), chosen by the layer above.
@@ -257,6 +327,9 @@ pub struct LegReport {
     /// Those of them that were made up because they did not come in time.
     #[serde(default)]
     pub frames_concealed: u64,
+    /// Packets that never came and were told by the one behind them.
+    #[serde(default)]
+    pub frames_recovered: u64,
     /// How long packets of this party waited for late ones, at the end, in microseconds.
     #[serde(default)]
     pub delay_us: u32,

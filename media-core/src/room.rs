@@ -77,12 +77,40 @@ pub(crate) struct Voice {
     pub(crate) placed: bool,
     /// The place, on the grid of this phase, of the frame taken last.
     last: Option<u64>,
-    said: [(u64, Frame); DEPTH],
+    said: Line<SAMPLES>,
+}
+
+/// Frames of a voice by place, `N` samples each or as many as its rate has.
+#[derive(Clone, Debug)]
+pub(crate) struct Line<const N: usize>([(u64, [i16; N]); DEPTH]);
+
+impl<const N: usize> Line<N> {
+    pub(crate) const NONE: Self = Self([(NOWHERE, [0; N]); DEPTH]);
+
+    pub(crate) fn forget(&mut self) {
+        self.0.iter_mut().for_each(|(place, _)| *place = NOWHERE);
+    }
+
+    pub(crate) fn say(&mut self, place: u64, frame: &[i16]) {
+        let Some((at, said)) = self.slot(place) else { return };
+        *at = place;
+        for (said, sample) in said.iter_mut().zip(frame) {
+            *said = *sample;
+        }
+    }
+
+    pub(crate) fn at(&mut self, place: u64) -> Option<&[i16; N]> {
+        let (said, frame) = self.slot(place)?;
+        (*said == place).then_some(&*frame)
+    }
+
+    fn slot(&mut self, place: u64) -> Option<&mut (u64, [i16; N])> {
+        self.0.get_mut(usize::try_from(place % DEPTH as u64).ok()?)
+    }
 }
 
 impl Voice {
-    pub(crate) const NONE: Self =
-        Self { phase: 0, placed: false, last: None, said: [(NOWHERE, SILENCE); DEPTH] };
+    pub(crate) const NONE: Self = Self { phase: 0, placed: false, last: None, said: Line::NONE };
 
     /// A line begins; what was said before is nothing of it.
     pub(crate) fn begin(&mut self, phase: u64, placed: bool) {
@@ -92,7 +120,7 @@ impl Voice {
 
     /// Nobody hears what was said until now.
     pub(crate) fn forget(&mut self) {
-        self.said.iter_mut().for_each(|(place, _)| *place = NOWHERE);
+        self.said.forget();
     }
 
     /// Frames to be taken now: one, or a few after a late tick. What a stall has missed is missed: how
@@ -103,25 +131,23 @@ impl Voice {
         (first..=place, first - next)
     }
 
-    pub(crate) fn say(&mut self, place: u64, frame: Frame) {
+    pub(crate) fn say(&mut self, place: u64, frame: &Frame) {
         self.last = Some(place);
-        if let Some(slot) = self.slot(place) {
-            *slot = (place, frame);
-        }
+        self.said.say(place, frame);
     }
 
     /// What is heard at this millisecond since the epoch; none if nothing was said.
     pub(crate) fn at(&mut self, ms: u64) -> Option<&Frame> {
-        let place = (ms + FRAME_MS).saturating_sub(self.phase) / FRAME_MS;
-        // On a tick that serves several milliseconds the newest may not have been taken yet.
-        let place = self.last.filter(|&last| last < place && last + 1 == place).unwrap_or(place);
-        self.last?;
-        let (said, frame) = self.slot(place)?;
-        (*said == place).then_some(&*frame)
+        let place = self.heard_at(ms)?;
+        self.said.at(place)
     }
 
-    fn slot(&mut self, place: u64) -> Option<&mut (u64, Frame)> {
-        self.said.get_mut(usize::try_from(place % DEPTH as u64).ok()?)
+    /// The place of the frame that is heard at this millisecond since the epoch.
+    pub(crate) fn heard_at(&self, ms: u64) -> Option<u64> {
+        let place = (ms + FRAME_MS).saturating_sub(self.phase) / FRAME_MS;
+        let last = self.last?;
+        // On a tick that serves several milliseconds the newest may not have been taken yet.
+        Some(if last < place && last + 1 == place { last } else { place })
     }
 }
 
@@ -133,37 +159,72 @@ const DEPTH: usize = 4;
 
 /// What one party hears: the sum of voices, made softer where it would be too loud.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mix {
-    sum: [i32; SAMPLES],
+pub(crate) struct Mix<const N: usize = SAMPLES> {
+    sum: [i32; N],
     voices: u32,
 }
 
-impl Mix {
-    pub(crate) const NOTHING: Self = Self { sum: [0; SAMPLES], voices: 0 };
+impl<const N: usize> Mix<N> {
+    pub(crate) const NOTHING: Self = Self { sum: [0; N], voices: 0 };
 
-    pub(crate) fn add(&mut self, frame: &Frame) {
+    pub(crate) fn add(&mut self, frame: &[i16]) {
         for (sum, sample) in self.sum.iter_mut().zip(frame) {
             *sum += i32::from(*sample);
         }
         self.voices += 1;
     }
 
-    /// `gain`: what this party's was made softer by until now, and is from now on.
-    pub(crate) fn limited(&self, gain: &mut Gain) -> Frame {
-        let mut frame = SILENCE;
-        if self.voices == 1 && gain.is_open() {
+    /// What several of one rate say.
+    pub(crate) fn add_sum(&mut self, other: &Self) {
+        for (sum, sample) in self.sum.iter_mut().zip(&other.sum) {
+            *sum += sample;
+        }
+        self.voices += other.voices;
+    }
+
+    pub(crate) const fn voices(&self) -> u32 {
+        self.voices
+    }
+
+    /// The sum as samples of half its loudness, which twice as many voices fit into: for who must pass it
+    /// on as samples before it is limited.
+    pub(crate) fn halved(&self, samples: &mut [i16]) {
+        for (sample, sum) in samples.iter_mut().zip(&self.sum) {
+            *sample = narrow(*sum / 2);
+        }
+    }
+
+    /// Takes back what was given as half.
+    pub(crate) fn add_doubled(&mut self, samples: &[i16], voices: u32) {
+        for (sum, sample) in self.sum.iter_mut().zip(samples) {
+            *sum += i32::from(*sample) * 2;
+        }
+        self.voices += voices;
+    }
+
+    /// `gain`: what this party's was made softer by until now, and is from now on. `ramp`: samples over which
+    /// it changes, 2 ms.
+    pub(crate) fn limit(&self, gain: &mut Gain, ramp: i32, frame: &mut [i16]) {
+        if self.voices <= 1 && gain.is_open() {
             for (sample, sum) in frame.iter_mut().zip(&self.sum) {
                 *sample = narrow(*sum);
             }
-            return frame;
+            return;
         }
         let peak = self.sum.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
         let (from, to) = gain.step(peak);
         for ((sample, sum), place) in frame.iter_mut().zip(&self.sum).zip(0..) {
-            let part = i64::from(if place < RAMP { place } else { RAMP });
-            let gain = i64::from(from) + (i64::from(to) - i64::from(from)) * part / i64::from(RAMP);
+            let part = i64::from(if place < ramp { place } else { ramp });
+            let gain = i64::from(from) + (i64::from(to) - i64::from(from)) * part / i64::from(ramp);
             *sample = narrow(clamp((i64::from(*sum) * gain) >> GAIN_BITS));
         }
+    }
+}
+
+impl Mix {
+    pub(crate) fn limited(&self, gain: &mut Gain) -> Frame {
+        let mut frame = SILENCE;
+        self.limit(gain, RAMP, &mut frame);
         frame
     }
 }
@@ -222,7 +283,7 @@ const ONE: i32 = 1 << GAIN_BITS;
 const LOUDEST: i32 = 31_650;
 
 /// Samples over which a gain changes: 2 ms.
-const RAMP: i32 = 16;
+pub(crate) const RAMP: i32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -274,10 +335,10 @@ mod tests {
     fn what_was_said_in_another_room_is_heard_by_nobody() {
         let mut voice = Voice::NONE;
         voice.begin(3, true);
-        (5..8).for_each(|place| voice.say(place, [1_000; SAMPLES]));
+        (5..8).for_each(|place| voice.say(place, &[1_000; SAMPLES]));
 
         voice.begin(4, true);
-        voice.say(8, [7; SAMPLES]);
+        voice.say(8, &[7; SAMPLES]);
 
         let heard: Vec<_> = (80..180).filter_map(|ms| voice.at(ms).map(|frame| frame[0])).collect();
         assert!(!heard.is_empty() && heard.iter().all(|sample| *sample == 7), "{heard:?}");
@@ -288,7 +349,7 @@ mod tests {
         let mut voice = Voice::NONE;
         voice.begin(0, true);
         assert_eq!(voice.due(10), (10..=10, 0));
-        voice.say(10, SILENCE);
+        voice.say(10, &SILENCE);
 
         assert_eq!(voice.due(12), (11..=12, 0));
         assert_eq!(voice.due(20), (18..=20, 7));
@@ -298,11 +359,11 @@ mod tests {
     fn one_voice_is_heard_as_it_is_and_several_never_wrap_round() {
         let loud = [i16::MAX; SAMPLES];
         let mut gain = Gain::OPEN;
-        let mut one = Mix::NOTHING;
+        let mut one = Mix::<SAMPLES>::NOTHING;
         one.add(&loud);
         assert_eq!(one.limited(&mut gain), loud);
 
-        let mut many = Mix::NOTHING;
+        let mut many = Mix::<SAMPLES>::NOTHING;
         (0..31).for_each(|_| many.add(&loud));
         let first = many.limited(&mut gain);
         let then = many.limited(&mut gain);
@@ -344,7 +405,7 @@ mod tests {
             let place = (ms + FRAME_MS - 7) / FRAME_MS;
             if ms % 20 == 7 {
                 for place in voice.due(place).0 {
-                    voice.say(place, [i16::try_from(place).unwrap(); SAMPLES]);
+                    voice.say(place, &[i16::try_from(place).unwrap(); SAMPLES]);
                 }
             }
             if ms % 20 == 3 {

@@ -160,9 +160,10 @@ impl Pair<'_> {
     /// one size and read in another costs more than all that is computed here.
     #[inline]
     fn way(&self, clock: &Clock, now: Instant) -> Option<Way> {
-        let law = self.speaker.codec()?.law;
+        let law = self.speaker.law()?;
         let path = self.listener.path();
-        let table = path.and_then(|path| g711::translation(law, path.codec.law));
+        let heard = path.and_then(|path| path.codec.bare());
+        let table = heard.and_then(|heard| g711::translation(law, heard));
         let place = clock.frame(self.listener.phase, now);
         Some(Way { law, table, path, now, place, samples: clock.samples(now) })
     }

@@ -300,6 +300,37 @@ fn a_sender_that_pauses_is_heard_at_once_when_it_speaks_again() {
 }
 
 #[test]
+fn comfort_noise_is_heard_as_loud_as_it_was_told_and_ends_with_speech() {
+    let (mut bench, mut caller) = bridged(false);
+    bench.run(4_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        let mut header = caller.next();
+        match ms {
+            0..1_000 | 3_000.. => bench.rtp(1, &header, &[0x21; 160]),
+            1_000..1_020 => {
+                header.payload_type = 13;
+                bench.rtp(1, &header, &[30]);
+            }
+            _ => caller.header.sequence = header.sequence,
+        }
+    });
+
+    let heard = bench.heard(2);
+    assert_one_stream(2, &heard);
+    let level = |from: u64, until: u64| {
+        let codes = heard.iter().filter(|(ms, ..)| (from..until).contains(ms)).flat_map(|h| &h.2);
+        let samples: Vec<_> = codes.map(|code| f64::from(g711::decode(Law::A, *code))).collect();
+        let power: f64 = samples.iter().map(|sample| (sample / 32_768.0).powi(2)).sum();
+        -10.0 * (power / samples.len() as f64).log10()
+    };
+    let noise = level(1_300, 2_900);
+    assert!((noise - 30.0).abs() < 2.0, "{noise:.1} dB below full scale");
+    assert!((level(3_200, 3_900) - level(200, 900)).abs() < 0.1);
+}
+
+#[test]
 fn clocks_that_are_off_by_a_thousandth_change_neither_length_nor_delay() {
     let said = speech(8_000 * 130, 4);
     for period_us in [19_980_u64, 19_996, 20_004, 20_020] {

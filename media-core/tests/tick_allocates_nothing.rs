@@ -5,11 +5,13 @@
 
 use media_core::{
     codec::g711,
+    coder::Command,
     engine::{Channel, Engine, EngineConfig, Out},
+    frame::Rate,
     music::Tune,
     order::{
-        Codec, Digit, Digits, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Role,
-        Source, Stream, TalkName, TuneId,
+        Codec, Coding, Digit, Digits, Event, Law, LegName, Opus, Order, PortName, RecordFrame,
+        Remote, Role, Source, Stream, TalkName, TuneId,
     },
     rtp::{
         header::{Header, Packet},
@@ -108,7 +110,7 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
     let rtcp = SocketAddr::new(phone(n).ip(), 4001);
     let remote = Remote { rtp: phone(n), rtcp, signalling: phone(n).ip() };
     let payload_type = if law(n) == Law::A { 8 } else { 0 };
-    let codec = Codec { law: law(n), payload_type };
+    let codec = Codec::g711(law(n), payload_type);
     let telephone_event = Some(101);
     let connect =
         Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true, receives: true };
@@ -203,6 +205,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
         tunes: vec![Arc::new(Tune::test_tone())],
         rtcp_interval: Duration::from_secs(5),
         cname: "media@192.0.2.100".into(),
+        shared: vec![],
         ntp_epoch: 0,
     };
     let mut engine = Engine::new(config, now);
@@ -241,6 +244,148 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
     assert!(counters.frames_concealed > 100, "{counters:?}");
     assert!(counters.digits_in > 100 && counters.digits_out > 100, "{counters:?}");
     assert!(counters.all_dropped().any(|(_, count)| count > 100));
+}
+
+/// Phones that send back what they were sent, with losses.
+struct Echo {
+    sent: Vec<(PortName, Vec<u8>, usize)>,
+    waiting: usize,
+    recorded: u64,
+    payload_types: [u64; 128],
+}
+
+impl Out for Echo {
+    fn send(&mut self, port: PortName, channel: Channel, _: SocketAddr, bytes: &[u8]) {
+        if channel == Channel::Rtcp {
+            return;
+        }
+        self.payload_types[usize::from(bytes[1] & 0x7F)] += 1;
+        let Some((at, copy, length)) = self.sent.get_mut(self.waiting) else { return };
+        copy[..bytes.len()].copy_from_slice(bytes);
+        (*at, *length) = (port, bytes.len());
+        self.waiting += 1;
+    }
+
+    fn record(&mut self, _: &RecordFrame) -> bool {
+        self.recorded += 1;
+        true
+    }
+}
+
+fn codecs() -> Vec<Codec> {
+    let opus = |rate, packet_ms, fec| {
+        let opus = Opus { rate, bitrate: 24_000, fec, dtx: !fec, complexity: 5 };
+        (Coding::Opus(opus), packet_ms)
+    };
+    let all = [
+        (Coding::G711(Law::A), 20),
+        (Coding::G711(Law::Mu), 30),
+        (Coding::G722, 20),
+        (Coding::L16(Rate::Hz16000), 40),
+        opus(Rate::Hz16000, 20, true),
+        opus(Rate::Hz8000, 60, false),
+        opus(Rate::Hz48000, 10, true),
+    ];
+    (96..)
+        .zip(all)
+        .map(|(payload_type, (coding, packet_ms))| {
+            let event_factor = if matches!(coding, Coding::Opus(_)) { 6 } else { 1 };
+            Codec { coding, payload_type, packet_ms, event_factor }
+        })
+        .collect()
+}
+
+fn connect(n: u16, codec: Codec) -> Command {
+    let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
+    let (leg, telephone_event, sends, receives) = (leg(n), Some(127), true, true);
+    Command::equip(Order::Connect { leg, remote, codec, telephone_event, sends, receives })
+}
+
+#[test]
+fn nothing_allocates_between_any_two_codecs_in_music_talk_and_conference() {
+    let codecs = codecs();
+    let mut now = Instant::now();
+    let config = EngineConfig {
+        legs_max: 20,
+        talks_max: 20,
+        silent_after: Duration::from_secs(5),
+        tunes: vec![Arc::new(Tune::test_tone())],
+        rtcp_interval: Duration::from_secs(5),
+        cname: "media@192.0.2.100".into(),
+        shared: codecs.iter().map(|codec| codec.coding).collect(),
+        ntp_epoch: 0,
+    };
+    let mut engine = Engine::new(config, now);
+    let sent = vec![(PortName(0), vec![0; 2_000], 0); 2_000];
+    let mut out = Echo { sent, waiting: 0, recorded: 0, payload_types: [0; 128] };
+    let legs = u16::try_from(codecs.len()).unwrap();
+    let turns = u64::from(legs) * 2;
+    // What the control side makes before it gives an order.
+    let mut coders: Vec<_> =
+        (0..turns * 2).flat_map(|_| codecs.iter().copied()).zip((0..legs).cycle()).collect();
+    let mut made: Vec<_> = coders.drain(..).map(|(codec, n)| connect(n, codec)).collect();
+    let mut scrap = Vec::with_capacity(1_000);
+    let before = TOUCHED.get();
+
+    for turn in 0..turns {
+        for n in 0..legs {
+            let stream = Stream { ssrc: n.into(), sequence: 1, timestamp: 1 };
+            engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, now);
+        }
+        for _ in 0..legs {
+            engine.handle_order(made.pop().unwrap(), now);
+        }
+        for n in 0..legs {
+            engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
+        }
+        for ms in 0..1_500_u64 {
+            let other = u16::try_from(turn % u64::from(legs - 1)).unwrap() + 1;
+            match ms {
+                400 => {
+                    let (caller, other) = (leg(0), leg(other));
+                    let record = true;
+                    engine
+                        .handle_order(Order::Bridge { talk: talk(1), caller, other, record }, now);
+                }
+                900 => {
+                    for n in (1..legs).filter(|n| *n != other) {
+                        let role = Role::Speaks;
+                        engine.handle_order(Order::Join { talk: talk(1), leg: leg(n), role }, now);
+                    }
+                }
+                1_400 => engine.handle_order(Order::EndTalk { talk: talk(1) }, now),
+                _ => {}
+            }
+            for place in 0..std::mem::take(&mut out.waiting) {
+                let (port, length) = (out.sent[place].0, out.sent[place].2);
+                let bytes = std::mem::take(&mut out.sent[place].1);
+                let n = (port.0 - 20_000) / 2;
+                if !(ms + place as u64).is_multiple_of(17) {
+                    let from = phone(n);
+                    let channel = Channel::Rtp;
+                    engine.handle_packet(port, channel, from, &bytes[..length], now, &mut out);
+                }
+                out.sent[place].1 = bytes;
+            }
+            engine.tick(now, &mut out);
+            while engine.poll_event().is_some() {}
+            scrap.extend(std::iter::from_fn(|| engine.poll_scrap()));
+            now += Duration::from_millis(1);
+        }
+        (0..legs).for_each(|n| engine.handle_order(Order::Close { leg: leg(n) }, now));
+        scrap.extend(std::iter::from_fn(|| engine.poll_scrap()));
+        while engine.poll_event().is_some() {}
+    }
+    let touched = TOUCHED.get() - before;
+
+    assert_eq!(touched, 0, "allocations and releases");
+    for codec in &codecs {
+        let packets = out.payload_types[usize::from(codec.payload_type)];
+        assert!(packets > 100, "{codec:?}: {packets}");
+    }
+    let counters = engine.counters();
+    assert!(counters.frames_encoded > 1_000 && counters.frames_concealed > 50, "{counters:?}");
+    assert!(out.recorded > 500 && scrap.len() > 50, "{} {}", out.recorded, scrap.len());
 }
 
 /// What one listener hears of an hour: one stream in time, and how late each click of it is.
@@ -350,6 +495,7 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
         tunes: vec![],
         rtcp_interval: Duration::from_secs(5),
         cname: "media@192.0.2.100".into(),
+        shared: vec![],
         ntp_epoch: 0,
     };
     let mut engine = Engine::new(config, epoch);
@@ -357,7 +503,7 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
         let stream = Stream { ssrc: u32::from(n), sequence: 1, timestamp: 1 };
         engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, epoch);
         let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
-        let codec = Codec { law: Law::A, payload_type: 8 };
+        let codec = Codec::g711(Law::A, 8);
         let order = Order::Connect {
             leg: leg(n),
             remote,

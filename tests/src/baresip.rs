@@ -21,21 +21,21 @@ const SPEECH_SECONDS: u64 = 120;
 /// Where Debian puts them.
 const MODULE_FOLDER: &str = "/usr/lib/baresip/modules";
 /// Everything the calls here need, and nothing that wants a terminal or a sound card.
-const MODULES: [&str; 5] = ["g711", "aufile", "aubridge", "sndfile", "uuid"];
+const MODULES: [&str; 7] = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "uuid"];
 
 /// Who the phone is and how it speaks.
 #[derive(Clone, Debug)]
 pub struct Account {
     pub user: &'static str,
     pub password: &'static str,
-    /// `PCMU` or `PCMA`.
+    /// `PCMU`, `PCMA`, `G722` or `opus`.
     pub codec: &'static str,
     /// `udp` or `tcp`.
     pub transport: &'static str,
     /// Its own UDP and TCP listener; the port above is taken too.
     pub listen: SocketAddr,
     pub registrar: SocketAddr,
-    /// How long a registration holds; it comes again a little before.
+    /// How long a registration holds; it comes again a little before. 0: it does not register.
     pub register_seconds: u32,
     /// The tone it speaks.
     pub hz: f64,
@@ -118,8 +118,13 @@ impl Baresip {
         heard.sort();
         let last = heard.last().unwrap_or_else(|| panic!("baresip heard nothing\n{}", self.log()));
         let mut file = hound::WavReader::open(last).expect("baresip closed its file");
-        assert_eq!(file.spec().sample_rate, RATE);
-        file.samples().collect::<Result<_, _>>().expect("the file is whole")
+        let spec = file.spec();
+        let samples: Vec<i16> =
+            file.samples().collect::<Result<_, _>>().expect("the file is whole");
+        // The left channel, and as many of its samples as a telephone's rate has: tones are all that is listened for.
+        let step =
+            usize::from(spec.channels) * usize::try_from(spec.sample_rate / RATE).expect("few");
+        samples.into_iter().step_by(step).collect()
     }
 
     fn log(&self) -> String {
@@ -167,9 +172,17 @@ fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
     let Account { user, password, codec, transport, listen, registrar, register_seconds, hz } =
         account;
     let speech = folder.join("speech.wav");
-    let samples =
-        tone::sine(*hz, 0, usize::try_from(SPEECH_SECONDS * u64::from(RATE)).expect("short"));
-    tone::write_wav(&speech, 1, RATE, &samples);
+    // baresip neither resamples nor mixes: the file is at its codec's rate, with its channels.
+    let (rate, channels, named) = match *codec {
+        "G722" => (16_000, 1, "G722/16000/1".to_owned()),
+        "opus" => (48_000, 2, "opus/48000/2".to_owned()),
+        law => (RATE, 1, format!("{law}/8000/1")),
+    };
+    let second = tone::second_at(rate, *hz);
+    let once = second.iter().flat_map(|sample| std::iter::repeat_n(*sample, channels.into()));
+    let once: Vec<i16> = once.collect();
+    let samples = once.repeat(usize::try_from(SPEECH_SECONDS).expect("short"));
+    tone::write_wav(&speech, channels, rate, &samples);
     let modules: String = MODULES.iter().map(|name| format!("module {name}.so\n")).collect();
     let (speech, dir) = (speech.display(), folder.path().display());
     let config = format!(
@@ -180,7 +193,7 @@ fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
     // The domain is no name that anybody could resolve: everything goes to `outbound`.
     let accounts = format!(
         "<sip:{user}@clavija.test;transport={transport}>;auth_user={user};auth_pass={password};\
-         outbound=\"sip:{registrar};transport={transport}\";regint={register_seconds};answermode=manual;audio_codecs={codec}/8000/1\n"
+         outbound=\"sip:{registrar};transport={transport}\";regint={register_seconds};answermode=manual;audio_codecs={named}\n"
     );
     for (name, text) in [("config", config), ("accounts", accounts), ("contacts", String::new())] {
         fs::write(folder.join(name), text).expect("the test's folder can be written");

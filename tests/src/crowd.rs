@@ -98,6 +98,7 @@ fn plan() -> Arc<Plan> {
         address,
         transport: sip_stack::Transport::Udp,
         pstn,
+        codecs: vec![],
     };
     Arc::new(Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],

@@ -107,6 +107,12 @@ pub fn sine(hz: f64, from: u64, samples: usize) -> Vec<i16> {
     (from..).take(samples).map(|at| to_sample(10_000.0 * (TAU * hz * phase(at)).sin())).collect()
 }
 
+/// A second of the same at another rate, to be said over and over: the tone has whole hertz.
+pub fn second_at(rate: u32, hz: f64) -> Vec<i16> {
+    let turn = |at: u32| TAU * hz * f64::from(at) / f64::from(rate);
+    (0..rate).map(|at| to_sample(10_000.0 * turn(at).sin())).collect()
+}
+
 /// Seconds at this sample, modulo one: whole numbers of hertz stay exact for ever.
 fn phase(at: u64) -> f64 {
     let within = u32::try_from(at % u64::from(RATE)).expect("less than the rate");

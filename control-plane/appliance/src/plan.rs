@@ -8,6 +8,7 @@ use control_plane::ids::{SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
+use sip_stack::sdp::codec::Codec;
 use sip_stack::{Flow, Limits, Secret, Target, Transport, TrunkId, User};
 use std::{net::SocketAddr, time::Duration};
 
@@ -35,8 +36,14 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         address: None,
         transport: Transport::Udp,
         pstn: false,
+        codecs: vec![],
     });
-    plan.seats.push(SeatPlan { name: name.clone(), extension: name.clone(), fixed: false });
+    plan.seats.push(SeatPlan {
+        name: name.clone(),
+        extension: name.clone(),
+        fixed: false,
+        codecs: vec![],
+    });
     plan.teams.push(Team {
         name,
         seats: vec![own_seat],
@@ -133,7 +140,19 @@ fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
         address: trunk.address,
         transport: transport(trunk.tcp),
         pstn: trunk.pstn,
+        codecs: codecs(&trunk.codecs),
     }
+}
+
+fn codecs(named: &[firmware_config::Codec]) -> Vec<Codec> {
+    let codec = |named: &firmware_config::Codec| match named {
+        firmware_config::Codec::G722 => Codec::G722,
+        firmware_config::Codec::L16 => Codec::L16,
+        firmware_config::Codec::Opus => Codec::Opus,
+        firmware_config::Codec::Pcma => Codec::Pcma,
+        firmware_config::Codec::Pcmu => Codec::Pcmu,
+    };
+    named.iter().map(codec).collect()
 }
 
 fn transport(tcp: bool) -> Transport {
@@ -178,6 +197,7 @@ fn seat(agent: &firmware_config::Agent) -> SeatPlan {
         name: agent.name.clone(),
         extension: agent.extension.clone(),
         fixed: agent.contact.is_some(),
+        codecs: codecs(&agent.codecs),
     }
 }
 

@@ -23,6 +23,7 @@ use control_plane::{
     fact::What,
     ids::CallId,
     journal::Past,
+    legs::shared_codings,
     switchboard::Cut,
     time::Stamp,
 };
@@ -136,7 +137,7 @@ impl Appliance {
         let journal_dir = config.node.data_dir.join("journal");
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
-        let media = start_media(&config, ports)?;
+        let media = start_media(&config, &plan, ports)?;
         let view = Arc::new(RwLock::new(history.view(&plan)));
         let cut = cut_off(&history.past, &config.recording.dir);
         mend_recordings(history.recordings)?;
@@ -229,7 +230,7 @@ fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>
     Ok((handle, thread))
 }
 
-fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
+fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, StartError> {
     let pairs = ports.names().len();
     let media = MediaConfig {
         ports,
@@ -238,6 +239,7 @@ fn start_media(config: &Config, ports: PortPool) -> Result<Media, StartError> {
             talks_max: pairs,
             silent_after: SILENT_AFTER,
             tunes: config.music.iter().map(|music| Arc::clone(&music.tune)).collect(),
+            shared: shared_codings(plan),
             rtcp_interval: RTCP_INTERVAL,
             cname: format!("clavija@{}", config.media.advertise),
             ntp_epoch: ntp(wall()),

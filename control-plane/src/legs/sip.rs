@@ -4,7 +4,10 @@
 //! has which call stands here, where the legs are made: the promise of the switchboard is checked
 //! by somebody who does not share its tables.
 
-use super::media::MediaLegs;
+use super::{
+    codecs::{self, Codecs},
+    media::MediaLegs,
+};
 use crate::{
     config::{self, Plan},
     fact::Side,
@@ -12,7 +15,7 @@ use crate::{
     seats::SeatClaim,
     switchboard::{Input, Media, Output},
 };
-use media_core::order::{Codec, Law, LegName, Order, PortName, Remote};
+use media_core::order::{LegName, Order, PortName, Remote};
 use sip_stack::{
     Endpoint,
     event::{Event, HangUp, Invite, Place, Refusal, Source, Target},
@@ -20,6 +23,7 @@ use sip_stack::{
     sdp::{
         self,
         answer::{self, Agreed, Allowed, Local, NoAnswer},
+        codec::Codec,
     },
 };
 use std::{
@@ -32,13 +36,15 @@ use std::{
 pub(crate) struct SipLegs {
     /// The address our session descriptions name.
     media_address: IpAddr,
-    allowed: Allowed,
+    codecs: Codecs,
     legs: BTreeMap<LegId, SipLeg>,
     engaged: BTreeMap<Whose, Engaged>,
     double_claims: u64,
 }
 
 struct SipLeg {
+    /// What may be agreed with it, as long as it is there.
+    allowed: Allowed,
     port: Option<PortName>,
     session_id: u64,
     /// Version of our session description; grows with each answer (RFC 3264 §8).
@@ -83,15 +89,19 @@ pub(crate) struct Dial<'a> {
 }
 
 impl SipLegs {
-    pub(crate) fn new(media_address: IpAddr) -> Self {
-        let laws = vec![answer::Law::A, answer::Law::Mu];
+    pub(crate) fn new(media_address: IpAddr, plan: &Plan) -> Self {
         Self {
             media_address,
-            allowed: Allowed { laws, telephone_event: true },
+            codecs: Codecs::of(plan),
             legs: BTreeMap::new(),
             engaged: BTreeMap::new(),
             double_claims: 0,
         }
+    }
+
+    /// What may be agreed with legs that come from now on.
+    pub(crate) fn reconfigure(&mut self, plan: &Plan) {
+        self.codecs = Codecs::of(plan);
     }
 
     /// One thing the endpoint said; `None`: nothing for the switchboard.
@@ -154,6 +164,7 @@ impl SipLegs {
         let whose: Vec<_> = phones.chain(claim.seat().map(Whose::Seat)).collect();
         for &leg in legs {
             let orphan = SipLeg {
+                allowed: Allowed { codecs: vec![], telephone_event: false },
                 port: None,
                 session_id: 0,
                 version: 1,
@@ -206,6 +217,7 @@ impl SipLegs {
             Source::Trunk(_) => None,
         };
         let mut sip_leg = SipLeg {
+            allowed: self.codecs.allowed(source),
             port: None,
             session_id: media.session_id(),
             version: 1,
@@ -254,7 +266,7 @@ impl SipLegs {
             sip_leg.local_sdp = match made {
                 Some(Ok((local_sdp, _))) => local_sdp,
                 Some(Err(_)) | None => {
-                    answer::offer(&self.allowed, self.local(sip_leg.session_id, port.0, 1))
+                    answer::offer(&sip_leg.allowed, self.local(sip_leg.session_id, port.0, 1))
                 }
             };
         }
@@ -268,7 +280,7 @@ impl SipLegs {
         port: u16,
         leg: &SipLeg,
     ) -> Result<(Vec<u8>, Agreed), NoAnswer> {
-        answer::answer(offer, &self.allowed, self.local(leg.session_id, port, 1))
+        answer::answer(offer, &leg.allowed, self.local(leg.session_id, port, 1))
     }
 
     fn answered(
@@ -282,7 +294,7 @@ impl SipLegs {
     ) -> Option<Input> {
         if let Some(sip_leg) = self.legs.get_mut(&leg) {
             sip_leg.from = Some(from);
-            match answer::accept(answer, &self.allowed) {
+            match answer::accept(answer, &sip_leg.allowed) {
                 Ok(agreed) => {
                     sip_leg.agreed = Some(agreed);
                     self.connect(leg, media);
@@ -310,7 +322,7 @@ impl SipLegs {
         if sip_leg.agreed.is_some() {
             return;
         }
-        match answer.map(|answer| answer::accept(answer, &self.allowed)) {
+        match answer.map(|answer| answer::accept(answer, &sip_leg.allowed)) {
             Some(Ok(agreed)) => {
                 sip_leg.agreed = Some(agreed);
                 self.connect(leg, media);
@@ -333,8 +345,8 @@ impl SipLegs {
         let (Some(port), version) = (sip_leg.port, sip_leg.version + 1) else { return };
         let local = self.local(sip_leg.session_id, port.0, version);
         let made = match offer {
-            None => Ok((answer::offer(&self.allowed, local), sip_leg.agreed)),
-            Some(offer) => answer::answer(offer, &self.allowed, local)
+            None => Ok((answer::offer(&sip_leg.allowed, local), sip_leg.agreed)),
+            Some(offer) => answer::answer(offer, &sip_leg.allowed, local)
                 .map(|(local_sdp, agreed)| (local_sdp, Some(agreed))),
         };
         match made {
@@ -417,9 +429,13 @@ impl SipLegs {
         let targets = endpoint.contacts(UserId(seat.0));
         let whose = everything_of(seat, &targets);
         if self.may_engage(&whose, dial.call, grant) {
+            let allowed = self.codecs.allowed_for_seat(seat.0);
+            let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
             for target in targets {
                 let of = [Whose::Seat(seat), Whose::Phone(target.place())];
-                let made = self.dial(dial, target, None, Side::Agent, endpoint, media, now);
+                let allowed = allowed.clone();
+                let made =
+                    self.dial(dial, target, None, allowed, Side::Agent, endpoint, media, now);
                 if let Some(leg) = made {
                     self.engage(&of, dial.call, grant, leg);
                     legs.push(leg);
@@ -442,7 +458,9 @@ impl SipLegs {
         let leg = flow.and_then(|to| {
             let by = if to.is_reliable() { ";transport=tcp" } else { "" };
             let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
-            self.dial(dial, target, Some(trunk), Side::Callee, endpoint, media, now)
+            let allowed = self.codecs.allowed_for_trunk(trunk);
+            let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
+            self.dial(dial, target, Some(trunk), allowed, Side::Callee, endpoint, media, now)
         });
         Input::Dialled { offer: dial.offer, legs: leg.into_iter().collect() }
     }
@@ -453,6 +471,7 @@ impl SipLegs {
         dial: &Dial<'_>,
         target: Target,
         trunk: Option<TrunkId>,
+        allowed: Allowed,
         side: Side,
         endpoint: &mut Endpoint,
         media: &mut MediaLegs,
@@ -460,7 +479,7 @@ impl SipLegs {
     ) -> Option<LegId> {
         let port = media.take_port(now)?;
         let session_id = media.session_id();
-        let local_sdp = answer::offer(&self.allowed, self.local(session_id, port.0, 1));
+        let local_sdp = answer::offer(&allowed, self.local(session_id, port.0, 1));
         let invite = Invite {
             target,
             trunk,
@@ -476,6 +495,7 @@ impl SipLegs {
         self.legs.insert(
             leg,
             SipLeg {
+                allowed,
                 port: Some(port),
                 session_id,
                 version: 1,
@@ -500,6 +520,12 @@ impl SipLegs {
         self.legs.is_empty() && self.engaged.is_empty()
     }
 
+    /// What the caller of this call speaks.
+    fn codec_of(&self, call: CallId) -> Option<Codec> {
+        let mut legs = self.legs.values().filter(|leg| leg.call == Some(call));
+        legs.find_map(|leg| leg.agreed).map(|agreed| agreed.codec)
+    }
+
     /// Tells the media plane where the far side listens. Before the 200, never after it.
     fn connect(&mut self, leg: LegId, media: &mut MediaLegs) {
         let Some(sip_leg) = self.legs.get(&leg) else { return };
@@ -507,10 +533,6 @@ impl SipLegs {
         if !media.is_open(LegName(leg.0)) {
             return; // Closed meanwhile: a late answer hears nobody.
         }
-        let law = match agreed.law {
-            answer::Law::A => Law::A,
-            answer::Law::Mu => Law::Mu,
-        };
         media.order(Order::Connect {
             leg: LegName(leg.0),
             remote: Remote {
@@ -518,7 +540,7 @@ impl SipLegs {
                 rtcp: agreed.remote_rtcp,
                 signalling: from.ip(),
             },
-            codec: Codec { law, payload_type: agreed.payload_type },
+            codec: codecs::codec(&agreed),
             telephone_event: agreed.telephone_event,
             sends: agreed.sends,
             receives: agreed.receives,

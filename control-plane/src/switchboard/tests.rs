@@ -126,12 +126,18 @@ impl Bench {
 }
 
 fn plan() -> Plan {
-    let seat = |name: &str| SeatPlan { name: name.into(), extension: name.into(), fixed: false };
+    let seat = |name: &str| SeatPlan {
+        name: name.into(),
+        extension: name.into(),
+        fixed: false,
+        codecs: vec![],
+    };
     let trunk = |name: &str, address: Option<&str>| Trunk {
         name: name.into(),
         address: address.map(|address| address.parse().unwrap()),
         transport: sip_stack::Transport::Udp,
         pstn: false,
+        codecs: vec![],
     };
     let row =
         |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };

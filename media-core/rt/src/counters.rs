@@ -64,6 +64,7 @@ pub struct EngineCounters {
     pub packets_reordered: u64,
     pub frames_inserted: u64,
     pub frames_concealed: u64,
+    pub frames_encoded: u64,
     pub digits_in: u64,
     pub digits_out: u64,
     pub digits_lost: u64,
@@ -210,6 +211,7 @@ struct EngineCount {
     packets_reordered: Counter,
     frames_inserted: Counter,
     frames_concealed: Counter,
+    frames_encoded: Counter,
     digits_in: Counter,
     digits_out: Counter,
     digits_lost: Counter,
@@ -234,6 +236,7 @@ impl EngineCount {
         self.packets_reordered.set(from.packets_reordered);
         self.frames_inserted.set(from.frames_inserted);
         self.frames_concealed.set(from.frames_concealed);
+        self.frames_encoded.set(from.frames_encoded);
         self.digits_in.set(from.digits_in);
         self.digits_out.set(from.digits_out);
         self.digits_lost.set(from.digits_lost);
@@ -260,6 +263,7 @@ impl EngineCount {
             packets_reordered: self.packets_reordered.read(),
             frames_inserted: self.frames_inserted.read(),
             frames_concealed: self.frames_concealed.read(),
+            frames_encoded: self.frames_encoded.read(),
             digits_in: self.digits_in.read(),
             digits_out: self.digits_out.read(),
             digits_lost: self.digits_lost.read(),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use media_core::{
+    coder::{Coder, Command},
     engine::{Engine, EngineConfig},
     order::{Event, Order, RecordFrame, RecordKind, TalkName},
 };
@@ -32,6 +33,9 @@ use crate::{
     tape::Disk,
     thread::{MediaThread, Rings},
 };
+
+/// Coders on their way back; what has no room waits on the media thread's side.
+const SCRAP: usize = 256;
 
 /// What the media plane is made of.
 #[derive(Debug)]
@@ -70,7 +74,8 @@ pub enum StartError {
 
 /// The running media plane. Dropping it stops it.
 pub struct Media {
-    orders: HeapProd<Order>,
+    orders: HeapProd<Command>,
+    scrap: HeapCons<Box<Coder>>,
     events: HeapCons<Event>,
     recorder_events: HeapCons<RecorderEvent>,
     bell: Arc<EventFd>,
@@ -111,7 +116,9 @@ impl Media {
         let mut warnings = if config.real_time { real_time::lock_memory() } else { Vec::new() };
         let epoch = EngineConfig { ntp_epoch: ntp_now(), ..config.engine };
         let engine = Engine::new(epoch, Instant::now());
-        let rings = Rings { orders: taken_orders, events: told_events, frames: tapped };
+        let (thrown, scrap) = HeapRb::new(SCRAP).split();
+        let rings =
+            Rings { orders: taken_orders, events: told_events, frames: tapped, scrap: thrown };
         let (count, media_bell) = (media_count.clone(), bell.clone());
         let (ready, started) = mpsc::channel();
         let media = Worker::spawn("media-0", move |stop| {
@@ -126,6 +133,7 @@ impl Media {
         warnings.extend(started.recv().map_err(ended)?);
         Ok(Self {
             orders,
+            scrap,
             events,
             recorder_events,
             bell,
@@ -137,13 +145,21 @@ impl Media {
         })
     }
 
-    /// Gives an order. A full ring gives it back; then the media thread is dead or far behind.
+    /// Gives an order, and makes what it needs. A full ring gives it back; then the media thread is dead or far
+    /// behind.
     pub fn push(&mut self, order: Order) -> Result<(), Order> {
-        self.orders.try_push(order)
+        self.drop_scrap();
+        self.orders.try_push(Command::equip(order)).map_err(|command| *command.order())
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.drop_scrap();
         self.events.try_pop()
+    }
+
+    /// What the media thread has no use for any more gives its memory back here.
+    fn drop_scrap(&mut self) {
+        while self.scrap.try_pop().is_some() {}
     }
 
     pub fn poll_recorder_event(&mut self) -> Option<RecorderEvent> {

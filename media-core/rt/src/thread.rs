@@ -14,6 +14,7 @@ use std::{
 };
 
 use media_core::{
+    coder::{Coder, Command},
     engine::{Channel, Engine, Out},
     order::{Event, Order, PortName, RecordFrame, RecordKind},
 };
@@ -45,9 +46,11 @@ const PANICS_MAX: u32 = 50;
 
 /// The thread's half of every ring.
 pub(crate) struct Rings {
-    pub(crate) orders: HeapCons<Order>,
+    pub(crate) orders: HeapCons<Command>,
     pub(crate) events: HeapProd<Event>,
     pub(crate) frames: HeapProd<RecordFrame>,
+    /// Coders nobody has a use for: memory is given back on the other side.
+    pub(crate) scrap: HeapProd<Box<Coder>>,
 }
 
 /// All that the thread owns. It is made and dropped on the control side.
@@ -122,15 +125,15 @@ impl MediaThread {
 
     fn take_orders(&mut self, now: Instant) {
         for _ in 0..ORDERS_MAX {
-            let Some(order) = self.rings.orders.try_pop() else { return };
-            match order {
+            let Some(command) = self.rings.orders.try_pop() else { return };
+            match command.order() {
                 // The engine says no to a port somebody has; one that cannot listen is counted.
                 Order::Open { leg, port, .. } => {
-                    if !self.sockets.open(leg, port, &mut self.inbox) {
+                    if !self.sockets.open(*leg, *port, &mut self.inbox) {
                         self.counters.ports_refused.bump();
                     }
                 }
-                Order::Close { leg } => self.sockets.close(leg, &mut self.inbox),
+                Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
                 Order::Connect { .. }
                 | Order::Digits { .. }
                 | Order::Hear { .. }
@@ -140,7 +143,17 @@ impl MediaThread {
                 | Order::Part { .. }
                 | Order::EndTalk { .. } => {}
             }
-            self.engine.handle_order(order, now);
+            self.engine.handle_order(command, now);
+            self.throw_scrap();
+        }
+    }
+
+    fn throw_scrap(&mut self) {
+        while !self.rings.scrap.is_full()
+            && let Some(coder) = self.engine.poll_scrap()
+        {
+            // It has room: nobody else pushes.
+            let _pushed = self.rings.scrap.try_push(coder);
         }
     }
 

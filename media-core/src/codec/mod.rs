@@ -1,3 +1,6 @@
-//! Codecs a leg may speak.
+//! How audio is written in packets.
 
 pub mod g711;
+pub(crate) mod g722;
+pub(crate) mod opus;
+pub(crate) mod resample;

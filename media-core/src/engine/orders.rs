@@ -1,9 +1,10 @@
 //! How orders change the engine. One that cannot be carried out is said so, and changes nothing.
 
-use super::{Ending, Engine, Farewell, phase_of};
+use super::{Ending, Engine, Farewell, SCRAP_MAX, phase_of};
 use crate::{
+    coder::{Coder, Command},
     leg::{Agreed, Leg, Mode},
-    order::{Digits, Event, LegName, LegReport, Order, PortName, Role, Source, Stream, TalkName},
+    order::{Digits, Event, LegName, LegReport, Order, PortName, Remote, Source, Stream, TalkName},
     record::{Side, Tape},
     room::Room,
     session::{Recording, Talk},
@@ -11,16 +12,15 @@ use crate::{
 use std::time::Instant;
 
 impl Engine {
-    /// Carries out one order, whole. Legal at any instant, whatever came before.
-    pub fn handle_order(&mut self, order: Order, now: Instant) {
+    /// Carries out one order, whole. Legal at any instant, whatever came before. What an order needs besides itself
+    /// is made by [`Command::equip`].
+    pub fn handle_order(&mut self, command: impl Into<Command>, now: Instant) {
+        let Command { order, coder } = command.into();
         match order {
             Order::Open { leg, port, stream } => self.open(leg, port, stream),
             Order::Connect { leg, remote, codec, telephone_event, sends, receives } => {
                 let agreed = Agreed { codec, telephone_event, sends, receives };
-                match self.leg_mut(leg) {
-                    Some(leg) => leg.connect(remote, agreed, now),
-                    None => self.refuse(leg, "connect: no such leg"),
-                }
+                self.connect(leg, remote, agreed, coder, now);
             }
             Order::Hear { leg, source } => self.hear(leg, source),
             Order::Bridge { talk, caller, other, record } => {
@@ -56,6 +56,38 @@ impl Engine {
         };
         self.ports.set(port, Some(slot));
         self.due_legs.add(phase, slot);
+    }
+
+    fn connect(
+        &mut self,
+        name: LegName,
+        remote: Remote,
+        agreed: Agreed,
+        coder: Option<Box<Coder>>,
+        now: Instant,
+    ) {
+        let codec = coder.as_ref().map(|coder| coder.codec());
+        let Some(slot) = self.legs.slot(name.0) else {
+            self.throw_away(coder);
+            return self.refuse(name, "connect: no such leg");
+        };
+        if codec != Some(agreed.codec).filter(|codec| codec.bare().is_none()) {
+            self.throw_away(coder);
+            return self.refuse(name, "connect: not the coder of this codec");
+        }
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        let left_over = leg.connect(remote, agreed, coder, now);
+        self.throw_away(left_over);
+        if let Some(talk) = self.talk_of(slot) {
+            self.settle(talk, now);
+        }
+    }
+
+    /// Memory is given back elsewhere.
+    fn throw_away(&mut self, coder: Option<Box<Coder>>) {
+        if self.scrap.len() < SCRAP_MAX {
+            self.scrap.extend(coder);
+        }
     }
 
     fn hear(&mut self, name: LegName, source: Source) {
@@ -106,13 +138,11 @@ impl Engine {
         self.leave(other_slot);
         self.join(caller_slot, other_slot, talk, Side::Caller, now);
         self.join(other_slot, caller_slot, talk, Side::Other, now);
-        if self.talks.get_mut(talk).is_some_and(|talk| talk.room.len() > 0) {
-            for slot in [caller_slot, other_slot] {
-                self.enter_room(talk, slot, Role::Speaks, now);
-            }
-        }
         if let Some(state) = self.talks.get_mut(talk) {
             (state.caller, state.other) = (caller, other);
+        }
+        self.settle(talk, now);
+        if let Some(state) = self.talks.get_mut(talk) {
             if let Some(tape) = state.tape() {
                 tape.joined();
             }
@@ -181,6 +211,7 @@ impl Engine {
             self.farewells.push(Farewell { port: leg.port, to, compound });
         }
         self.events.leg(Event::Closed { leg: name, report: leg.report() });
+        self.throw_away(leg.coder.take());
     }
 
     /// The slot of this talk, a new one if it has none.
@@ -231,7 +262,7 @@ impl Engine {
 
     fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side, now: Instant) {
         if let Some(leg) = self.legs.get_mut(leg) {
-            leg.receive.forget();
+            leg.forget_heard();
             leg.send.stop_keys(&mut self.counters);
             leg.vigil.bridged(Some(now));
             leg.mode = Mode::Bridged { peer, talk, side };
@@ -244,7 +275,7 @@ impl Engine {
             Source::Nothing | Source::Silence => true,
         };
         let Some(leg) = self.legs.get_mut(leg) else { return };
-        leg.receive.forget();
+        leg.forget_heard();
         if leg.mode != Mode::Hear(source) {
             leg.send.stop_keys(&mut self.counters);
         }

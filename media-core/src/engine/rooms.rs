@@ -1,15 +1,15 @@
 //! Talks of more than two: who comes and goes, and the frames they hear.
 
-use super::{Engine, Out};
+use super::{Engine, Out, slots::Slots};
 use crate::{
     clock::Clock,
     digits::{Key, Pressed},
-    frame::{FRAME_MS, SAMPLES},
+    frame::{FRAME_MS, Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::Kind,
-    leg::{Mode, send::Wire},
-    order::{LegName, Role, Source, TalkName},
+    leg::{Leg, Mode, send::Wire},
+    order::{Law, LegName, Role, Source, TalkName},
     record::Side,
-    room::{Mix, pack, unpack},
+    room::{Mix, RAMP, Room, pack},
 };
 use std::time::Instant;
 
@@ -79,7 +79,7 @@ impl Engine {
         if leg.mode == (Mode::Room { talk }) {
             if before != Some(role) {
                 // What was said to one is not for all, nor what still waits of it.
-                leg.receive.forget();
+                leg.forget_heard();
                 leg.voice.forget();
             }
             return;
@@ -100,7 +100,7 @@ impl Engine {
     pub(super) fn place_voice(&mut self, slot: usize, now: Instant) {
         self.stop_voice(slot);
         let Some(leg) = self.legs.get_mut(slot) else { return };
-        let due = leg.receive.next_due(self.clock.samples(now));
+        let due = leg.next_due(self.clock.samples(now));
         let ahead_ms = due.map_or(0, |samples| samples.div_ceil(8));
         let phase = (self.clock.millis(now) + u64::from(ahead_ms)) % FRAME_MS;
         leg.voice.begin(phase, due.is_some());
@@ -125,29 +125,36 @@ impl Engine {
         if !only_two {
             return;
         }
-        if let Some(state) = self.talks.get_mut(talk) {
-            state.room = crate::room::Room::EMPTY;
-        }
         match left {
-            [Some(caller), Some(other)] => {
-                for (leg, peer, side) in
-                    [(caller, other, Side::Caller), (other, caller, Side::Other)]
-                {
-                    self.stop_voice(leg);
-                    if let Some(leg) = self.legs.get_mut(leg) {
-                        leg.mode = Mode::Bridged { peer, talk, side };
-                    }
-                }
-                if let Some(tape) = self.talks.get_mut(talk).and_then(|talk| talk.tape()) {
-                    tape.joined();
-                }
-            }
+            [Some(_), Some(_)] if self.needs_room(left) => {}
+            [Some(caller), Some(other)] => self.become_bridge(talk, [caller, other]),
             // Who of the two is alone hears nothing, as after a bridge.
             alone => {
+                if let Some(state) = self.talks.get_mut(talk) {
+                    state.room = Room::EMPTY;
+                }
                 for leg in alone.into_iter().flatten() {
                     self.stop_voice(leg);
                     self.listen(leg, Source::Silence);
                 }
+            }
+        }
+    }
+
+    /// The two are alone, and each other's frames are theirs.
+    fn become_bridge(&mut self, talk: usize, [caller, other]: [usize; 2]) {
+        let Some(state) = self.talks.get_mut(talk) else { return };
+        if state.room.len() == 0 {
+            return;
+        }
+        state.room = Room::EMPTY;
+        if let Some(tape) = state.tape() {
+            tape.joined();
+        }
+        for (leg, peer, side) in [(caller, other, Side::Caller), (other, caller, Side::Other)] {
+            self.stop_voice(leg);
+            if let Some(leg) = self.legs.get_mut(leg) {
+                leg.mode = Mode::Bridged { peer, talk, side };
             }
         }
     }
@@ -169,8 +176,7 @@ impl Engine {
             n += 1;
             let Self { clock, legs, talks, counters, .. } = self;
             let Some(leg) = legs.get_mut(slot) else { continue };
-            let (Mode::Room { talk }, Some(codec)) = (leg.mode, leg.codec()) else { continue };
-            let mut packed = [0; SAMPLES];
+            let Mode::Room { talk } = leg.mode else { continue };
             let (due, missed) = leg.voice.due(clock.frame(phase, now));
             if let Some(talk) = talks.get_mut(talk)
                 && talk.caller == leg.name
@@ -179,14 +185,14 @@ impl Engine {
                 tape.miss(missed, counters);
             }
             for place in due {
-                let kind = leg.receive.next_by_clock(codec.law, samples, &mut packed);
+                let Some((frame, kind)) = leg.say(place, samples) else { break };
                 counters.frames_concealed += u64::from(kind == Kind::Concealed);
-                leg.voice.say(place, unpack(codec.law, &packed));
                 if let Some(talk) = talks.get_mut(talk)
                     && talk.caller == leg.name
                     && let Some(tape) = talk.tape()
                 {
-                    tape.hear(Side::Caller, codec.law, &packed, place, now, counters);
+                    let law = leg.law().unwrap_or(TAPE_LAW);
+                    tape.hear(Side::Caller, law, &pack(law, &frame), place, now, counters);
                 }
             }
         }
@@ -203,33 +209,78 @@ impl Engine {
         let Self { clock, legs, talks, counters, .. } = self;
         let Some(state) = talks.get_mut(talk) else { return };
         let Some(leg) = legs.get_mut(slot) else { return };
-        let Some(codec) = leg.codec() else { return leg.send.pause(counters) };
+        if leg.codec().is_none() {
+            return leg.pause(counters);
+        }
         let (phase, path) = (leg.phase, leg.path());
         let now_place = clock.frame(phase, now);
         for _ in 0..leg.send.due_mixed(now_place, counters) {
             let Some(leg) = legs.get_mut(slot) else { return };
             let mut wire = Wire { out, counters };
-            if leg.send.tell_next(path.as_ref(), now_place, &mut wire) {
+            if leg.tell_next(path.as_ref(), now_place, &mut wire) {
                 continue;
             }
             let place = leg.send.place().unwrap_or(now_place);
             let ms = u64::try_from(Clock::begin_us(phase, place) / 1000).unwrap_or(0);
-            let mut mix = Mix::NOTHING;
-            for speaker in state.room.heard_by(slot, leg.name) {
-                if let Some(frame) = legs.get_mut(speaker).and_then(|leg| leg.voice.at(ms)) {
-                    mix.add(frame);
+            let mut wire = Wire { out, counters };
+            let (law, packed) = match leg.law() {
+                Some(law) => {
+                    let packed = pack(law, &hear_narrow(&state.room, legs, slot, ms));
+                    let Some(leg) = legs.get_mut(slot) else { return };
+                    leg.send.relay(&packed, Kind::Said, None, now_place, path.as_ref(), &mut wire);
+                    (law, packed)
                 }
-            }
-            let Some(leg) = legs.get_mut(slot) else { return };
-            let packed = pack(codec.law, &mix.limited(&mut leg.gain));
-            if state.caller == leg.name
+                None => {
+                    let mut frame = [0; SAMPLES_MAX];
+                    let length = hear_wide(&state.room, legs, slot, ms, &mut frame);
+                    let frame = frame.get(..length).unwrap_or_default();
+                    let Some(leg) = legs.get_mut(slot) else { return };
+                    leg.speak(frame, now_place, path.as_ref(), &mut wire);
+                    if state.caller != leg.name || state.recording.is_none() {
+                        continue;
+                    }
+                    (TAPE_LAW, pack(TAPE_LAW, &hear_narrow(&state.room, legs, slot, ms)))
+                }
+            };
+            if let Some(leg) = legs.get_mut(slot)
+                && state.caller == leg.name
                 && let Some(tape) = state.tape()
             {
-                tape.hear(Side::Other, codec.law, &packed, place, now, counters);
+                tape.hear(Side::Other, law, &packed, place, now, counters);
             }
-            let mut wire = Wire { out, counters };
-            leg.send.relay(&packed, Kind::Said, None, now_place, path.as_ref(), &mut wire);
         }
+    }
+
+    /// The other party of a talk that is a room of two.
+    pub(super) fn only_other(&mut self, talk: usize, slot: usize) -> Option<usize> {
+        let room = &self.talks.get_mut(talk)?.room;
+        let mut others = room.parties().map(|(at, _)| at).filter(|at| *at != slot);
+        let other = others.next()?;
+        (others.next().is_none() && room.has(slot)).then_some(other)
+    }
+
+    /// Two whose frames need no coder are a bridge; all others are a room.
+    pub(super) fn settle(&mut self, talk: usize, now: Instant) {
+        let two = self.two_of(talk);
+        let [Some(caller), Some(other)] = two else { return };
+        if [caller, other].iter().any(|slot| self.talk_of(*slot) != Some(talk)) {
+            return;
+        }
+        let joined = self.talks.get_mut(talk).map_or(0, |talk| {
+            talk.room.parties().filter(|(at, _)| ![caller, other].contains(at)).count()
+        });
+        if joined > 0 || self.needs_room(two) {
+            for slot in [caller, other] {
+                self.enter_room(talk, slot, Role::Speaks, now);
+            }
+        } else {
+            self.become_bridge(talk, [caller, other]);
+        }
+    }
+
+    fn needs_room(&mut self, two: [Option<usize>; 2]) -> bool {
+        let legs = two.into_iter().flatten();
+        legs.filter_map(|slot| self.legs.get_mut(slot).map(|leg| leg.coder.is_some())).any(|it| it)
     }
 
     /// A key that one has pressed is told all who hear that one, speak and can be told. Once it is up: two
@@ -255,15 +306,85 @@ impl Engine {
 
     fn begin_to_hear(&mut self, slot: usize, now: Instant) {
         if let Some(leg) = self.legs.get_mut(slot) {
-            leg.receive.forget();
+            leg.forget_heard();
             leg.send.stop_keys(&mut self.counters);
             leg.vigil.bridged(Some(now));
         }
     }
 
-    fn stop_voice(&mut self, slot: usize) {
+    pub(super) fn stop_voice(&mut self, slot: usize) {
         if let Some(leg) = self.legs.get_mut(slot) {
             self.due_voices.remove(leg.voice.phase, slot);
         }
     }
 }
+
+/// What a party of G.711 hears at this millisecond.
+fn hear_narrow(room: &Room, legs: &mut Slots<Leg>, slot: usize, ms: u64) -> Frame {
+    let mut mix = Mix::<SAMPLES>::NOTHING;
+    let Some((name, mut gain)) = legs.get_mut(slot).map(|leg| (leg.name, leg.gain)) else {
+        return SILENCE;
+    };
+    for speaker in room.heard_by(slot, name) {
+        if let Some(frame) = legs.get_mut(speaker).and_then(|leg| leg.voice.at(ms)) {
+            mix.add(frame);
+        }
+    }
+    let frame = mix.limited(&mut gain);
+    if let Some(leg) = legs.get_mut(slot) {
+        leg.gain = gain;
+    }
+    frame
+}
+
+/// What a party with a coder hears, at its own rate: voices of each rate are added up as they are and brought to it
+/// once. Gives how many samples.
+fn hear_wide(
+    room: &Room,
+    legs: &mut Slots<Leg>,
+    slot: usize,
+    ms: u64,
+    frame: &mut [i16; SAMPLES_MAX],
+) -> usize {
+    let known = legs.get_mut(slot).and_then(|leg| Some((leg.name, leg.coder.as_ref()?.rate())));
+    let Some((name, rate)) = known else { return 0 };
+    let mut mixes = RATES.map(|_| Mix::<SAMPLES_MAX>::NOTHING);
+    for speaker in room.heard_by(slot, name) {
+        let Some(leg) = legs.get_mut(speaker) else { continue };
+        let Some(place) = leg.voice.heard_at(ms) else { continue };
+        let (spoken, voice) = match &mut leg.coder {
+            Some(coder) => {
+                let spoken = coder.rate();
+                (spoken, coder.said.at(place).map(<[i16; SAMPLES_MAX]>::as_slice))
+            }
+            None => (Rate::Hz8000, leg.voice.at(ms).map(<[i16; SAMPLES]>::as_slice)),
+        };
+        let mix = RATES.iter().zip(&mut mixes).find(|(rate, _)| **rate == spoken);
+        if let (Some((_, mix)), Some(voice)) = (mix, voice) {
+            mix.add(voice.get(..spoken.samples()).unwrap_or_default());
+        }
+    }
+    let mut sum = Mix::<SAMPLES_MAX>::NOTHING;
+    let Some(leg) = legs.get_mut(slot) else { return 0 };
+    let Some(coder) = &mut leg.coder else { return 0 };
+    for (from, mix) in RATES.into_iter().zip(&mixes) {
+        if from == rate {
+            sum.add_sum(mix);
+            continue;
+        }
+        let (mut voice, mut brought) = ([0; SAMPLES_MAX], [0; SAMPLES_MAX]);
+        mix.halved(&mut voice);
+        let voice = voice.get(..from.samples()).unwrap_or_default();
+        if coder.widen(from, mix.voices() > 0, voice, &mut brought) {
+            sum.add_doubled(&brought, mix.voices());
+        }
+    }
+    let ramp = RAMP * i32::try_from(rate.factor()).unwrap_or(1);
+    sum.limit(&mut leg.gain, ramp, frame.get_mut(..rate.samples()).unwrap_or_default());
+    rate.samples()
+}
+
+const RATES: [Rate; 3] = [Rate::Hz8000, Rate::Hz16000, Rate::Hz48000];
+
+/// How what is not said in G.711 lies on a recording's way.
+const TAPE_LAW: Law = Law::A;

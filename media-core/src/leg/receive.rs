@@ -1,8 +1,9 @@
 //! The receive half of a leg: order and loss of its source, and what of it waits to be heard.
 
 use crate::{
+    coder::Hearing,
     counters::{Counters, Dropped},
-    frame::{Packed, SAMPLES},
+    frame::{Packed, SAMPLES, STEP},
     jitter::{Delay, Jitter, Kind, Order, Put, Speech},
     order::{Law, LegReport},
     rtp::{
@@ -110,6 +111,11 @@ impl Receive {
         Ok(())
     }
 
+    /// The background of a source that says nothing for a while.
+    pub(crate) fn take_comfort(&mut self, payload: &[u8]) {
+        self.jitter.take_comfort(payload);
+    }
+
     /// What stands in a packet's place cannot be played. One of another source than the audio's
     /// leaves no gap in it.
     pub(crate) fn miss(&mut self, header: &Header) {
@@ -161,6 +167,28 @@ impl Receive {
         let target = self.delay.spread_target();
         let kind = self.jitter.next_in_time(law, &self.delay, target, now, frame);
         self.count(kind)
+    }
+
+    /// Takes audio in that a coder must decode.
+    pub(crate) fn put_coded(&mut self, hearing: &mut Hearing, speech: &Speech<'_>) -> Put {
+        let plays = hearing.duration(speech.payload).unwrap_or(STEP);
+        self.packet_frames = i64::from(plays.div_ceil(STEP));
+        let put = hearing.put(speech, &mut self.delay);
+        self.delay.take(speech.timestamp, speech.arrival);
+        self.late += u64::from(put == Put::Late);
+        put
+    }
+
+    /// The frame of a coder's that is due by the clock of whoever takes one every 20 ms.
+    pub(crate) fn next_coded(&mut self, hearing: &mut Hearing, now: u32, to: &mut [i16]) -> Kind {
+        let kind = hearing.take(&self.delay, self.delay.spread_target(), now, to);
+        self.concealed = self.concealed.saturating_sub(hearing.take_excused());
+        self.count(kind)
+    }
+
+    /// As [`Self::next_due`], of what a coder has.
+    pub(crate) fn next_coded_due(&self, hearing: &Hearing, now: u32) -> Option<u32> {
+        hearing.next_due(&self.delay, self.delay.spread_target(), now)
     }
 
     /// How long from now on, in samples, until the frame that is next has waited as long as it needs;

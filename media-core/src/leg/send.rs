@@ -6,13 +6,14 @@
 use crate::{
     clock::Clock,
     codec::g711,
+    coder::{self, Packed as Coded},
     counters::Counters,
     digits::{Key, Say, Teller},
     engine::{Channel, Out},
     frame::{Packed, SAMPLES, STEP},
     jitter::Kind,
     music::Tune,
-    order::{Codec, Digit, Digits, PortName, Source, Stream},
+    order::{Codec, Digit, Digits, Law, PortName, Source, Stream},
     rtp::{
         header::{self, Header},
         rtcp::SenderInfo,
@@ -142,18 +143,18 @@ impl Send {
     /// Sends what is due by now of a source that is clocked here.
     pub(crate) fn play(
         &mut self,
+        law: Law,
         source: Source,
         tunes: &[Arc<Tune>],
         now: u64,
         path: &Path,
         wire: &mut Wire<'_, impl Out>,
     ) {
-        if source == Source::Nothing && self.packets == 0 {
+        if self.is_not_wanted(source) {
             return;
         }
         self.starved = 0;
         for _ in 0..self.lag(now, wire.counters).clamp(0, BURST_MAX) {
-            let law = path.codec.law;
             let place = self.next.unwrap_or(now);
             if self.tell_next(Some(path), now, wire) {
                 continue;
@@ -167,6 +168,11 @@ impl Send {
             self.left = now;
             self.emit(frame, None, path, wire);
         }
+    }
+
+    /// Nothing is to be heard, and nothing ever was.
+    pub(crate) fn is_not_wanted(&self, source: Source) -> bool {
+        source == Source::Nothing && self.packets == 0
     }
 
     /// Frames due by now of what is mixed here.
@@ -214,6 +220,39 @@ impl Send {
         }
     }
 
+    /// A frame passes that a coder has taken: `packets` come of it with [`Self::emit_packet`] before. Without a
+    /// path time passes and nothing is sent.
+    pub(crate) fn pass_coded(&mut self, now: u64, path: Option<&Path>) {
+        (self.starved, self.left) = (0, now);
+        match path {
+            Some(path) => {
+                self.teller.rested();
+                self.skip_frame(step(path));
+            }
+            None => self.next = self.next.map(|next| next + 1),
+        }
+    }
+
+    /// A packet of a coder, whose last frame is the one that leaves next.
+    pub(crate) fn emit_packet(
+        &mut self,
+        packet: Coded<'_>,
+        path: &Path,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        let back = packet.before.wrapping_mul(path.codec.coding.clock_factor().cast_signed());
+        let timestamp = self.stream.timestamp.wrapping_add_signed(back.wrapping_neg());
+        let header = self.header(path.codec.payload_type, self.packets == 0, timestamp);
+        let mut bytes = [0; header::LENGTH + coder::PAYLOAD_MAX];
+        let length = packet.payload.len().min(coder::PAYLOAD_MAX);
+        fill(&mut bytes, &header, |into| {
+            for (to, from) in into.iter_mut().zip(packet.payload) {
+                *to = *from;
+            }
+        });
+        self.hand_over(bytes.get(..header::LENGTH + length).unwrap_or_default(), path, wire);
+    }
+
     /// Frames due by now. `slack`: so many may be missing, and so many frames may pass without a
     /// packet, before something is put in their place; after 200 ms of nothing the stream catches
     /// up.
@@ -238,6 +277,7 @@ impl Send {
             return false;
         };
         let Some(Say { payload, first, last }) = self.teller.next() else { return false };
+        let payload = in_clock(payload, path.codec.event_factor);
         if first {
             self.key_began = self.stream.timestamp;
             wire.counters.digits_out += 1;
@@ -250,19 +290,27 @@ impl Send {
             self.hand_over(&bytes, path, wire);
         }
         self.left = now;
-        self.skip_frame();
+        self.skip_frame(step(path));
         true
     }
 
     /// What the stream has come to (RFC 3550 §6.4.1); none if nothing left since the last report.
-    pub(crate) fn info(&mut self, phase: u64, clock: &Clock, now: Instant) -> Option<SenderInfo> {
+    /// `factor`: of the stream's clock.
+    pub(crate) fn info(
+        &mut self,
+        factor: u32,
+        phase: u64,
+        clock: &Clock,
+        now: Instant,
+    ) -> Option<SenderInfo> {
         let next = self.next?;
         if self.packets == self.packets_at_report {
             return None;
         }
         self.packets_at_report = self.packets;
         let ahead_us = Clock::begin_us(phase, next) - clock.micros(now).cast_signed();
-        let ahead = i32::try_from(ahead_us / 125).unwrap_or_default();
+        let ahead = ahead_us * i64::from(factor) / 125;
+        let ahead = i32::try_from(ahead).unwrap_or_default();
         Some(SenderInfo {
             ntp: clock.ntp(now),
             timestamp: self.stream.timestamp.wrapping_sub(ahead.cast_unsigned()),
@@ -287,9 +335,9 @@ impl Send {
         lag
     }
 
-    fn skip_frame(&mut self) {
+    fn skip_frame(&mut self, step: u32) {
         self.next = self.next.map(|next| next + 1);
-        self.stream.timestamp = self.stream.timestamp.wrapping_add(STEP);
+        self.stream.timestamp = self.stream.timestamp.wrapping_add(step);
     }
 
     fn emit(
@@ -306,7 +354,7 @@ impl Send {
             None => payload.copy_from_slice(frame),
             Some(table) => translate(frame, table, payload),
         });
-        self.skip_frame();
+        self.skip_frame(STEP);
         self.teller.rested();
         self.hand_over(&bytes, path, wire);
     }
@@ -330,6 +378,19 @@ fn fill(bytes: &mut [u8], header: &Header, payload: impl FnOnce(&mut [u8])) {
         *head = header.bytes();
         payload(rest);
     }
+}
+
+/// A frame as a step of the stream's time stamp.
+const fn step(path: &Path) -> u32 {
+    STEP * path.codec.coding.clock_factor()
+}
+
+/// A key's payload, its duration by the clock of its events.
+fn in_clock(payload: [u8; 4], factor: u8) -> [u8; 4] {
+    let [event, flags, high, low] = payload;
+    let duration = u16::from_be_bytes([high, low]).saturating_mul(u16::from(factor));
+    let [high, low] = duration.to_be_bytes();
+    [event, flags, high, low]
 }
 
 fn translate(frame: &Packed, table: &[u8; 256], payload: &mut [u8]) {

@@ -69,6 +69,7 @@ pub(crate) fn config(tune: Tune) -> EngineConfig {
         tunes: vec![Arc::new(tune)],
         rtcp_interval: Duration::from_secs(5),
         cname: "media@192.0.2.100".into(),
+        shared: vec![],
         ntp_epoch: NTP_EPOCH,
     }
 }
@@ -103,7 +104,7 @@ pub(crate) fn connect(n: u16, law: Law) -> Order {
         rtcp: SocketAddr::new(phone(n).ip(), 4001),
         signalling: phone(n).ip(),
     };
-    let codec = Codec { law, payload_type: payload_type(law) };
+    let codec = Codec::g711(law, payload_type(law));
     Order::Connect {
         leg: leg(n),
         remote,

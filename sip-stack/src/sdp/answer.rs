@@ -1,46 +1,23 @@
 //! Offer and answer (RFC 3264): what a call's audio will be, or the exact reason why not.
 
 use super::{
-    Connection, Direction, Media, Session, parse,
+    Connection, Direction, Media, Session,
+    codec::{Codec, OpusWishes},
     write::{self, Audio},
 };
 use std::{
-    fmt,
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
 };
 
-/// The payload numbers of our own offers; 101 is what everybody uses for telephone-event.
+/// The payload numbers of our own offers; 101 is what everybody uses for telephone-event, at 8 kHz.
 const OUR_TELEPHONE_EVENT: u8 = 101;
+/// The same beside Opus (RFC 4733 §2.1: on the clock of the audio).
+const OUR_FAST_TELEPHONE_EVENT: u8 = 102;
 /// Milliseconds in a packet if the peer does not say (RFC 3551 §4.2).
 const PTIME_MS: u16 = 20;
 /// What an error message says of the peer's codecs, at most.
 const OFFERED_BYTES_MAX: usize = 120;
-
-/// The two laws of G.711.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
-    /// PCMA.
-    A,
-    /// PCMU.
-    Mu,
-}
-
-impl Law {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::A => "PCMA",
-            Self::Mu => "PCMU",
-        }
-    }
-
-    /// RFC 3551 §6: the number that needs no rtpmap.
-    fn static_number(self) -> u8 {
-        match self {
-            Self::A => 8,
-            Self::Mu => 0,
-        }
-    }
-}
 
 /// Where we receive, and what identifies our description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +33,7 @@ pub struct Local {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     /// In our order of preference.
-    pub laws: Vec<Law>,
+    pub codecs: Vec<Codec>,
     pub telephone_event: bool,
 }
 
@@ -65,14 +42,18 @@ pub struct Allowed {
 pub struct Agreed {
     pub remote_rtp: SocketAddr,
     pub remote_rtcp: SocketAddr,
-    pub law: Law,
+    pub codec: Codec,
     pub payload_type: u8,
+    /// What the peer wishes of Opus, if that is the codec.
+    pub opus: OpusWishes,
     pub telephone_event: Option<u8>,
+    /// The clock of the keys' durations; that of the audio, but some say 8 kHz beside Opus.
+    pub event_clock_hz: u32,
     /// We may send: the peer receives, and its address is not 0.0.0.0.
     pub sends: bool,
     /// The peer sends.
     pub receives: bool,
-    /// Milliseconds of audio the peer wants in a packet.
+    /// Milliseconds of audio the peer wants in a packet, and no more than it takes.
     pub ptime_ms: u16,
 }
 
@@ -125,8 +106,11 @@ pub fn answer(
     for (at, media) in offer.media.iter().enumerate() {
         if at == taken {
             let audio = Audio {
-                laws: vec![(agreed.payload_type, agreed.law)],
-                telephone_event: agreed.telephone_event,
+                codecs: vec![(agreed.payload_type, agreed.codec)],
+                telephone_events: (agreed.telephone_event)
+                    .map(|number| (number, agreed.event_clock_hz))
+                    .into_iter()
+                    .collect(),
                 direction: Direction::of(agreed.sends, agreed.receives),
             };
             write::audio(&mut text, local.rtp_port, &media.protocol, &audio);
@@ -140,9 +124,12 @@ pub fn answer(
 /// Our offer: everything that is allowed, both ways.
 pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
     let mut text = write::head(local);
+    let clocks: BTreeSet<_> = allowed.codecs.iter().map(|codec| event_clock(*codec)).collect();
+    let events = [(OUR_TELEPHONE_EVENT, 8_000), (OUR_FAST_TELEPHONE_EVENT, 48_000)];
+    let events = events.into_iter().filter(|(_, clock)| clocks.contains(clock));
     let audio = Audio {
-        laws: allowed.laws.iter().map(|law| (law.static_number(), *law)).collect(),
-        telephone_event: allowed.telephone_event.then_some(OUR_TELEPHONE_EVENT),
+        codecs: allowed.codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
+        telephone_events: events.filter(|_| allowed.telephone_event).collect(),
         direction: Direction::SendRecv,
     };
     write::audio(&mut text, local.rtp_port, "RTP/AVP", &audio);
@@ -175,7 +162,7 @@ fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed,
     if !matches!(media.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
         return Err(NoAnswer::Protocol { offered: shortened(&media.protocol) });
     }
-    let (payload_type, law) =
+    let (payload_type, codec) =
         chosen(media, allowed).ok_or_else(|| no_common_codec(media, allowed))?;
     let address = address(session, media)?;
     let held = address.is_unspecified();
@@ -184,33 +171,49 @@ fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed,
         media.rtcp.unwrap_or_else(|| (media.port.saturating_add(1), None));
     let rtcp_address =
         rtcp_address.filter(|other| other.is_ipv4() == address.is_ipv4()).unwrap_or(address);
+    let event = telephone_event(media, codec).filter(|_| allowed.telephone_event);
     Ok(Agreed {
         remote_rtp: SocketAddr::new(address, media.port),
         remote_rtcp: SocketAddr::new(rtcp_address, rtcp_port),
-        law,
+        codec,
         payload_type,
-        telephone_event: telephone_event(media).filter(|_| allowed.telephone_event),
+        opus: media.opus_wishes(payload_type),
+        telephone_event: event.map(|(number, _)| number),
+        event_clock_hz: event.map_or_else(|| event_clock(codec), |(_, clock)| clock),
         sends: direction.receives() && !held,
         receives: direction.sends(),
-        ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS),
+        ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS).min(media.ptime_ms_max.unwrap_or(u16::MAX)),
     })
 }
 
 /// The first of the peer's formats that is allowed.
-fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Law)> {
+fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Codec)> {
     media.payload_types().find_map(|number| {
-        let law = media.law(number)?;
-        allowed.laws.contains(&law).then_some((number, law))
+        let codec = media.codec(number)?;
+        allowed.codecs.contains(&codec).then_some((number, codec))
     })
 }
 
-/// The number for keys pressed (RFC 4733), on the clock of G.711.
-fn telephone_event(media: &Media) -> Option<u8> {
-    media.payload_types().find(|number| {
-        media.codecs.get(number).is_some_and(|codec| {
-            codec.clock_hz == 8000 && codec.name.eq_ignore_ascii_case("telephone-event")
-        })
-    })
+/// The clock that keys beside this codec should have.
+fn event_clock(codec: Codec) -> u32 {
+    match codec {
+        Codec::Opus => 48_000,
+        Codec::G722 | Codec::L16 | Codec::Pcma | Codec::Pcmu => 8_000,
+    }
+}
+
+/// The number for keys pressed (RFC 4733) and its clock: that of the codec if there is one, else 8 kHz, as
+/// WhatsApp and others say beside Opus.
+fn telephone_event(media: &Media, codec: Codec) -> Option<(u8, u32)> {
+    let of_clock = |clock_hz: u32| {
+        let number = media.payload_types().find(|number| {
+            media.codecs.get(number).is_some_and(|codec| {
+                codec.clock_hz == clock_hz && codec.name.eq_ignore_ascii_case("telephone-event")
+            })
+        });
+        number.map(|number| (number, clock_hz))
+    };
+    of_clock(event_clock(codec)).or_else(|| of_clock(8_000))
 }
 
 fn address(session: &Session, media: &Media) -> Result<IpAddr, NoAnswer> {
@@ -236,7 +239,7 @@ fn no_common_codec(media: &Media, allowed: &Allowed) -> NoAnswer {
         .take(OFFERED_BYTES_MAX)
         .map(|number| media.describe(number))
         .collect();
-    let allowed: Vec<_> = allowed.laws.iter().map(|law| law.name()).collect();
+    let allowed: Vec<_> = allowed.codecs.iter().map(|codec| codec.name()).collect();
     NoAnswer::NoCommonCodec { offered: shortened(&names.join(", ")), allowed: allowed.join(", ") }
 }
 
@@ -249,30 +252,6 @@ impl Media {
     /// RTP in any of its profiles, so formats are payload numbers.
     pub(super) fn is_rtp(&self) -> bool {
         self.protocol.split('/').any(|part| part == "RTP")
-    }
-
-    fn payload_types(&self) -> impl Iterator<Item = u8> {
-        self.formats.iter().filter_map(|format| parse::payload_type(format))
-    }
-
-    /// By its rtpmap, or by RFC 3551 if it has none.
-    fn law(&self, number: u8) -> Option<Law> {
-        let laws = [Law::A, Law::Mu].into_iter();
-        match self.codecs.get(&number) {
-            Some(codec) if codec.clock_hz == 8000 && codec.channels == 1 => {
-                laws.into_iter().find(|law| codec.name.eq_ignore_ascii_case(law.name()))
-            }
-            Some(_) => None,
-            None => laws.into_iter().find(|law| law.static_number() == number),
-        }
-    }
-
-    fn describe(&self, number: u8) -> String {
-        match (self.codecs.get(&number), self.law(number)) {
-            (Some(codec), _) => format!("{}/{}", codec.name, codec.clock_hz),
-            (None, Some(law)) => law.name().to_owned(),
-            (None, None) => format!("payload {number}"),
-        }
     }
 }
 
@@ -302,12 +281,6 @@ impl Direction {
             Self::RecvOnly => "recvonly",
             Self::Inactive => "inactive",
         }
-    }
-}
-
-impl fmt::Display for Law {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The session descriptions of audio calls (RFC 8866), only what audio needs.
 
 pub mod answer;
+pub mod codec;
 mod parse;
 mod write;
 
@@ -62,7 +63,11 @@ pub struct Media {
     pub direction: Option<Direction>,
     /// `a=rtpmap` by payload number.
     pub codecs: BTreeMap<u8, Codec>,
+    /// `a=fmtp` by payload number, as written.
+    pub parameters: BTreeMap<u8, String>,
     pub ptime_ms: Option<u16>,
+    /// The most that fits into one packet of who wrote this.
+    pub ptime_ms_max: Option<u16>,
     /// `a=rtcp` (RFC 3605).
     pub rtcp: Option<(u16, Option<IpAddr>)>,
 }

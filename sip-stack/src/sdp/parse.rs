@@ -165,6 +165,13 @@ impl Reader {
                 let (payload_type, codec) = read_rtpmap(value)?;
                 media.codecs.entry(payload_type).or_insert(codec);
             }
+            b"fmtp" if media.is_rtp() => {
+                // What a format's parameters are is its own; what we cannot read is a wish not heard.
+                if let Some((payload_type, parameters)) = read_fmtp(value) {
+                    media.parameters.entry(payload_type).or_insert(parameters);
+                }
+            }
+            b"maxptime" => media.ptime_ms_max = read_ptime(value),
             b"ptime" => media.ptime_ms = Some(read_ptime(value)?),
             b"rtcp" => media.rtcp = Some(read_rtcp(value)?),
             _ => {}
@@ -264,7 +271,9 @@ fn read_media(value: &[u8]) -> Option<Media> {
         connection: None,
         direction: None,
         codecs: BTreeMap::new(),
+        parameters: BTreeMap::new(),
         ptime_ms: None,
+        ptime_ms_max: None,
         rtcp: None,
     };
     let payloads = || media.formats.iter().all(|format| payload_type(format).is_some());
@@ -293,6 +302,13 @@ fn read_rtpmap(value: &[u8]) -> Option<(u8, Codec)> {
     // For what is no audio the third part is something else; such a stream is refused anyway.
     let channels = parts.next().map_or(Some(1), |channels| number(channels.as_bytes()))?;
     Some((number_of, Codec { name, clock_hz, channels }))
+}
+
+/// `111 minptime=10;useinbandfec=1` (§6.15).
+fn read_fmtp(value: &[u8]) -> Option<(u8, String)> {
+    let text = str::from_utf8(value).ok()?.trim_start();
+    let (format, parameters) = text.split_once([' ', '\t'])?;
+    Some((payload_type(format)?, parameters.trim().to_owned()))
 }
 
 /// Milliseconds, not zero, perhaps with a fraction, which is left out (§6.4).

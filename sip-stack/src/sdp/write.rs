@@ -1,16 +1,14 @@
 //! A description of ours to bytes (RFC 8866 §5).
 
-use super::{
-    Direction, Media,
-    answer::{Law, Local},
-};
+use super::{Direction, Media, answer::Local, codec::Codec};
 use std::{fmt::Write, net::IpAddr};
 
 /// What we would put into an audio stream: payload numbers, ours or the peer's.
 pub(super) struct Audio {
     /// Never empty; the first is what we send.
-    pub(super) laws: Vec<(u8, Law)>,
-    pub(super) telephone_event: Option<u8>,
+    pub(super) codecs: Vec<(u8, Codec)>,
+    /// Payload numbers of keys and the clock of each.
+    pub(super) telephone_events: Vec<(u8, u32)>,
     pub(super) direction: Direction,
 }
 
@@ -31,13 +29,13 @@ pub(super) fn head(local: Local) -> String {
 pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio) {
     let mut numbers = String::new();
     let mut attributes = String::new();
-    for (number, law) in &audio.laws {
+    for (number, codec) in &audio.codecs {
         _ = write!(numbers, " {number}");
-        _ = write!(attributes, "a=rtpmap:{number} {}/8000\r\n", law.name());
+        codec.write(*number, &mut attributes);
     }
-    if let Some(number) = audio.telephone_event {
+    for (number, clock_hz) in &audio.telephone_events {
         _ = write!(numbers, " {number}");
-        _ = write!(attributes, "a=rtpmap:{number} telephone-event/8000\r\n");
+        _ = write!(attributes, "a=rtpmap:{number} telephone-event/{clock_hz}\r\n");
         _ = write!(attributes, "a=fmtp:{number} 0-15\r\n");
     }
     let direction = audio.direction.name();

@@ -11,6 +11,7 @@ mod media;
 mod message;
 mod sdp;
 mod stream;
+mod talk;
 
 pub use config::config;
 pub use digest::digest;
@@ -20,12 +21,13 @@ pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;
 pub use stream::stream;
+pub use talk::talk;
 
 /// A probe: panics where a promise is broken.
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 10] = [
+pub const PROBES: [(&str, Probe); 11] = [
     ("config", config),
     ("digest", digest),
     ("endpoint", endpoint),
@@ -35,5 +37,6 @@ pub const PROBES: [(&str, Probe); 10] = [
     ("rtp", rtp),
     ("sdp", sdp),
     ("stream", stream),
+    ("talk", talk),
     ("tune", tune),
 ];

@@ -2,7 +2,8 @@
 
 use sip_stack::sdp::{
     MEDIA_MAX,
-    answer::{Allowed, Law, Local, accept, answer},
+    answer::{Allowed, Local, accept, answer},
+    codec::Codec,
     parse,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,7 +20,7 @@ pub fn sdp(bytes: &[u8]) {
         }
     };
     assert!(offer.media.len() <= MEDIA_MAX);
-    let allowed = Allowed { laws: vec![Law::A, Law::Mu], telephone_event: true };
+    let allowed = Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true };
     for addr in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let local = Local { addr, rtp_port: 20_000, session_id: 1, version: 1 };
         let Ok((written, agreed)) = answer(&offer, &allowed, local) else { continue };
@@ -29,6 +30,6 @@ pub fn sdp(bytes: &[u8]) {
         assert!(agreed.payload_type < 128 && agreed.remote_rtp.port() > 0);
         assert!(written.len() <= 2 * bytes.len() + 1024, "an answer does not multiply");
         let seen = accept(&read, &allowed).expect("our answer has the audio it takes");
-        assert_eq!((seen.law, seen.payload_type), (agreed.law, agreed.payload_type));
+        assert_eq!((seen.codec, seen.payload_type), (agreed.codec, agreed.payload_type));
     }
 }

@@ -228,6 +228,7 @@ fn plan(answer: AnswerMode) -> Plan {
         address: Some(address),
         transport: Transport::Udp,
         pstn,
+        codecs: vec![],
     };
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.to_owned(),
@@ -248,6 +249,7 @@ fn plan(answer: AnswerMode) -> Plan {
                 name: (*name).to_owned(),
                 extension: (*extension).to_owned(),
                 fixed: *fixed,
+                codecs: vec![],
             })
             .collect(),
         teams: vec![Team {

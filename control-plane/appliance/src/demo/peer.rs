@@ -16,6 +16,7 @@ use sip_stack::{
     sdp::{
         Session,
         answer::{self, Agreed, Allowed},
+        codec::Codec,
     },
 };
 use std::{
@@ -203,7 +204,7 @@ fn config(local: SocketAddr) -> io::Result<Config> {
 }
 
 fn allowed() -> Allowed {
-    Allowed { laws: vec![answer::Law::A, answer::Law::Mu], telephone_event: true }
+    Allowed { codecs: Codec::USUAL.to_vec(), telephone_event: true }
 }
 
 /// The telephone itself.
@@ -370,10 +371,7 @@ impl Line {
     }
 
     fn connect(&mut self, agreed: &Agreed, now: Instant) {
-        let law = match agreed.law {
-            answer::Law::A => Law::A,
-            answer::Law::Mu => Law::Mu,
-        };
+        let law = if agreed.codec == Codec::Pcma { Law::A } else { Law::Mu };
         let next = Header {
             marker: true,
             payload_type: agreed.payload_type,

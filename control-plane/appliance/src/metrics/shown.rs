@@ -212,6 +212,8 @@ fn rtp(text: &mut Text, shown: &Shown<'_>) {
     counter(text, "clavija_rtp_discarded_total", help, discarded);
     let help = "Frames of 20 ms that were made up because what was said did not come in time.";
     counter(text, "clavija_rtp_frames_concealed_total", help, engine.frames_concealed);
+    let help = "Frames of 20 ms that an encoder wrote: what many hear counts once.";
+    counter(text, "clavija_rtp_frames_encoded_total", help, engine.frames_encoded);
     let (name, help) = ("clavija_dtmf_events_total", "Keys that were pressed, and keys told.");
     text.family(name, help, Kind::Counter);
     text.sample(name, &[("direction", "in")], engine.digits_in);

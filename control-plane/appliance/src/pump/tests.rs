@@ -119,6 +119,7 @@ fn engine() -> EngineConfig {
         tunes: vec![],
         rtcp_interval: Duration::from_secs(5),
         cname: "test".to_owned(),
+        shared: vec![],
         ntp_epoch: 0,
     }
 }

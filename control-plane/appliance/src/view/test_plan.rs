@@ -17,11 +17,13 @@ pub(crate) fn plan() -> Plan {
         address: address.map(|address| address.parse().unwrap()),
         transport: Transport::Udp,
         pstn,
+        codecs: vec![],
     };
     let seat = |name: &str, extension: &str| SeatPlan {
         name: name.to_owned(),
         extension: extension.to_owned(),
         fixed: false,
+        codecs: vec![],
     };
     Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some("127.0.0.11:5080"), false)],

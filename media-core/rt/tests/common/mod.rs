@@ -54,6 +54,7 @@ pub(crate) fn media(address: IpAddr, folder: &Folder) -> Media {
         tunes: Vec::new(),
         rtcp_interval: Duration::from_secs(5),
         cname: "tests".into(),
+        shared: vec![],
         ntp_epoch: 0,
     };
     let name = |talk: TalkName| format!("call-{:08x}", talk.0);
@@ -84,7 +85,7 @@ impl Party {
         let rtp = self.socket.local_addr().unwrap();
         let remote =
             Remote { rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1), signalling: rtp.ip() };
-        let codec = Codec { law: Law::A, payload_type: 8 };
+        let codec = Codec::g711(Law::A, 8);
         let stream = Stream { ssrc: self.ssrc + 1_000, sequence: 65_530, timestamp: 7 };
         [
             Order::Open { leg, port: PortName(self.media.port()), stream },

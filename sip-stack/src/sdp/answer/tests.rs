@@ -16,7 +16,7 @@ fn session(media: &str) -> Session {
 }
 
 fn both_laws() -> Allowed {
-    Allowed { laws: vec![Law::A, Law::Mu], telephone_event: true }
+    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true }
 }
 
 fn answered(media: &str) -> (String, Agreed) {
@@ -50,9 +50,11 @@ fn an_offer_is_answered_in_full_with_its_own_numbers() {
         Agreed {
             remote_rtp: addr("192.0.2.1:4000"),
             remote_rtcp: addr("192.0.2.1:4001"),
-            law: Law::Mu,
+            codec: Codec::Pcmu,
             payload_type: 96,
+            opus: OpusWishes::NONE,
             telephone_event: Some(97),
+            event_clock_hz: 8_000,
             sends: true,
             receives: true,
             ptime_ms: 30,
@@ -62,22 +64,22 @@ fn an_offer_is_answered_in_full_with_its_own_numbers() {
 
 #[test]
 fn the_peers_order_counts_among_what_we_allow() {
-    let law = |formats: &str| answered(&format!("m=audio 4000 RTP/AVP {formats}")).1.law;
+    let law = |formats: &str| answered(&format!("m=audio 4000 RTP/AVP {formats}")).1.codec;
 
-    assert_eq!((law("0 8"), law("8 0"), law("3 9 0")), (Law::Mu, Law::A, Law::Mu));
-    let only_a = Allowed { laws: vec![Law::A], telephone_event: false };
+    assert_eq!((law("0 8"), law("8 0"), law("3 9 0")), (Codec::Pcmu, Codec::Pcma, Codec::Pcmu));
+    let only_a = Allowed { codecs: vec![Codec::Pcma], telephone_event: false };
     let offer = session("m=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000");
     let agreed = answer(&offer, &only_a, LOCAL).unwrap().1;
-    assert_eq!((agreed.law, agreed.telephone_event), (Law::A, None));
+    assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcma, None));
 }
 
 #[test]
 fn a_static_number_that_was_given_another_meaning_has_it() {
     let (_, agreed) = answered("m=audio 4000 RTP/AVP 0 8\na=rtpmap:0 G729/8000");
-    assert_eq!((agreed.law, agreed.payload_type), (Law::A, 8));
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::Pcma, 8));
 
     let (_, agreed) = answered("m=audio 4000 RTP/AVP 0\na=rtpmap:0 PCMA/8000");
-    assert_eq!((agreed.law, agreed.payload_type), (Law::A, 0));
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::Pcma, 0));
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn our_answers_and_offers_can_be_read() {
 
 #[test]
 fn an_offer_of_ours_without_keys_has_no_telephone_event() {
-    let only_mu = Allowed { laws: vec![Law::Mu], telephone_event: false };
+    let only_mu = Allowed { codecs: vec![Codec::Pcmu], telephone_event: false };
 
     let text = String::from_utf8(offer(&only_mu, LOCAL)).unwrap();
 
@@ -247,4 +249,91 @@ fn as_many_streams_and_attributes_as_fit_are_answered() {
     let (text, agreed) = answered(&format!("m=audio 4000 RTP/AVP {formats} 8\n{attributes}"));
     assert_eq!((agreed.telephone_event, agreed.payload_type), (Some(101), 8));
     assert!(text.contains("m=audio 20000 RTP/AVP 8 101\r\n"));
+}
+
+fn every_codec() -> Allowed {
+    Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true }
+}
+
+fn answered_in_any(media: &str) -> (String, Agreed) {
+    let (bytes, agreed) = answer(&session(media), &every_codec(), LOCAL).expect(media);
+    (String::from_utf8(bytes).unwrap(), agreed)
+}
+
+#[test]
+fn opus_is_answered_with_its_two_channels_its_parameters_and_keys_on_its_own_clock() {
+    let (text, agreed) = answered_in_any(
+        "m=audio 4000 RTP/AVP 96 0 97 98\na=rtpmap:96 opus/48000/2\n\
+         a=fmtp:96 useinbandfec=1; maxplaybackrate=8000\na=rtpmap:97 telephone-event/8000\n\
+         a=rtpmap:98 telephone-event/48000\na=ptime:60\na=maxptime:40",
+    );
+
+    assert!(
+        text.contains(
+            "m=audio 20000 RTP/AVP 96 98\r\na=rtpmap:96 opus/48000/2\r\n\
+             a=fmtp:96 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1\r\n\
+             a=rtpmap:98 telephone-event/48000\r\na=fmtp:98 0-15\r\n"
+        ),
+        "{text}"
+    );
+    assert_eq!((agreed.codec, agreed.payload_type, agreed.ptime_ms), (Codec::Opus, 96, 40));
+    assert_eq!((agreed.telephone_event, agreed.event_clock_hz), (Some(98), 48_000));
+    let wishes = OpusWishes { playback_hz_max: 8_000, fec: true, ..OpusWishes::NONE };
+    assert_eq!(agreed.opus, wishes);
+}
+
+#[test]
+fn keys_beside_opus_may_have_the_clock_of_8_khz_where_no_other_is_offered() {
+    let (text, agreed) = answered_in_any(
+        "m=audio 4000 RTP/AVP 111 126\na=rtpmap:111 opus/48000/2\n\
+         a=rtpmap:126 telephone-event/8000",
+    );
+
+    assert_eq!((agreed.telephone_event, agreed.event_clock_hz), (Some(126), 8_000));
+    assert!(text.contains("a=rtpmap:126 telephone-event/8000\r\n"), "{text}");
+}
+
+#[test]
+fn what_a_phone_means_by_g722_opus_and_l16_is_understood_and_what_nobody_means_is_not() {
+    let codec = |formats: &str| {
+        let media = format!("m=audio 4000 RTP/AVP {formats}");
+        answer(&session(&media), &every_codec(), LOCAL).ok().map(|(_, agreed)| agreed.codec)
+    };
+
+    assert_eq!(codec("9"), Some(Codec::G722));
+    assert_eq!(codec("96\na=rtpmap:96 G722/8000"), Some(Codec::G722));
+    assert_eq!(codec("96\na=rtpmap:96 g722/16000"), Some(Codec::G722));
+    assert_eq!(codec("96\na=rtpmap:96 OPUS/48000"), Some(Codec::Opus));
+    assert_eq!(codec("96\na=rtpmap:96 L16/16000"), Some(Codec::L16));
+    assert_eq!(codec("96\na=rtpmap:96 L16/44100/2"), None);
+    assert_eq!(codec("96\na=rtpmap:96 opus/16000"), None);
+    assert_eq!(codec("96\na=rtpmap:96 G722/8000/2"), None);
+    assert_eq!(codec("18 9"), Some(Codec::G722), "the first that is understood");
+}
+
+#[test]
+fn everything_we_offer_is_accepted_as_it_was_meant() {
+    let text = String::from_utf8(offer(&every_codec(), LOCAL)).unwrap();
+    assert!(text.contains("RTP/AVP 111 9 8 0 96 101 102\r\n"), "{text}");
+    let offered = parse(text.as_bytes()).unwrap();
+
+    for codec in Codec::ALL {
+        let only = Allowed { codecs: vec![codec], telephone_event: true };
+        let (bytes, ours) = answer(&offered, &only, LOCAL).unwrap();
+        let theirs = accept(&parse(&bytes).unwrap(), &every_codec()).unwrap();
+        assert_eq!((ours.codec, theirs.codec), (codec, codec));
+        assert_eq!(ours.payload_type, theirs.payload_type);
+        assert_eq!(ours.event_clock_hz, theirs.event_clock_hz);
+        assert!(theirs.telephone_event.is_some(), "{codec}");
+    }
+}
+
+#[test]
+fn no_codec_in_common_names_all_that_are_allowed() {
+    let no = answer(&session("m=audio 4000 RTP/AVP 18"), &every_codec(), LOCAL).unwrap_err();
+
+    assert_eq!(
+        no.to_string(),
+        "no codec in common: they offer payload 18, we allow opus, G722, PCMA, PCMU, L16"
+    );
 }

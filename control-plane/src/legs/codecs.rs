@@ -1,0 +1,113 @@
+//! Which codecs may be agreed with whom, and what an agreement is to the media plane.
+
+use crate::config::Plan;
+use media_core::{
+    frame::Rate,
+    order::{self, Coding, Law, Opus},
+};
+use sip_stack::{
+    event::Source,
+    ids::TrunkId,
+    sdp::{
+        answer::{Agreed, Allowed},
+        codec::{Codec, OpusWishes},
+    },
+};
+use std::collections::BTreeSet;
+
+/// What each trunk and each agent may speak, by the places of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Codecs {
+    trunks: Vec<Vec<Codec>>,
+    seats: Vec<Vec<Codec>>,
+}
+
+impl Codecs {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            trunks: plan.trunks.iter().map(|trunk| trunk.codecs.clone()).collect(),
+            seats: plan.seats.iter().map(|seat| seat.codecs.clone()).collect(),
+        }
+    }
+
+    pub(super) fn allowed(&self, source: Source) -> Allowed {
+        match source {
+            Source::Phone(user) => self.allowed_for_seat(user.0),
+            Source::Trunk(trunk) => self.allowed_for_trunk(trunk),
+        }
+    }
+
+    pub(super) fn allowed_for_trunk(&self, trunk: TrunkId) -> Allowed {
+        allowed(self.trunks.get(usize::from(trunk.0)))
+    }
+
+    pub(super) fn allowed_for_seat(&self, seat: u16) -> Allowed {
+        allowed(self.seats.get(usize::from(seat)))
+    }
+}
+
+fn allowed(codecs: Option<&Vec<Codec>>) -> Allowed {
+    let codecs = codecs.filter(|codecs| !codecs.is_empty());
+    let codecs = codecs.map_or_else(|| Codec::USUAL.to_vec(), Clone::clone);
+    Allowed { codecs, telephone_event: true }
+}
+
+/// The other side's codec first, where it may be agreed at all: frames of one codec need no decoding.
+pub(super) fn prefer(mut allowed: Allowed, other: Option<Codec>) -> Allowed {
+    let place = allowed.codecs.iter().position(|codec| Some(*codec) == other);
+    if let Some(place) = place {
+        let codec = allowed.codecs.remove(place);
+        allowed.codecs.insert(0, codec);
+    }
+    allowed
+}
+
+/// As the media plane is told it.
+pub(super) fn codec(agreed: &Agreed) -> order::Codec {
+    let coding = match agreed.codec {
+        Codec::G722 => Coding::G722,
+        Codec::L16 => Coding::L16(Rate::Hz16000),
+        Codec::Opus => Coding::Opus(opus(&agreed.opus)),
+        Codec::Pcma => Coding::G711(Law::A),
+        Codec::Pcmu => Coding::G711(Law::Mu),
+    };
+    let tens = (agreed.ptime_ms / 10).clamp(1, 6);
+    order::Codec {
+        coding,
+        payload_type: agreed.payload_type,
+        packet_ms: u8::try_from(tens * 10).unwrap_or(20),
+        event_factor: u8::try_from(agreed.event_clock_hz / 8_000).unwrap_or(1).max(1),
+    }
+}
+
+/// Codings in which many may wait to music at once: those that are agreed with who wishes for nothing.
+pub fn shared_codings(plan: &Plan) -> Vec<Coding> {
+    let trunks = plan.trunks.iter().flat_map(|trunk| &trunk.codecs);
+    let all: BTreeSet<_> = trunks.chain(plan.seats.iter().flat_map(|seat| &seat.codecs)).collect();
+    let shared = all.into_iter().filter_map(|codec| match codec {
+        Codec::G722 => Some(Coding::G722),
+        Codec::Opus => Some(Coding::Opus(opus(&OpusWishes::NONE))),
+        Codec::L16 => Some(Coding::L16(Rate::Hz16000)),
+        Codec::Pcma | Codec::Pcmu => None,
+    });
+    shared.collect()
+}
+
+/// Voices at 16 kHz, unless the far side plays less.
+fn opus(wishes: &OpusWishes) -> Opus {
+    let (rate, bitrate) = if wishes.playback_hz_max < 16_000 {
+        (Rate::Hz8000, 16_000)
+    } else {
+        (Rate::Hz16000, 24_000)
+    };
+    Opus {
+        rate,
+        bitrate: wishes.bitrate_max.map_or(bitrate, |most| most.min(bitrate)),
+        fec: wishes.fec,
+        dtx: wishes.dtx,
+        complexity: OPUS_COMPLEXITY,
+    }
+}
+
+/// A tenth of a millisecond of a core for each frame (measured); what more costs is hardly heard at 24 kbit/s.
+const OPUS_COMPLEXITY: u8 = 5;
