@@ -17,7 +17,7 @@ DEB_VERSION ?=
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz deb test-systemd test-arm test-long deny
+.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz deb test-systemd test-arm test-audiopus test-long deny
 
 help:
 	@echo "make run         build, place a real call through the box, say what happened"
@@ -30,6 +30,7 @@ help:
 	@echo "make deb         the Debian package of this machine's architecture"
 	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
 	@echo "make test-arm    unit tests for aarch64 under emulation"
+	@echo "make test-audiopus  the media engine with the distribution's libopus"
 	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64"
 
 # On a terminal the demonstration stays up until Ctrl-C.
@@ -97,10 +98,16 @@ test-arm:
 	@tools/install-prerequisites.sh build arm
 	tools/test-arm.sh $(TARGET)/arm
 
-test-long: test deny fuzz test-systemd test-arm
+test-long: test deny fuzz test-systemd test-arm test-audiopus
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 	CRASHES=$(CRASHES_LONG) cargo test $(FAST) --test crash -- --test-threads=1
 	FLOOD_SECONDS=60 cargo test $(FAST) --test flood
+
+# The distribution's libopus in place of the bundled one.
+test-audiopus:
+	@tools/install-prerequisites.sh build audiopus
+	cargo test --profile fast --package media-core --no-default-features --features audiopus --lib
+	cargo check --profile fast --package clavija --no-default-features --features audiopus
 
 deny:
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny@0.20.2

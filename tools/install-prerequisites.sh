@@ -39,6 +39,11 @@ for what in "$@"; do
         need rtpengine rtpengine-daemon
         need chrt util-linux
         ;;
+    audiopus)
+        # The distribution's libopus, for who does not want the bundled one.
+        need pkg-config pkg-config
+        pkg-config --exists opus 2>/dev/null || missing="$missing libopus-dev"
+        ;;
     fuzz)
         # libFuzzer is C++.
         need c++ g++
@@ -67,7 +72,7 @@ for what in "$@"; do
         }
         ;;
     *)
-        echo "usage: $0 build|fuzz|lints|peers|bench|package|boot|arm…" >&2
+        echo "usage: $0 build|audiopus|fuzz|lints|peers|bench|package|boot|arm…" >&2
         exit 2
         ;;
     esac

@@ -17,7 +17,7 @@ use crate::{
         resample::Resampler,
     },
     frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
-    order::{Codec, Coding, Order},
+    order::{Codec, Coding, Effort, Order},
     room::Line,
 };
 pub(crate) use hearing::Hearing;
@@ -102,6 +102,21 @@ impl Coder {
         self.codec.coding.rate()
     }
 
+    pub(crate) fn set_effort(&mut self, effort: Effort) {
+        let Coding::Opus(how) = self.codec.coding else { return };
+        self.pack.set_complexity(match effort {
+            Effort::Usual => how.complexity,
+            Effort::Least => 0,
+        });
+    }
+
+    /// What of our packets the far side says it loses.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        if matches!(self.codec.coding, Coding::Opus(how) if how.fec) {
+            self.pack.expect_loss(percent);
+        }
+    }
+
     /// A frame this leg said, at 8 kHz.
     pub(crate) fn narrow(&mut self, frame: &[i16]) -> Frame {
         let mut narrow = SILENCE;
@@ -179,6 +194,20 @@ impl Encoder {
                 (samples.len() * 2).min(packet.len())
             }
             Self::Opus(encoder) => encoder.encode(samples, packet),
+        }
+    }
+
+    pub(crate) fn set_complexity(&mut self, complexity: u8) {
+        match self {
+            Self::Opus(encoder) => encoder.set_complexity(complexity),
+            Self::G711(_) | Self::G722(_) | Self::L16 => {}
+        }
+    }
+
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        match self {
+            Self::Opus(encoder) => encoder.expect_loss(percent),
+            Self::G711(_) | Self::G722(_) | Self::L16 => {}
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{Coding, Event, PortName, RecordFrame},
+    order::{Coding, Effort, Event, PortName, RecordFrame},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
@@ -102,6 +102,7 @@ pub struct Engine {
     events: Events,
     /// Coders that were left over.
     scrap: Vec<Box<Coder>>,
+    effort: Effort,
     counters: Counters,
     /// The millisecond that is to be served next.
     next_ms: u64,
@@ -130,6 +131,7 @@ impl Engine {
             farewells: Vec::with_capacity(legs_max),
             events: Events::new(legs_max, talks_max),
             scrap: Vec::with_capacity(SCRAP_MAX),
+            effort: Effort::Usual,
             counters: Counters::default(),
             next_ms: 0,
         }
@@ -166,6 +168,17 @@ impl Engine {
             self.run_tapes(ms % PHASES, now, out);
         }
         self.next_ms = self.next_ms.max(last + 1);
+    }
+
+    /// How much encoders may spend from now on: under pressure less, so that everybody is served in time.
+    pub fn set_effort(&mut self, effort: Effort) {
+        if self.effort == effort {
+            return;
+        }
+        self.effort = effort;
+        for coder in self.legs.iter_mut().filter_map(|leg| leg.coder.as_mut()) {
+            coder.set_effort(effort);
+        }
     }
 
     /// What there is to say. Fetch all of it after every call.

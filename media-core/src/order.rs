@@ -60,6 +60,16 @@ pub struct Opus {
     pub complexity: u8,
 }
 
+/// What encoders may spend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// As each codec was agreed.
+    #[default]
+    Usual,
+    /// The least there is: a voice a little rougher is better than one that stutters.
+    Least,
+}
+
 /// What a leg speaks on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codec {

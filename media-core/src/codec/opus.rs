@@ -1,21 +1,35 @@
-//! The one file that knows libopus: voices to packets and back (RFC 6716, RFC 7587). States are made and
-//! dropped on the control side; between that nothing allocates.
+//! Opus: voices to packets and back (RFC 6716, RFC 7587). States are made and dropped on the control side;
+//! between that nothing allocates.
+//!
+//! libopus comes bundled, or is the distribution's: never both, for neither says so to the linker.
+
+#[cfg(feature = "audiopus")]
+#[path = "opus/system.rs"]
+mod lib;
+#[cfg(not(feature = "audiopus"))]
+#[path = "opus/bundled.rs"]
+mod lib;
+
+#[cfg(all(feature = "opus", feature = "audiopus"))]
+compile_error!("features opus and audiopus exclude each other: with two of libopus the older one wins");
+#[cfg(not(any(feature = "opus", feature = "audiopus")))]
+compile_error!("choose libopus: feature opus (bundled) or audiopus (the distribution's)");
 
 use crate::{frame::Rate, order::Opus};
-use opus::{Application, Bitrate, Channels, Signal};
 
 /// One voice to packets.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    state: opus::Encoder,
+    state: lib::Encoder,
     complexity: u8,
     loss_percent: u8,
+    loss_floor: u8,
 }
 
 /// Packets to one voice.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    state: opus::Decoder,
+    state: lib::Decoder,
 }
 
 /// libopus did not take what it was given; in words fit for a log.
@@ -25,30 +39,25 @@ pub struct OpusError(String);
 
 impl Encoder {
     pub(crate) fn new(how: Opus) -> Result<Self, OpusError> {
-        let mut state = opus::Encoder::new(how.rate.hertz(), Channels::Mono, Application::Voip)
-            .map_err(said)?;
+        let mut state = lib::Encoder::new(how.rate.hertz())?;
         let bitrate = how.bitrate.clamp(BITRATE_MIN, BITRATE_MAX);
-        state
-            .set_bitrate(Bitrate::Bits(i32::try_from(bitrate).unwrap_or(i32::MAX)))
-            .and_then(|()| state.set_inband_fec(how.fec))
-            .and_then(|()| state.set_dtx(how.dtx))
-            .and_then(|()| state.set_signal(Signal::Voice))
-            .map_err(said)?;
-        let mut encoder = Self { state, complexity: u8::MAX, loss_percent: u8::MAX };
-        encoder.set_complexity(how.complexity);
+        state.set_bitrate(i32::try_from(bitrate).unwrap_or(i32::MAX))?;
+        state.set_inband_fec(how.fec)?;
+        state.set_dtx(how.dtx)?;
+        state.expect_voice()?;
         // Without a word of loss libopus sends no redundancy; the far side's reports say more later.
-        encoder.expect_loss(if how.fec { LOSS_EXPECTED } else { 0 });
+        let loss_floor = if how.fec { LOSS_EXPECTED } else { 0 };
+        let mut encoder = Self { state, complexity: u8::MAX, loss_percent: u8::MAX, loss_floor };
+        encoder.set_complexity(how.complexity);
+        encoder.expect_loss(loss_floor);
         Ok(encoder)
     }
 
     /// Music that many hear: frames that hardly lean on each other, so that one may come and go anywhere.
     pub(crate) fn for_many(how: Opus) -> Result<Self, OpusError> {
         let mut encoder = Self::new(Opus { fec: false, dtx: false, ..how })?;
-        encoder
-            .state
-            .set_prediction_disabled(true)
-            .and_then(|()| encoder.state.set_signal(Signal::Music))
-            .map_err(said)?;
+        encoder.state.disable_prediction()?;
+        encoder.state.expect_music()?;
         Ok(encoder)
     }
 
@@ -61,29 +70,28 @@ impl Encoder {
         if self.complexity != complexity {
             self.complexity = complexity;
             // It refuses only what is beyond ten.
-            let _refused = self.state.set_complexity(i32::from(complexity.min(10)));
+            let _refused = self.state.set_complexity(complexity.min(10));
         }
     }
 
     /// What of our packets the far side says it loses: how much redundancy they carry.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
-        let percent = percent.min(LOSS_MAX);
+        let percent = percent.clamp(self.loss_floor, LOSS_MAX);
         if self.loss_percent != percent {
             self.loss_percent = percent;
-            let _refused = self.state.set_packet_loss_perc(i32::from(percent));
+            let _refused = self.state.set_loss_percent(percent);
         }
     }
 
     /// What was said before is no part of what follows.
     pub(crate) fn forget(&mut self) {
-        let _never_fails = self.state.reset_state();
+        let _never_fails = self.state.reset();
     }
 }
 
 impl Decoder {
     pub(crate) fn new(rate: Rate) -> Result<Self, OpusError> {
-        let state = opus::Decoder::new(rate.hertz(), Channels::Mono).map_err(said)?;
-        Ok(Self { state })
+        Ok(Self { state: lib::Decoder::new(rate.hertz())? })
     }
 
     /// A packet to samples; how many. None: it is no Opus, or longer than `samples`.
@@ -91,29 +99,28 @@ impl Decoder {
         if packet.is_empty() {
             return None;
         }
-        self.state.decode(packet, samples, false).ok()
+        self.state.decode(packet, samples, false)
     }
 
     /// What stood before this packet, by the redundancy it carries: as many samples as `samples` has room for,
     /// a multiple of 2.5 ms.
     pub(crate) fn recover(&mut self, packet: &[u8], samples: &mut [i16]) -> bool {
-        !packet.is_empty() && self.state.decode(packet, samples, true).is_ok()
+        !packet.is_empty() && self.state.decode(packet, samples, true).is_some()
     }
 
     /// What never came, made up: as many samples as `samples` has room for, a multiple of 2.5 ms.
     pub(crate) fn conceal(&mut self, samples: &mut [i16]) -> bool {
-        self.state.decode(&[], samples, false).is_ok()
+        self.state.decode(&[], samples, false).is_some()
     }
 
     pub(crate) fn forget(&mut self) {
-        let _never_fails = self.state.reset_state();
+        let _never_fails = self.state.reset();
     }
 }
 
 /// How long a packet plays, in samples of 8 kHz (RFC 6716 §3.1). None: no decoder would take it.
 pub(crate) fn duration(packet: &[u8]) -> Option<u32> {
-    let samples = opus::packet::get_nb_samples(packet, 8_000).ok()?;
-    u32::try_from(samples).ok().filter(|samples| (1..=DURATION_MAX).contains(samples))
+    u32::try_from(lib::samples(packet)?).ok().filter(|samples| (1..=DURATION_MAX).contains(samples))
 }
 
 /// True: it tells of the packet before it too (RFC 6716 §4.2.4: the flag behind the voice activity of each 20 ms).
@@ -133,8 +140,9 @@ pub(crate) fn has_redundancy(packet: &[u8]) -> bool {
     toc & 3 > 1 || first >> (7 - frames) & 1 == 1
 }
 
-fn said(error: opus::Error) -> OpusError {
-    OpusError(error.to_string())
+/// Which libopus is in this binary.
+pub fn version() -> &'static str {
+    lib::version()
 }
 
 const BITRATE_MIN: u32 = 6_000;

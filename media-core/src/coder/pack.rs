@@ -88,6 +88,14 @@ impl Packer {
         self.packet == SAMPLES * self.rate.factor() && self.gathered == 0
     }
 
+    pub(crate) fn set_complexity(&mut self, complexity: u8) {
+        self.encoder.set_complexity(complexity);
+    }
+
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
     /// The far side has heard somebody else's packets; `after`: what its decoder has come to with them.
     pub(crate) fn follow(&mut self, after: Option<&g722::Encoder>) {
         self.encoder.follow(after);

@@ -77,6 +77,9 @@ impl Engine {
         }
         let Some(leg) = self.legs.get_mut(slot) else { return };
         let left_over = leg.connect(remote, agreed, coder, now);
+        if let Some(coder) = &mut leg.coder {
+            coder.set_effort(self.effort);
+        }
         self.throw_away(left_over);
         if let Some(talk) = self.talk_of(slot) {
             self.settle(talk, now);

@@ -37,6 +37,10 @@ impl<T> Slots<T> {
         self.items.get_mut(slot).and_then(Option::as_mut)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut().flatten()
+    }
+
     /// Two different slots at once.
     pub(super) fn pair_mut(&mut self, one: usize, other: usize) -> Option<(&mut T, &mut T)> {
         match self.items.get_disjoint_mut([one, other]) {
