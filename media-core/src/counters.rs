@@ -80,6 +80,9 @@ pub struct Counters {
     pub packets_in: u64,
     /// RTP packets sent.
     pub packets_out: u64,
+    /// Of those packets, their headers included.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
     /// RTCP datagrams heard, whatever became of them.
     pub reports_in: u64,
     pub reports_out: u64,
@@ -87,6 +90,8 @@ pub struct Counters {
     pub reports_refused: u64,
     /// RTCP datagrams that could not be read.
     pub reports_malformed: u64,
+    /// Values in believed reports that cannot be: they are read as not known.
+    pub reports_impossible: u64,
     /// Packets that never came, said at each report and at the end of a leg.
     pub packets_lost: u64,
     /// Packets that came behind one sent after them, whether or not still in time.

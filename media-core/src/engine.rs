@@ -221,6 +221,7 @@ impl Engine {
     ) {
         let Self { clock, legs, talks, ports, counters, .. } = self;
         counters.packets_in += 1;
+        counters.bytes_in += bytes.len() as u64;
         let slot = ports.slot(port);
         let Some((slot, leg)) = slot.and_then(|slot| Some((slot, legs.get_mut(slot)?))) else {
             counters.drop_packet(Dropped::NoLeg);
@@ -310,8 +311,11 @@ impl Engine {
         };
         if !leg.believes_report(from, now) {
             self.counters.reports_refused += 1;
-        } else if !leg.hear_report(bytes, &self.clock, now) {
-            self.counters.reports_malformed += 1;
+            return;
+        }
+        match leg.hear_report(bytes, &self.clock, now) {
+            Some(impossible) => self.counters.reports_impossible += impossible,
+            None => self.counters.reports_malformed += 1,
         }
     }
 
@@ -327,6 +331,7 @@ impl Engine {
 
     fn watch(&mut self, slot: usize, now: Instant) {
         let Some(leg) = self.legs.get_mut(slot) else { return };
+        leg.serve(now);
         let (name, mode) = (leg.name, leg.mode);
         let key = leg.reader.poll(now);
         match leg.vigil.poll(self.silent_after, now) {

@@ -32,6 +32,8 @@ pub(crate) struct Jitter {
     excess: u32,
     /// What is heard where nothing is left to be made up.
     comfort: Comfort,
+    /// Frames made up where the source turned out to say nothing.
+    paused: u32,
     conceal: Conceal,
     come: Presence,
     ring: [u8; ROOM],
@@ -102,6 +104,7 @@ impl Jitter {
         rest: 0,
         excess: 0,
         comfort: Comfort::SILENCE,
+        paused: 0,
         conceal: Conceal::IDLE,
         come: Presence::NONE,
         ring: [0; ROOM],
@@ -109,6 +112,7 @@ impl Jitter {
 
     /// Nobody has heard anything of this source.
     pub(crate) fn forget(&mut self) {
+        self.paused = self.paused();
         self.come = Presence::NONE;
         self.line = None;
         self.conceal.stop();
@@ -326,8 +330,16 @@ impl Jitter {
         }
         self.come.set(from, length);
         if line.cursor == from {
+            self.paused = self.paused.saturating_add(made_up(line.held.min(low(length))));
             self.skip_held(length);
         }
+    }
+
+    /// Frames that were made up where the source said nothing, those included behind which nothing
+    /// has come yet: who stops speaking has lost nothing.
+    pub(crate) fn paused(&self) -> u32 {
+        let held = self.line.filter(|line| line.heard).map_or(0, |line| line.held);
+        self.paused.saturating_add(made_up(held))
     }
 
     /// Drops the oldest that waits until the rest fits. True: somebody misses it.
@@ -488,6 +500,12 @@ fn copy(into: Option<&mut [u8]>, from: &[u8]) {
 
 fn at(ring: &[u8; ROOM], timestamp: u32) -> u8 {
     ring.get(timestamp as usize % ROOM).copied().unwrap_or_default()
+}
+
+/// Frames of so many samples in which nothing came that were made up; from the one on in which the
+/// voice has faded away they were silent.
+fn made_up(held: u32) -> u32 {
+    held.min(low(conceal::MUTE - 1)) / low(SAMPLES)
 }
 
 /// How far one time stamp is ahead of another.

@@ -3,12 +3,15 @@
 pub(crate) mod receive;
 pub(crate) mod reports;
 pub(crate) mod send;
+mod service;
 pub(crate) mod vigil;
+mod voice;
 
 use self::{
     receive::Receive,
     reports::Reports,
     send::{Path, Send, Wire},
+    service::Service,
     vigil::Vigil,
 };
 use crate::{
@@ -22,6 +25,7 @@ use crate::{
     jitter::{self, Kind, Put, Speech},
     music::Tune,
     order::{Codec, Law, LegName, LegReport, PortName, Remote, Source, Stream, TuneId},
+    quality,
     record::Side,
     room::{self, Gain, Voice},
     rtp::{
@@ -53,6 +57,7 @@ pub(crate) struct Leg {
     pub(crate) phase: u64,
     pub(crate) mode: Mode,
     dropped: u64,
+    service: Service,
     pub(crate) vigil: Vigil,
     reports: Reports,
     pub(crate) reader: Reader,
@@ -115,6 +120,7 @@ impl Leg {
             send: Send::new(stream),
             reader: Reader::NEW,
             scale: Scale::new(1),
+            service: Service::default(),
             vigil: Vigil::default(),
             line: None,
             coder: None,
@@ -376,9 +382,19 @@ impl Leg {
         believed
     }
 
-    /// Takes a believed RTCP datagram in. False: it cannot be read.
-    pub(crate) fn hear_report(&mut self, bytes: &[u8], clock: &Clock, now: Instant) -> bool {
+    /// Takes a believed RTCP datagram in: how many of its values cannot be. None: it cannot be read.
+    pub(crate) fn hear_report(&mut self, bytes: &[u8], clock: &Clock, now: Instant) -> Option<u64> {
         self.reports.take(bytes, self.send.ssrc(), self.receive.ssrc(), clock, now)
+    }
+
+    /// Whether the far side is told how its voice sounds here.
+    pub(crate) const fn rate(&mut self, tells: bool) {
+        self.reports.rates = tells;
+    }
+
+    /// This leg's turn in its frame has come.
+    pub(crate) fn serve(&mut self, now: Instant) {
+        self.service.serve(now);
     }
 
     /// The report that is due, if one is, and where it goes.
@@ -419,6 +435,10 @@ impl Leg {
             frames_inserted: self.send.inserted(),
             round_trip_us: self.reports.round_trip_us(),
             far_packets_lost: self.reports.far_packets_lost(),
+            far_voice: self.reports.far_voice(),
+            coding: Coding::G711,
+            late_us: self.service.late_us(),
+            stalls: self.service.stalls(),
             ..LegReport::default()
         };
         self.receive.fill(&mut report);
@@ -501,7 +521,7 @@ impl Leg {
             self.vigil.spoke(now);
         }
         if matches!(self.mode, Mode::Hear(_)) {
-            self.receive.measure(header.timestamp, arrival);
+            self.receive.measure(header.timestamp, arrival, order);
             if order == jitter::Order::Behind {
                 return Err(Dropped::Late);
             }
@@ -521,6 +541,9 @@ impl Leg {
             None => compound.receiver(ssrc, heard),
         }
         compound.canonical_name(ssrc, cname);
+        if let Some(heard) = self.receive.ssrc().filter(|_| self.reports.rates) {
+            compound.voice(ssrc, &voice::metrics(heard, &self.report(), self.receive.burstiness()));
+        }
         compound
     }
 }

@@ -19,6 +19,7 @@ mod jitter;
 mod leg;
 pub mod music;
 pub mod order;
+pub mod quality;
 mod record;
 pub mod room;
 pub mod rtp;

@@ -1,6 +1,6 @@
 //! What the media plane is told to do, and what it says: plain data that crosses threads in rings.
 
-use crate::frame::Rate;
+use crate::{frame::Rate, quality};
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -91,6 +91,17 @@ impl Coding {
             Self::G711(_) => Rate::Hz8000,
             Self::G722 => Rate::Hz16000,
             Self::L16(rate) | Self::Opus(Opus { rate, .. }) => rate,
+        }
+    }
+
+    /// How its voices are judged.
+    pub(crate) const fn judged(self) -> quality::Coding {
+        match self {
+            Self::G711(_) | Self::L16(Rate::Hz8000) => quality::Coding::G711,
+            Self::G722 => quality::Coding::G722,
+            Self::L16(_) => quality::Coding::Linear,
+            Self::Opus(Opus { rate: Rate::Hz8000, .. }) => quality::Coding::OpusNarrow,
+            Self::Opus(_) => quality::Coding::Opus,
         }
     }
 
@@ -186,6 +197,9 @@ pub enum Order {
         /// False while the far side sends nothing itself (`a=recvonly`, `a=inactive`).
         receives: bool,
     },
+    /// Whether the far side asked to be told how its voice sounds here (RFC 3611 §5.1,
+    /// `voip-metrics`). Not before this is said.
+    Rate { leg: LegName, tells: bool },
     /// What an unbridged leg hears. The stream starts with the first packet sent and never breaks.
     Hear { leg: LegName, source: Source },
     /// Lets two parties meet. `record`: the recording of this talk starts with its first bridge.
@@ -349,6 +363,48 @@ pub struct LegReport {
     pub round_trip_us: Option<u32>,
     /// What the far side's last report said it lost of our packets, cumulative.
     pub far_packets_lost: Option<u32>,
+    /// What this party's voice was coded with.
+    #[serde(default)]
+    pub coding: quality::Coding,
+    /// How much of it one packet had, in microseconds, rounded up to frames.
+    #[serde(default)]
+    pub packet_us: u32,
+    /// Packets that made room for newer ones.
+    #[serde(default)]
+    pub packets_discarded: u64,
+    /// Of the concealed frames those in whose place this party said nothing after all.
+    #[serde(default)]
+    pub frames_paused: u64,
+    /// Packets that were missed, by the order of numbers alone, and in how many rows.
+    #[serde(default)]
+    pub packets_missed: u64,
+    #[serde(default)]
+    pub loss_runs: u64,
+    /// How late our own thread served this leg at worst, in microseconds, and how often a whole
+    /// frame or more.
+    #[serde(default)]
+    pub late_us: u32,
+    #[serde(default)]
+    pub stalls: u32,
+    /// How the far side says our voice sounds there.
+    #[serde(default)]
+    pub far_voice: Option<FarVoice>,
+}
+
+/// What a far side's extended report says of the voice we send (RFC 3611 §4.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarVoice {
+    /// 256ths of the packets that never came, and that came too late.
+    pub loss_rate: u8,
+    pub discard_rate: u8,
+    pub round_trip_ms: u16,
+    /// What the far side itself adds.
+    pub end_system_ms: u16,
+    /// 0 to 100.
+    pub r_factor: Option<u8>,
+    /// Tenths: of listening alone, and of a conversation.
+    pub mos_lq: Option<u8>,
+    pub mos_cq: Option<u8>,
 }
 
 /// What a step of a recording is.

@@ -17,6 +17,7 @@ use media_core::{
         header::{Header, Packet},
         rtcp::{Compound, LastSender},
         stats::Reception,
+        xr::VoipMetrics,
     },
 };
 use std::{
@@ -115,6 +116,7 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
     let connect =
         Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true, receives: true };
     engine.handle_order(connect, now);
+    engine.handle_order(Order::Rate { leg: leg(n), tells: n % 2 == 0 }, now);
     engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
 }
 
@@ -151,6 +153,7 @@ fn speak(engine: &mut Engine, ms: u64, now: Instant, out: &mut Tally) {
                 Reception { ssrc: u32::from(n), fraction_lost: 0, lost: 0, highest: 0, jitter: 0 };
             let mut report = Compound::new();
             report.receiver(header.ssrc, Some((&block, LastSender::default())));
+            report.voice(header.ssrc, &VoipMetrics { ssrc: block.ssrc, ..VoipMetrics::default() });
             let from = SocketAddr::new(phone(n).ip(), 4001);
             engine.handle_packet(port(n), Channel::Rtcp, from, report.bytes(), now, out);
         }

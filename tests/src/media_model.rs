@@ -92,7 +92,9 @@ impl MediaModel {
             Order::Hear { leg, source: Source::Music(_) | Source::Nothing | Source::Silence } => {
                 self.leg(leg, order)?;
             }
-            Order::Digits { leg, digits: _ } => _ = self.leg(leg, order)?,
+            Order::Rate { leg, tells: _ } | Order::Digits { leg, digits: _ } => {
+                _ = self.leg(leg, order)?
+            }
             Order::Bridge { talk, caller, other, record } => {
                 self.leg(caller, order)?;
                 self.leg(other, order)?;

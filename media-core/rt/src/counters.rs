@@ -56,10 +56,13 @@ pub struct MediaCounters {
 pub struct EngineCounters {
     pub packets_in: u64,
     pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
     pub reports_in: u64,
     pub reports_out: u64,
     pub reports_refused: u64,
     pub reports_malformed: u64,
+    pub reports_impossible: u64,
     pub packets_lost: u64,
     pub packets_reordered: u64,
     pub frames_inserted: u64,
@@ -203,10 +206,13 @@ impl MediaCount {
 struct EngineCount {
     packets_in: Counter,
     packets_out: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
     reports_in: Counter,
     reports_out: Counter,
     reports_refused: Counter,
     reports_malformed: Counter,
+    reports_impossible: Counter,
     packets_lost: Counter,
     packets_reordered: Counter,
     frames_inserted: Counter,
@@ -228,10 +234,13 @@ impl EngineCount {
     fn set(&self, from: &Counters) {
         self.packets_in.set(from.packets_in);
         self.packets_out.set(from.packets_out);
+        self.bytes_in.set(from.bytes_in);
+        self.bytes_out.set(from.bytes_out);
         self.reports_in.set(from.reports_in);
         self.reports_out.set(from.reports_out);
         self.reports_refused.set(from.reports_refused);
         self.reports_malformed.set(from.reports_malformed);
+        self.reports_impossible.set(from.reports_impossible);
         self.packets_lost.set(from.packets_lost);
         self.packets_reordered.set(from.packets_reordered);
         self.frames_inserted.set(from.frames_inserted);
@@ -255,10 +264,13 @@ impl EngineCount {
         EngineCounters {
             packets_in: self.packets_in.read(),
             packets_out: self.packets_out.read(),
+            bytes_in: self.bytes_in.read(),
+            bytes_out: self.bytes_out.read(),
             reports_in: self.reports_in.read(),
             reports_out: self.reports_out.read(),
             reports_refused: self.reports_refused.read(),
             reports_malformed: self.reports_malformed.read(),
+            reports_impossible: self.reports_impossible.read(),
             packets_lost: self.packets_lost.read(),
             packets_reordered: self.packets_reordered.read(),
             frames_inserted: self.frames_inserted.read(),

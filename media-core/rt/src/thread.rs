@@ -137,6 +137,7 @@ impl MediaThread {
                 Order::Connect { .. }
                 | Order::Digits { .. }
                 | Order::Hear { .. }
+                | Order::Rate { .. }
                 | Order::Bridge { .. }
                 | Order::Join { .. }
                 | Order::Leave { .. }

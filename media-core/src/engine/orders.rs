@@ -22,6 +22,10 @@ impl Engine {
                 let agreed = Agreed { codec, telephone_event, sends, receives };
                 self.connect(leg, remote, agreed, coder, now);
             }
+            Order::Rate { leg, tells } => match self.leg_mut(leg) {
+                Some(leg) => leg.rate(tells),
+                None => self.refuse(leg, "rate: no such leg"),
+            },
             Order::Hear { leg, source } => self.hear(leg, source),
             Order::Bridge { talk, caller, other, record } => {
                 self.bridge(talk, caller, other, record, now);

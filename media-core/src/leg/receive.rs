@@ -7,6 +7,7 @@ use crate::{
     jitter::{Delay, Jitter, Kind, Order, Put, Speech},
     order::{Law, LegReport},
     rtp::{
+        bursts::{Burstiness, Bursts},
         header::Header,
         sequence::Place,
         stats::{Reception, Source},
@@ -28,6 +29,8 @@ pub(crate) struct Receive {
     reordered: u64,
     late: u64,
     unplayable: u64,
+    crowded: u64,
+    bursts: Bursts,
     frames: u64,
     concealed: u64,
     packet_frames: i64,
@@ -47,6 +50,8 @@ impl Receive {
             reordered: 0,
             late: 0,
             unplayable: 0,
+            crowded: 0,
+            bursts: Bursts::NONE,
             frames: 0,
             concealed: 0,
             packet_frames: 1,
@@ -57,6 +62,7 @@ impl Receive {
 
     /// Takes a packet of audio in, for order and statistics. `arrival` in samples of 8 kHz.
     pub(crate) fn place_audio(&mut self, header: &Header, arrival: u32) -> Result<Order, Dropped> {
+        let came = self.packets;
         self.packets += 1;
         let order = match self.source.as_mut().filter(|source| source.ssrc == header.ssrc) {
             None => {
@@ -68,7 +74,10 @@ impl Receive {
             Some(source) => {
                 let before = source.lost();
                 match source.take(header.sequence) {
-                    Place::Next { lost } => Order::Next { lost },
+                    Place::Next { lost } => {
+                        self.bursts.next(lost, came);
+                        Order::Next { lost }
+                    }
                     Place::Duplicate => {
                         self.duplicates += 1;
                         return Err(Dropped::Duplicate);
@@ -94,6 +103,7 @@ impl Receive {
     /// Takes a packet in that is no audio: it has a place among those of its source. One of
     /// another source than the audio's changes nothing: some tell keys under a name of their own.
     pub(crate) fn place_other(&mut self, header: &Header) -> Result<(), Dropped> {
+        let came = self.packets;
         self.packets += 1;
         let Some(source) = self.source.as_mut().filter(|source| source.ssrc == header.ssrc) else {
             return Ok(());
@@ -104,9 +114,13 @@ impl Receive {
                 self.duplicates += 1;
                 return Err(Dropped::Duplicate);
             }
-            Place::Late => self.reordered += 1,
+            Place::Late => {
+                self.reordered += 1;
+                self.bursts.fill();
+            }
             Place::Restarted => self.lost_before += before,
-            Place::Jump | Place::Next { .. } => {}
+            Place::Next { lost } => self.bursts.next(lost, came),
+            Place::Jump => {}
         }
         Ok(())
     }
@@ -120,11 +134,17 @@ impl Receive {
     /// leaves no gap in it.
     pub(crate) fn miss(&mut self, header: &Header) {
         let own = self.source.is_none_or(|source| source.ssrc == header.ssrc);
-        self.unplayable += u64::from(own);
+        if own {
+            self.unplayable += 1;
+            self.bursts.unheard(self.packets.saturating_sub(1));
+        }
     }
 
     /// Nobody hears this audio; what it says of the network is kept.
-    pub(crate) fn measure(&mut self, timestamp: u32, arrival: u32) {
+    pub(crate) fn measure(&mut self, timestamp: u32, arrival: u32, order: Order) {
+        if order == Order::Behind {
+            self.bursts.fill();
+        }
         self.delay.take(timestamp, arrival);
     }
 
@@ -136,7 +156,12 @@ impl Receive {
         match put {
             Put::Passes => self.frames += 1,
             Put::Late => self.late += 1,
-            Put::Crowded | Put::Kept => {}
+            Put::Kept if speech.order == Order::Behind => self.bursts.fill(),
+            Put::Kept => {}
+            Put::Crowded => {
+                self.crowded += 1;
+                self.bursts.unheard(self.packets.saturating_sub(1));
+            }
         }
         put
     }
@@ -252,6 +277,16 @@ impl Receive {
         // 125 us a sample.
         report.jitter_us = self.source.map_or(0, |source| source.jitter().saturating_mul(125));
         report.delay_us = self.delay.target().saturating_mul(125);
+        report.packet_us = u32::try_from(self.packet_frames * FRAME_US).unwrap_or(0);
+        report.packets_discarded = self.crowded;
+        report.frames_paused = self.jitter.paused().into();
+        report.packets_missed = self.bursts.missed().into();
+        report.loss_runs = self.bursts.runs().into();
+    }
+
+    /// How losses came, in packets.
+    pub(crate) fn burstiness(&self) -> Burstiness {
+        self.bursts.burstiness(self.packets)
     }
 
     fn lost(&self) -> u64 {
@@ -270,6 +305,8 @@ impl Receive {
         kind
     }
 }
+
+const FRAME_US: i64 = crate::frame::FRAME_US.cast_signed();
 
 #[cfg(test)]
 mod tests {

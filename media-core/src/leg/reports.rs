@@ -2,7 +2,11 @@
 
 use crate::{
     clock::{self, Clock},
-    rtp::rtcp::{self, Block, LastSender, Report},
+    order::FarVoice,
+    rtp::{
+        rtcp::{self, Block, LastSender, Report},
+        xr::{Told, VoipMetrics},
+    },
 };
 use std::time::{Duration, Instant};
 
@@ -14,6 +18,9 @@ pub(crate) struct Reports {
     sender: Option<(u32, Instant)>,
     round_trip_us: Option<u32>,
     far_packets_lost: Option<u32>,
+    far_voice: Option<FarVoice>,
+    /// The far side is told how its voice sounds here.
+    pub(super) rates: bool,
 }
 
 impl Reports {
@@ -30,7 +37,8 @@ impl Reports {
     }
 
     /// Takes a datagram in. `ours` and `theirs`: the SSRCs of the two streams. A report from
-    /// another SSRC than the one we hear is not believed. False: it cannot be read.
+    /// another SSRC than the one we hear is not believed. How many of its values cannot be; none
+    /// if it cannot be read.
     pub(crate) fn take(
         &mut self,
         bytes: &[u8],
@@ -38,8 +46,9 @@ impl Reports {
         theirs: Option<u32>,
         clock: &Clock,
         now: Instant,
-    ) -> bool {
-        let Ok(reports) = rtcp::parse(bytes) else { return false };
+    ) -> Option<u64> {
+        let reports = rtcp::parse(bytes).ok()?;
+        let mut impossible = 0;
         let believed = |ssrc| theirs.is_none_or(|theirs| theirs == ssrc);
         for report in reports {
             match report {
@@ -50,10 +59,19 @@ impl Reports {
                 Report::Receiver { ssrc, blocks } if believed(ssrc) => {
                     self.learn(blocks.about(ours), clock, now);
                 }
-                Report::Sender { .. } | Report::Receiver { .. } | Report::Other => {}
+                Report::Extended { ssrc, blocks } if believed(ssrc) => {
+                    if let Some(told) = blocks.about(ours) {
+                        impossible += u64::from(told.impossible);
+                        self.far_voice = Some(far_voice(told));
+                    }
+                }
+                Report::Sender { .. }
+                | Report::Receiver { .. }
+                | Report::Extended { .. }
+                | Report::Other => {}
             }
         }
-        true
+        Some(impossible)
     }
 
     pub(crate) fn last_sender(&self, now: Instant) -> LastSender {
@@ -71,6 +89,11 @@ impl Reports {
         self.far_packets_lost
     }
 
+    /// How our voice sounds there, as told last.
+    pub(crate) const fn far_voice(&self) -> Option<FarVoice> {
+        self.far_voice
+    }
+
     /// RFC 3550 §6.4.1: A - LSR - DLSR, in 1/65536 s.
     fn learn(&mut self, block: Option<Block>, clock: &Clock, now: Instant) {
         let Some(Block { lost, last, .. }) = block else { return };
@@ -85,6 +108,20 @@ impl Reports {
             self.round_trip_us = u32::try_from(micros).ok();
         }
     }
+}
+
+const fn far_voice(told: Told) -> FarVoice {
+    let VoipMetrics {
+        loss_rate,
+        discard_rate,
+        round_trip_ms,
+        end_system_ms,
+        r_factor,
+        mos_lq,
+        mos_cq,
+        ..
+    } = told.metrics;
+    FarVoice { loss_rate, discard_rate, round_trip_ms, end_system_ms, r_factor, mos_lq, mos_cq }
 }
 
 #[cfg(test)]
@@ -111,13 +148,8 @@ mod tests {
         let back = epoch + Duration::from_millis(12_050);
         let mut reports = Reports::default();
 
-        assert!(reports.take(
-            receiver_report(THEIRS, OURS, last).bytes(),
-            OURS,
-            None,
-            &clock,
-            back
-        ));
+        let compound = receiver_report(THEIRS, OURS, last);
+        assert_eq!(reports.take(compound.bytes(), OURS, None, &clock, back), Some(0));
 
         let trip = reports.round_trip_us().unwrap();
         assert!((49_900..=50_100).contains(&trip), "{trip}");
@@ -133,13 +165,33 @@ mod tests {
         let mut reports = Reports::default();
         let mut take = |ssrc, about, last| {
             let compound = receiver_report(ssrc, about, last);
-            assert!(reports.take(compound.bytes(), OURS, Some(THEIRS), &clock, now));
+            assert_eq!(reports.take(compound.bytes(), OURS, Some(THEIRS), &clock, now), Some(0));
             (reports.round_trip_us(), reports.far_packets_lost())
         };
 
         assert_eq!(take(77, OURS, LastSender { lsr: 5, delay: 0 }), (None, None));
         assert_eq!(take(THEIRS, 77, LastSender { lsr: 5, delay: 0 }), (None, None));
         assert_eq!(take(THEIRS, OURS, future), (None, Some(9)));
+    }
+
+    #[test]
+    fn a_voice_is_believed_of_our_stream_from_the_stream_we_hear_and_nothing_that_cannot_be() {
+        let now = Instant::now();
+        let clock = Clock::new(now, 0);
+        let mut reports = Reports::default();
+        let mut take = |ssrc, about, loss_rate, mos_lq| {
+            let mut compound = receiver_report(ssrc, about, LastSender::default());
+            let metrics = VoipMetrics { ssrc: about, loss_rate, mos_lq, ..Default::default() };
+            compound.voice(ssrc, &metrics);
+            let impossible = reports.take(compound.bytes(), OURS, Some(THEIRS), &clock, now);
+            (impossible, reports.far_voice().map(|voice| (voice.loss_rate, voice.mos_lq)))
+        };
+
+        assert_eq!(take(77, OURS, 9, Some(30)), (Some(0), None));
+        assert_eq!(take(THEIRS, 77, 9, Some(30)), (Some(0), None));
+        assert_eq!(take(THEIRS, OURS, 9, Some(30)), (Some(0), Some((9, Some(30)))));
+        assert_eq!(take(THEIRS, OURS, 8, Some(200)), (Some(1), Some((8, None))));
+        assert_eq!(take(77, OURS, 255, Some(10)), (Some(0), Some((8, None))));
     }
 
     #[test]

@@ -369,6 +369,7 @@ impl Send {
         self.packets += 1;
         self.octets += bytes.len().saturating_sub(header::LENGTH) as u64;
         wire.counters.packets_out += 1;
+        wire.counters.bytes_out += bytes.len() as u64;
         wire.out.send(path.port, Channel::Rtp, path.to, bytes);
     }
 }

@@ -1,6 +1,9 @@
 //! RTCP reports (RFC 3550 §6): a writer that allocates nothing, a reader that is total.
 
-use super::stats::Reception;
+use super::{
+    stats::Reception,
+    xr::{self, VoipMetrics, XrBlocks},
+};
 
 /// A compound packet being written. Large enough for all we ever say at once.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +79,14 @@ impl Compound {
         self.put([0; 4].get(..words * 4 - 2 - name.len()).unwrap_or_default());
     }
 
+    /// What the voice that is heard sounds like (RFC 3611 §2, §4.7).
+    pub fn voice(&mut self, ssrc: u32, metrics: &VoipMetrics) {
+        let words = 1 + xr::BLOCK / 4;
+        self.header(EXTENDED_REPORT, false, u8::try_from(words).unwrap_or(0));
+        self.word(ssrc);
+        self.put(&metrics.bytes());
+    }
+
     /// The end of a source (§6.6).
     pub fn bye(&mut self, ssrc: u32) {
         self.header(BYE, true, 1);
@@ -127,6 +138,11 @@ pub enum Report<'a> {
     Receiver {
         ssrc: u32,
         blocks: Blocks<'a>,
+    },
+    /// RFC 3611.
+    Extended {
+        ssrc: u32,
+        blocks: XrBlocks<'a>,
     },
     /// A description, a BYE or anything else: nothing follows from it.
     Other,
@@ -196,6 +212,10 @@ fn split(bytes: &[u8]) -> Option<(Report<'_>, &[u8])> {
             let (ssrc, body) = body.split_first_chunk::<4>()?;
             Report::Receiver { ssrc: u32::from_be_bytes(*ssrc), blocks: blocks(body, count)? }
         }
+        EXTENDED_REPORT => {
+            let (ssrc, body) = body.split_first_chunk::<4>()?;
+            Report::Extended { ssrc: u32::from_be_bytes(*ssrc), blocks: XrBlocks(body) }
+        }
         _ => Report::Other,
     };
     Some((report, rest))
@@ -216,8 +236,9 @@ fn read_block(bytes: &[u8; BLOCK]) -> Block {
     Block { ssrc: word(0), lost, last: LastSender { lsr: word(4), delay: word(5) } }
 }
 
-/// A sender report with a block, a description with the longest name, and a BYE.
-const CAPACITY: usize = 52 + 8 + 4 + 2 + CNAME_MAX + 4 + 8;
+/// A sender report with a block, a description with the longest name, an extended report, and a
+/// BYE.
+const CAPACITY: usize = 52 + 8 + 4 + 2 + CNAME_MAX + 4 + 8 + xr::BLOCK + 8;
 
 /// Longest canonical name we write.
 pub const CNAME_MAX: usize = 64;
@@ -227,6 +248,7 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
+const EXTENDED_REPORT: u8 = 207;
 const CNAME: u8 = 1;
 
 #[cfg(test)]
@@ -273,9 +295,13 @@ mod tests {
         let mut compound = Compound::new();
         compound.sender(1, &INFO, Some((&HEARD, LAST)));
         compound.canonical_name(1, &"n".repeat(CNAME_MAX));
+        compound.voice(1, &VoipMetrics { ssrc: 9, ..VoipMetrics::default() });
         compound.bye(1);
 
-        assert_eq!(parse(compound.bytes()).unwrap().count(), 3);
+        let reports: Vec<_> = parse(compound.bytes()).unwrap().collect();
+        assert_eq!(reports.len(), 4);
+        let Report::Extended { ssrc: 1, blocks } = reports[2] else { panic!("{reports:?}") };
+        assert!(blocks.about(9).is_some() && blocks.about(1).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use media_core::{
         header::{LENGTH, Packet, is_rtcp},
         rtcp as reports,
         stats::Reception,
+        xr::VoipMetrics,
     },
 };
 
@@ -38,7 +39,8 @@ pub fn rtp(bytes: &[u8]) {
 /// One RTCP compound packet.
 ///
 /// # Panics
-/// Where more reports are read than there is room for.
+/// Where more reports are read than there is room for, a value is believed that cannot be, or an
+/// extended report is not written as it was read.
 pub fn rtcp(bytes: &[u8]) {
     let Ok(packets) = reports::parse(bytes) else { return };
     let mut count = 0;
@@ -50,8 +52,32 @@ pub fn rtcp(bytes: &[u8]) {
             let block = blocks.about(ssrc);
             assert!(block.is_none_or(|block| block.ssrc == ssrc));
         }
+        if let reports::Report::Extended { ssrc, blocks } = packet {
+            // Every stream that it could be about.
+            for about in bytes.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word)) {
+                let Some(told) = blocks.about(about) else { continue };
+                let metrics = told.metrics;
+                assert_eq!(metrics.ssrc, about);
+                assert!(told.impossible <= 3);
+                assert!(metrics.r_factor.is_none_or(|r| r <= 100));
+                let possible = |mos: Option<u8>| mos.is_none_or(|mos| (10..=50).contains(&mos));
+                assert!(possible(metrics.mos_lq) && possible(metrics.mos_cq));
+                said_again(ssrc, &metrics);
+            }
+        }
     }
     assert!(count >= 1 && count * 4 <= bytes.len(), "{count} packets in {} bytes", bytes.len());
+}
+
+fn said_again(ssrc: u32, metrics: &VoipMetrics) {
+    let mut compound = reports::Compound::new();
+    compound.receiver(ssrc, None);
+    compound.voice(ssrc, metrics);
+    let mut read = reports::parse(compound.bytes()).expect("what we write can be read");
+    let Some(reports::Report::Extended { blocks, .. }) = read.nth(1) else {
+        panic!("no extended report behind ours");
+    };
+    assert_eq!(blocks.about(metrics.ssrc).map(|told| told.metrics), Some(*metrics));
 }
 
 /// One music file.
