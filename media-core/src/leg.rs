@@ -436,7 +436,7 @@ impl Leg {
             round_trip_us: self.reports.round_trip_us(),
             far_packets_lost: self.reports.far_packets_lost(),
             far_voice: self.reports.far_voice(),
-            coding: Coding::G711,
+            coding: self.codec().map_or(quality::Coding::G711, |codec| codec.coding.judged()),
             late_us: self.service.late_us(),
             stalls: self.service.stalls(),
             ..LegReport::default()

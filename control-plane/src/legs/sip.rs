@@ -545,6 +545,7 @@ impl SipLegs {
             sends: agreed.sends,
             receives: agreed.receives,
         });
+        media.order(Order::Rate { leg: LegName(leg.0), tells: agreed.voip_metrics });
     }
 
     fn local(&self, session_id: u64, rtp_port: u16, version: u64) -> Local {

@@ -55,6 +55,8 @@ pub struct Agreed {
     pub receives: bool,
     /// Milliseconds of audio the peer wants in a packet, and no more than it takes.
     pub ptime_ms: u16,
+    /// The peer asked for RTCP XR's VoIP metrics (RFC 3611 §5.2). We offer them to nobody.
+    pub voip_metrics: bool,
 }
 
 /// Why there is no audio between the two.
@@ -112,6 +114,7 @@ pub fn answer(
                     .into_iter()
                     .collect(),
                 direction: Direction::of(agreed.sends, agreed.receives),
+                voip_metrics: agreed.voip_metrics,
             };
             write::audio(&mut text, local.rtp_port, &media.protocol, &audio);
         } else {
@@ -131,6 +134,7 @@ pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
         codecs: allowed.codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
         telephone_events: events.filter(|_| allowed.telephone_event).collect(),
         direction: Direction::SendRecv,
+        voip_metrics: false,
     };
     write::audio(&mut text, local.rtp_port, "RTP/AVP", &audio);
     text.into_bytes()
@@ -138,7 +142,8 @@ pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
 
 /// The peer's answer to our offer.
 pub fn accept(answer: &Session, allowed: &Allowed) -> Result<Agreed, NoAnswer> {
-    first_usable(answer, allowed).map(|(_, agreed)| agreed)
+    let (_, agreed) = first_usable(answer, allowed)?;
+    Ok(Agreed { voip_metrics: false, ..agreed })
 }
 
 /// The first stream we can use; if there is none, why not the first audio that was offered.
@@ -183,6 +188,7 @@ fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed,
         sends: direction.receives() && !held,
         receives: direction.sends(),
         ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS).min(media.ptime_ms_max.unwrap_or(u16::MAX)),
+        voip_metrics: media.voip_metrics || session.voip_metrics,
     })
 }
 

@@ -17,6 +17,8 @@ pub struct Session {
     pub connection: Option<Connection>,
     /// For every stream that has none of its own.
     pub direction: Option<Direction>,
+    /// `a=rtcp-xr` with `voip-metrics` (RFC 3611 §5.1), for every stream.
+    pub voip_metrics: bool,
     /// In their order, those we cannot use included: an answer has as many.
     pub media: Vec<Media>,
 }
@@ -70,6 +72,8 @@ pub struct Media {
     pub ptime_ms_max: Option<u16>,
     /// `a=rtcp` (RFC 3605).
     pub rtcp: Option<(u16, Option<IpAddr>)>,
+    /// `a=rtcp-xr` with `voip-metrics` (RFC 3611 §5.1).
+    pub voip_metrics: bool,
 }
 
 /// What an `a=rtpmap` says.

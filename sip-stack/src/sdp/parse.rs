@@ -75,8 +75,13 @@ pub fn parse(bytes: &[u8]) -> Result<Session, Malformed> {
     }
     let Some(Ok((b'o', origin))) = lines.next() else { return Err(Malformed::Origin) };
     let origin = read_origin(origin).ok_or(Malformed::Origin)?;
-    let mut reader =
-        Reader::new(Session { origin, connection: None, direction: None, media: vec![] });
+    let mut reader = Reader::new(Session {
+        origin,
+        connection: None,
+        direction: None,
+        voip_metrics: false,
+        media: vec![],
+    });
     for line in lines {
         let (letter, value) = line?;
         reader.line(letter, value)?;
@@ -154,6 +159,14 @@ impl Reader {
                 Some(media) => media.direction = Some(direction),
                 None => self.session.direction = Some(direction),
             }
+            return Some(());
+        }
+        if name == b"rtcp-xr" {
+            let asked = match self.session.media.last_mut() {
+                Some(media) => &mut media.voip_metrics,
+                None => &mut self.session.voip_metrics,
+            };
+            *asked |= asks_for_voip_metrics(value);
             return Some(());
         }
         let Some(media) = self.session.media.last_mut() else { return Some(()) };
@@ -275,6 +288,7 @@ fn read_media(value: &[u8]) -> Option<Media> {
         ptime_ms: None,
         ptime_ms_max: None,
         rtcp: None,
+        voip_metrics: false,
     };
     let payloads = || media.formats.iter().all(|format| payload_type(format).is_some());
     let tokens = media.formats.iter().all(|format| is_format(format));
@@ -332,6 +346,11 @@ fn read_rtcp(value: &[u8]) -> Option<(u16, Option<IpAddr>)> {
         (Some(_), ..) => return None,
     };
     Some((port, address))
+}
+
+/// RFC 3611 §5.1: one of the formats is `voip-metrics`. Formats that nobody knows are no fault.
+fn asks_for_voip_metrics(value: &[u8]) -> bool {
+    value.split(u8::is_ascii_whitespace).any(|format| format.eq_ignore_ascii_case(b"voip-metrics"))
 }
 
 #[cfg(test)]
@@ -500,5 +519,24 @@ m=application 0 UDP/BFCP *
             }
         }
         assert!(read[0] > 100 && read[1] > 100, "{read:?}");
+    }
+
+    #[test]
+    fn who_wants_voip_metrics_says_so_for_a_stream_or_for_all() {
+        let of = |session: &str, media: &str| {
+            let audio = "m=audio 4000 RTP/AVP 8\n";
+            let read = read(&format!("{HEAD}{session}{audio}{media}")).unwrap();
+            (read.voip_metrics, read.media[0].voip_metrics)
+        };
+
+        assert_eq!(of("", ""), (false, false));
+        assert_eq!(of("a=rtcp-xr:voip-metrics\n", ""), (true, false));
+        let many = "a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,jitt Voip-Metrics\n";
+        assert_eq!(of("", many), (false, true));
+        // Two lines are one list, and what nobody knows is no fault.
+        assert_eq!(of("", "a=rtcp-xr:voip-metrics\na=rtcp-xr:\n"), (false, true));
+        for other in ["a=rtcp-xr\n", "a=rtcp-xr:\n", "a=rtcp-xr:xvoip-metrics voip-metrics=1\n"] {
+            assert_eq!(of("", other), (false, false), "{other}");
+        }
     }
 }

@@ -10,6 +10,8 @@ pub(super) struct Audio {
     /// Payload numbers of keys and the clock of each.
     pub(super) telephone_events: Vec<(u8, u32)>,
     pub(super) direction: Direction,
+    /// Each is told how its voice sounds to the other (RFC 3611 §5.2).
+    pub(super) voip_metrics: bool,
 }
 
 /// Everything before the first `m=` line.
@@ -41,6 +43,9 @@ pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio)
     let direction = audio.direction.name();
     _ = write!(text, "m=audio {port} {protocol}{numbers}\r\n");
     _ = write!(text, "{attributes}a=ptime:20\r\na={direction}\r\n");
+    if audio.voip_metrics {
+        text.push_str("a=rtcp-xr:voip-metrics\r\n");
+    }
 }
 
 /// A stream we do not take: its line with port 0 (RFC 3264 §6). One format is enough.

@@ -58,8 +58,27 @@ fn an_offer_is_answered_in_full_with_its_own_numbers() {
             sends: true,
             receives: true,
             ptime_ms: 30,
+            voip_metrics: false,
         }
     );
+}
+
+#[test]
+fn voip_metrics_are_agreed_with_who_asks_for_them_and_offered_to_nobody() {
+    let asked = "m=audio 4000 RTP/AVP 8\na=rtcp-xr:rcvr-rtt=all voip-metrics";
+
+    let (text, agreed) = answered(asked);
+    assert!(agreed.voip_metrics);
+    assert_eq!(text.matches("a=rtcp-xr:voip-metrics\r\n").count(), 1, "{text}");
+    assert!(answered("a=rtcp-xr:voip-metrics\nm=audio 4000 RTP/AVP 8").1.voip_metrics);
+
+    let (text, agreed) = answered("m=audio 4000 RTP/AVP 8\na=rtcp-xr:rcvr-rtt=all");
+    assert!(!agreed.voip_metrics && !text.contains("rtcp-xr"), "{text}");
+    let allowed = Allowed { laws: vec![Law::A], telephone_event: true };
+    let ours = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
+    assert!(!ours.contains("rtcp-xr"), "{ours}");
+    // What was not offered is not agreed to, whatever an answer says (RFC 3264 §6).
+    assert!(!accept(&session(asked), &allowed).unwrap().voip_metrics);
 }
 
 #[test]
