@@ -5,6 +5,7 @@ use crate::{
     fact::{End, Fact, OfferEnd, Party, Quality, Reason, Side, Step, What},
     ids::CallId,
     time::Stamp,
+    voice::{self, Worst},
 };
 use serde::{Deserialize, Serialize, Serializer};
 use sip_stack::event::Source;
@@ -47,7 +48,11 @@ pub struct CallRecord {
     pub end_reason: Option<String>,
     pub recording_id: Option<String>,
     pub recording: Option<Recording>,
+    #[serde(serialize_with = "voice::with_figures")]
     pub quality: Vec<Quality>,
+    /// Of the sides the one that sounded worst.
+    #[serde(default)]
+    pub worst: Option<Worst>,
     /// From the first ring to the first bridge, or to the end; by the monotonic clock.
     pub wait_seconds: f64,
     /// From the first bridge to the end; by the monotonic clock.
@@ -218,6 +223,7 @@ impl Ledger {
             recording_id: None,
             recording: None,
             quality: Vec::new(),
+            worst: None,
             wait_seconds: 0.0,
             talk_seconds: 0.0,
             sip_call_id: sip_call_id.to_owned(),
@@ -346,6 +352,7 @@ fn ended(
     record.state = CallState::Ended;
     record.ended_at = Some(at);
     record.quality = quality.to_vec();
+    record.worst = Worst::of(quality);
     if let Some(recorded) = recorded {
         record.recording_id = Some(record.id.clone());
         let failed = record.events.iter().any(|step| step.event == "recording_failed");

@@ -23,3 +23,4 @@ pub mod seats;
 pub mod succession;
 pub mod switchboard;
 pub mod time;
+pub mod voice;

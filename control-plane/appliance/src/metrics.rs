@@ -4,9 +4,10 @@
 //! configuration; `docs/metrics.md` lists all of it, and a test compares the two.
 
 mod exposition;
-mod mos;
 mod shown;
+mod voice;
 
+use self::voice::Voices;
 use crate::{
     follower::CdrCounts,
     live::Alarms,
@@ -43,7 +44,7 @@ pub struct Metrics {
     named: Mutex<Named>,
     claims_busy: IntCounter,
     claims_granted: IntCounter,
-    mos: Histogram,
+    voices: Voices,
     one_way_audio: IntCounterVec,
     http_requests: IntCounterVec,
     following: Mutex<BTreeMap<CallId, Following>>,
@@ -145,14 +146,7 @@ impl Metrics {
             ("clavija_agent_claims_total", "Tries to claim an agent's seat, by how they went."),
             &["result"],
         )?;
-        let mos = Histogram::with_opts(
-            HistogramOpts::new(
-                "clavija_rtp_mos",
-                "Estimated mean opinion score of each leg at its end (ITU-T G.107, narrowband).",
-            )
-            .buckets(vec![2.0, 2.5, 3.0, 3.3, 3.6, 3.8, 4.0, 4.2, 4.3, 4.4]),
-        )?;
-        registry.register(Box::new(mos.clone()))?;
+        let voices = Voices::register(&registry)?;
         let one_way_audio = counters(
             &registry,
             ("clavija_one_way_audio_total", "Times one side of a talk was not heard, by side."),
@@ -187,7 +181,7 @@ impl Metrics {
             call_duration,
             claims_busy: claims.with_label_values(&["busy"]),
             claims_granted: claims.with_label_values(&["granted"]),
-            mos,
+            voices,
             one_way_audio,
             http_requests,
             following: Mutex::default(),
@@ -294,8 +288,7 @@ impl Metrics {
         if record.bridged_at.is_some() {
             self.call_duration.with_label_values(&[direction]).observe(record.talk_seconds);
         }
-        let judged = record.quality.iter().filter_map(|quality| mos::mos(&quality.report));
-        judged.for_each(|mos| self.mos.observe(mos));
+        record.quality.iter().for_each(|quality| self.voices.observe(&quality.report));
     }
 
     fn replan(&self, plan: &Plan) {

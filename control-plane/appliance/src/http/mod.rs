@@ -8,6 +8,7 @@ mod listener;
 mod metrics;
 mod openapi;
 mod problem;
+mod quality;
 mod recordings;
 mod router;
 mod selftest;

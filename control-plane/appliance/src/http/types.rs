@@ -1,9 +1,11 @@
 //! The bodies of the API: what of the view is shown, under the names of contract §4.
 
+use super::quality::{SideQuality, Worst};
 use control_plane::{
     cdr::{CallRecord, Channel, Direction, StoryStep, to_rfc3339},
-    fact::{End, Quality},
+    fact::End,
     time::Stamp,
+    voice,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -76,9 +78,10 @@ pub(super) struct Call {
     end_reason: Option<String>,
     recording_id: Option<String>,
     recording: Option<RecordingLength>,
-    /// What was measured on each side.
-    #[schema(value_type = Vec<Object>)]
-    quality: Vec<Quality>,
+    /// How each side was heard, once the call has ended: the caller first.
+    quality: Vec<SideQuality>,
+    /// Of the sides the one that sounded worst.
+    worst: Option<Worst>,
     /// From the first ring to the first bridge, or to the end.
     wait_seconds: f64,
     /// From the first bridge to the end.
@@ -246,7 +249,8 @@ impl From<&CallRecord> for Call {
                 frames: recording.frames,
                 frames_lost: recording.frames_lost,
             }),
-            quality: record.quality.clone(),
+            quality: record.quality.iter().map(|of| voice::SideQuality::from(of).into()).collect(),
+            worst: record.worst.map(Worst::from),
             wait_seconds: record.wait_seconds,
             talk_seconds: record.talk_seconds,
             sip_call_id: record.sip_call_id.clone(),

@@ -195,6 +195,22 @@ fn rtp(text: &mut Text, shown: &Shown<'_>) {
     text.family(name, help, Kind::Counter);
     text.sample(name, &[("direction", "in")], engine.packets_in);
     text.sample(name, &[("direction", "out")], engine.packets_out);
+    let help = "Bytes of those packets, RTP headers included.";
+    text.family("clavija_rtp_bytes_total", help, Kind::Counter);
+    text.sample("clavija_rtp_bytes_total", &[("direction", "in")], engine.bytes_in);
+    text.sample("clavija_rtp_bytes_total", &[("direction", "out")], engine.bytes_out);
+    let name = "clavija_rtcp_packets_total";
+    text.family(name, "RTCP compound packets heard and sent.", Kind::Counter);
+    text.sample(name, &[("direction", "in")], engine.reports_in);
+    text.sample(name, &[("direction", "out")], engine.reports_out);
+    let help =
+        "RTCP that was not believed: of a source or a form that cannot be, or single values.";
+    let refused = [
+        ("malformed", engine.reports_malformed),
+        ("source", engine.reports_refused),
+        ("value", engine.reports_impossible),
+    ];
+    by_reason(text, "clavija_rtcp_refused_total", help, refused);
     let (name, help) = ("clavija_rtp_dropped_total", "RTP packets that went no further.");
     let cut = [("too_long", media.datagrams_cut)];
     by_reason(text, name, help, engine.all_dropped().chain(cut));

@@ -59,7 +59,7 @@ fn a_call_is_active_until_it_is_counted_as_ended() {
         "clavija_calls_ended_total{channel=\"sip\",direction=\"inbound\",end=\"completed\"} 1"
     ));
     assert!(the.has("clavija_call_duration_seconds_count{direction=\"inbound\"} 1"));
-    assert!(the.has("clavija_rtp_mos_count 1"));
+    assert!(the.has("clavija_rtp_mos_count{model=\"narrowband\"} 1"));
     assert!(the.metrics.following().is_empty(), "nothing of an ended call is kept");
 }
 
