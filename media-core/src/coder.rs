@@ -49,17 +49,10 @@ pub struct Command {
 impl Command {
     /// Makes what the order needs. Where libopus says no the order goes alone, and is refused by name.
     pub fn equip(order: Order) -> Self {
-        let coder = match order {
-            Order::Connect { codec, .. } => Coder::new(codec).ok().flatten(),
-            Order::Open { .. }
-            | Order::Hear { .. }
-            | Order::Bridge { .. }
-            | Order::Join { .. }
-            | Order::Leave { .. }
-            | Order::Part { .. }
-            | Order::EndTalk { .. }
-            | Order::Digits { .. }
-            | Order::Close { .. } => None,
+        let coder = if let Order::Connect { codec, .. } = order {
+            Coder::new(codec).ok().flatten()
+        } else {
+            None
         };
         Self { order, coder }
     }
