@@ -384,7 +384,12 @@ impl Leg {
 
     /// Takes a believed RTCP datagram in: how many of its values cannot be. None: it cannot be read.
     pub(crate) fn hear_report(&mut self, bytes: &[u8], clock: &Clock, now: Instant) -> Option<u64> {
-        self.reports.take(bytes, self.send.ssrc(), self.receive.ssrc(), clock, now)
+        let impossible =
+            self.reports.take(bytes, self.send.ssrc(), self.receive.ssrc(), clock, now);
+        if let (Some(coder), Some(percent)) = (&mut self.coder, self.reports.take_far_loss()) {
+            coder.expect_loss(percent);
+        }
+        impossible
     }
 
     /// Whether the far side is told how its voice sounds here.

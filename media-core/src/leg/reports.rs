@@ -18,6 +18,8 @@ pub(crate) struct Reports {
     sender: Option<(u32, Instant)>,
     round_trip_us: Option<u32>,
     far_packets_lost: Option<u32>,
+    /// What it lost since its report before, in 256ths, until somebody asks.
+    far_loss: Option<u8>,
     far_voice: Option<FarVoice>,
     /// The far side is told how its voice sounds here.
     pub(super) rates: bool,
@@ -89,6 +91,12 @@ impl Reports {
         self.far_packets_lost
     }
 
+    /// What the far side's newest report says it loses, in percent. Once.
+    pub(crate) fn take_far_loss(&mut self) -> Option<u8> {
+        let loss = u16::from(self.far_loss.take()?) * 100 / 256;
+        u8::try_from(loss).ok()
+    }
+
     /// How our voice sounds there, as told last.
     pub(crate) const fn far_voice(&self) -> Option<FarVoice> {
         self.far_voice
@@ -96,7 +104,8 @@ impl Reports {
 
     /// RFC 3550 §6.4.1: A - LSR - DLSR, in 1/65536 s.
     fn learn(&mut self, block: Option<Block>, clock: &Clock, now: Instant) {
-        let Some(Block { lost, last, .. }) = block else { return };
+        let Some(Block { fraction_lost, lost, last, .. }) = block else { return };
+        self.far_loss = Some(fraction_lost);
         self.far_packets_lost = Some(u32::try_from(lost).unwrap_or(0));
         if last.lsr == 0 {
             return;

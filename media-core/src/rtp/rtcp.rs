@@ -153,6 +153,8 @@ pub enum Report<'a> {
 pub struct Block {
     /// Whose stream it is about.
     pub ssrc: u32,
+    /// Lost since the report before, in 256ths.
+    pub fraction_lost: u8,
     /// Cumulative; negative if duplicates outnumber losses.
     pub lost: i32,
     pub last: LastSender,
@@ -233,7 +235,8 @@ fn read_block(bytes: &[u8; BLOCK]) -> Block {
     };
     // Sign-extends the 24 bits below the fraction.
     let lost = (word(1) << 8).cast_signed() >> 8;
-    Block { ssrc: word(0), lost, last: LastSender { lsr: word(4), delay: word(5) } }
+    let [fraction_lost, ..] = word(1).to_be_bytes();
+    Block { ssrc: word(0), fraction_lost, lost, last: LastSender { lsr: word(4), delay: word(5) } }
 }
 
 /// A sender report with a block, a description with the longest name, an extended report, and a
