@@ -1,12 +1,14 @@
 //! Hold music: read once from a WAV file, packed in both laws, shared by all who wait.
 
+mod resample;
+
+use self::resample::Resample;
 use crate::{
     codec::g711,
     frame::{Packed, SAMPLES},
     order::Law,
 };
 use hound::{SampleFormat, WavReader, WavSpec};
-use rubato::{Fft, FixedSync, Indexing, Resampler, audioadapter_buffers::direct::InterleavedSlice};
 use std::io::Cursor;
 
 /// A tune at 8 kHz, mono, in whole frames of either law. Never empty.
@@ -161,91 +163,6 @@ fn check(spec: &WavSpec, samples: u32) -> Result<(), BadTune> {
         return Err(BadTune::TooLong { minutes: seconds / 60 });
     }
     Ok(())
-}
-
-/// Any rate to 8 kHz, a block at a time, so that an hour of music needs no hour of floats.
-struct Resample {
-    /// None at 8 kHz.
-    fft: Option<Fft<f32>>,
-    rate: u64,
-    input: Vec<f32>,
-    output: Vec<f32>,
-    /// Samples of the filter's own delay that are still to be cut off.
-    delay: usize,
-    taken: u64,
-    given: u64,
-}
-
-impl Resample {
-    fn new(rate: u32) -> Result<Self, BadTune> {
-        let fft = match rate {
-            8000 => None,
-            rate => {
-                let from = usize::try_from(rate).unwrap_or(usize::MAX);
-                let made = Fft::new(from, 8000, 4096, 1, FixedSync::Input);
-                Some(made.map_err(|error| BadTune::NotWav(error.to_string()))?)
-            }
-        };
-        let output = fft.as_ref().map_or(0, Resampler::output_frames_max);
-        Ok(Self {
-            delay: fft.as_ref().map_or(0, Resampler::output_delay),
-            input: Vec::with_capacity(fft.as_ref().map_or(0, Resampler::input_frames_next)),
-            output: vec![0.0; output],
-            rate: u64::from(rate),
-            fft,
-            taken: 0,
-            given: 0,
-        })
-    }
-
-    fn take(&mut self, sample: f32, mut give: impl FnMut(f32)) -> Result<(), BadTune> {
-        self.taken += 1;
-        match &self.fft {
-            None => give(sample),
-            Some(fft) => {
-                let block = fft.input_frames_next();
-                self.input.push(sample);
-                if self.input.len() >= block {
-                    self.run(u64::MAX, &mut give)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Pushes the filter's tail out, up to the length the input asks for.
-    fn finish(&mut self, mut give: impl FnMut(f32)) -> Result<(), BadTune> {
-        let owed = (self.taken * 8000).div_ceil(self.rate);
-        while self.fft.is_some() && self.given < owed {
-            self.run(owed, &mut give)?;
-        }
-        Ok(())
-    }
-
-    /// Resamples what has gathered (a short block is filled up with silence).
-    fn run(&mut self, owed: u64, give: &mut impl FnMut(f32)) -> Result<(), BadTune> {
-        let Some(fft) = &mut self.fft else { return Ok(()) };
-        let (input, output) = (self.input.len(), self.output.len());
-        let failed = |error: &dyn std::error::Error| BadTune::NotWav(error.to_string());
-        let source =
-            InterleavedSlice::new(&self.input, 1, input).map_err(|error| failed(&error))?;
-        let mut sink = InterleavedSlice::new_mut(&mut self.output, 1, output)
-            .map_err(|error| failed(&error))?;
-        let partial = Indexing { partial_len: Some(input), ..Indexing::default() };
-        let (_, made) = fft
-            .process_into_buffer(&source, &mut sink, Some(&partial))
-            .map_err(|error| failed(&error))?;
-        self.input.clear();
-        let cut = made.min(self.delay);
-        self.delay -= cut;
-        for &sample in self.output.get(cut..made).unwrap_or_default() {
-            if self.given < owed {
-                give(sample);
-                self.given += 1;
-            }
-        }
-        Ok(())
-    }
 }
 
 const RATE_MIN: u32 = 4_000;
