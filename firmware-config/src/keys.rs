@@ -387,7 +387,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Text("music/waltz.wav"),
                 Refused,
                 Restart,
-                "A WAV of any rate, channels and depth.",
+                "WAV, MP3, FLAC, or Ogg with Vorbis or FLAC, of any rate and channels.",
             ),
         ],
     },

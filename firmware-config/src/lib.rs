@@ -41,7 +41,7 @@ pub use host::{Finding, FolderFacts, HostFacts, Verdict, evaluate};
 pub use keys::Change;
 pub use limits::Limits;
 pub use mask::masked;
-pub use music::Music;
+pub use music::{Music, import_music};
 pub use nearest::nearest;
 pub use node::{Http, Media, Node, Recording, Sip};
 pub use number::{Destination, Number};

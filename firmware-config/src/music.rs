@@ -1,7 +1,7 @@
 //! The customer's music: found, read and decoded before anything starts.
 
 use crate::{check::name, fault::Reported, reader::Section};
-use media_core::music::Tune;
+use media_core::music::{Imported, Tune};
 use std::{fmt, fs, path::Path, path::PathBuf, sync::Arc};
 
 /// A longer tune than any caller waits, in any format: what must fit in memory while it is decoded.
@@ -28,19 +28,26 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Music, Reported> {
     let name = section.required("name", name, r#""waltz""#);
     let file = section.path("file", "music/waltz.wav");
     let file = section.required("file", file, r#""music/waltz.wav""#)?;
-    let tune = match load(&file.value) {
-        Ok(tune) => tune,
+    let tune = match import_music(&file.value) {
+        Ok(Imported { tune, sound }) => {
+            for warning in sound.warnings {
+                let what = format!("{}: {warning}", file.value.display());
+                section.warn(file.line, "file", &what);
+            }
+            tune
+        }
         Err(why) => {
             let what = format!("{} {why}", file.value.display());
             section.lack(|missing| &mut missing.music, (file.line, "file"), &what)?;
-            Arc::new(Tune::test_tone())
+            Tune::test_tone()
         }
     };
-    Ok(Music { name: name?.value, file: file.value, tune })
+    Ok(Music { name: name?.value, file: file.value, tune: Arc::new(tune) })
 }
 
-fn load(path: &Path) -> Result<Arc<Tune>, String> {
-    const LIKE: &str = "write the path of a WAV file";
+/// Reads and decodes a file of music, or says why it cannot be played: what follows the file's name.
+pub fn import_music(path: &Path) -> Result<Imported, String> {
+    const LIKE: &str = "write the path of a WAV, MP3, FLAC or Ogg file";
     let about = fs::metadata(path).map_err(|error| format!("cannot be found: {error}; {LIKE}"))?;
     if !about.is_file() {
         return Err(format!("is not a file; {LIKE}"));
@@ -49,6 +56,5 @@ fn load(path: &Path) -> Result<Arc<Tune>, String> {
         return Err(format!("is larger than {FILE_BYTES_MAX} bytes; {LIKE} that is shorter"));
     }
     let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}; {LIKE}"))?;
-    let tune = Tune::from_wav(&bytes).map_err(|bad| format!("is no music: {bad}; {LIKE}"))?;
-    Ok(Arc::new(tune))
+    Tune::import(&bytes).map_err(|bad| format!("is no music: {bad}"))
 }

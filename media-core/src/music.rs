@@ -1,173 +1,210 @@
-//! Hold music: read once from a WAV file, packed in both laws, shared by all who wait.
+//! Music and prompts: a file read once, kept at two rates and in both laws, shared by all who hear it.
 
+mod format;
+mod import;
 mod resample;
+mod sound;
 
-use self::resample::Resample;
+pub use self::sound::{Sound, Warning};
 use crate::{
     codec::g711,
-    frame::{Packed, SAMPLES},
+    frame::{Packed, Rate, SAMPLES},
     order::Law,
 };
-use hound::{SampleFormat, WavReader, WavSpec};
-use std::io::Cursor;
 
-/// A tune at 8 kHz, mono, in whole frames of either law. Never empty.
+/// Mono, in whole frames of 20 ms, of which there is at least one. 64 kB a second: linear at 16 and
+/// 8 kHz, and packed in either law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tune {
+    wide: Vec<i16>,
+    narrow: Vec<i16>,
     a: Vec<u8>,
     mu: Vec<u8>,
+    /// For who hears it once: the last frame with silence after the last sample. Everywhere else it is
+    /// filled from the beginning.
+    last: Box<Last>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Last {
+    wide: [i16; WIDE],
+    narrow: [i16; SAMPLES],
+    a: Packed,
+    mu: Packed,
+}
+
+/// A file that has become a tune.
+#[derive(Debug)]
+pub struct Imported {
+    pub tune: Tune,
+    pub sound: Sound,
 }
 
 /// Why a file is no tune, and what would be one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTune {
-    #[error("not a WAV file that can be read: {0}")]
-    NotWav(String),
-    #[error("its coding is not supported; write it as PCM of 8, 16, 24 or 32 bits or 32-bit float")]
-    Coding,
+    #[error("it is not audio of a known kind; write {ACCEPTED}")]
+    NotAudio,
+    #[error("it is {coding}, which is not supported; write {ACCEPTED}")]
+    Coding { coding: &'static str },
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    #[error("{bad} of its {packets} packets are damaged; write it anew from where it comes from")]
+    Damaged { bad: u64, packets: u64 },
+    #[error("several recordings stand in it one after the other; write it as one")]
+    Several,
     #[error("its sample rate is {rate} Hz; {RATE_MIN} to {RATE_MAX} Hz can be played")]
     Rate { rate: u32 },
     #[error("it has no samples; one frame of audio is the least")]
     Empty,
-    #[error("it lasts {minutes} minutes; {MINUTES_MAX} minutes is the most")]
+    #[error("it lasts {minutes} minutes or more; {MINUTES_MAX} minutes is the most")]
     TooLong { minutes: u64 },
     #[error("it ends after {present} of the {promised} samples its header promises")]
-    CutShort { present: u32, promised: u32 },
+    CutShort { present: u64, promised: u64 },
+    #[error("it ends in the middle, {seconds} s from its beginning")]
+    NoEnd { seconds: u64 },
 }
 
 impl Tune {
-    /// Reads a whole WAV file: any rate, any number of channels (mixed to one), integers of 8 to
-    /// 32 bits or 32-bit floats. Takes memory for the result only, 16 kB a second.
-    pub fn from_wav(bytes: &[u8]) -> Result<Self, BadTune> {
-        let mut reader = WavReader::new(Cursor::new(bytes)).map_err(explain)?;
-        let spec = reader.spec();
-        check(&spec, reader.duration())?;
-        let mut tune = Self { a: vec![], mu: vec![] };
-        let mut resampler = Resample::new(spec.sample_rate)?;
-        match spec.sample_format {
-            SampleFormat::Float => {
-                let samples = reader.samples::<f32>();
-                tune.take(samples, 1.0, spec.channels, &mut resampler)?;
-            }
-            SampleFormat::Int => {
-                let scale = 0.5_f32.powi(i32::from(spec.bits_per_sample) - 1);
-                let samples =
-                    reader.samples::<i32>().map(|sample| sample.map(|sample| sample as f32));
-                tune.take(samples, scale, spec.channels, &mut resampler)?;
-            }
-        }
-        tune.finish()
+    /// Reads a whole file: WAV, MP3, FLAC, Ogg with Vorbis or FLAC in it; any rate from 4 to 384 kHz,
+    /// any number of channels (mixed to one). Takes memory for the result and one packet.
+    pub fn import(bytes: &[u8]) -> Result<Imported, BadTune> {
+        import::import(bytes)
     }
 
     /// A soft major third that swells and fades every two seconds, for a box that has no music.
     pub fn test_tone() -> Self {
-        let mut tune = Self { a: vec![], mu: vec![] };
-        for n in 0..4 * 8000_u16 {
-            let seconds = f32::from(n) / 8000.0;
-            let tone = |hertz: f32| (seconds * hertz * std::f32::consts::TAU).sin();
-            let swell = (seconds * 0.5 * std::f32::consts::TAU).cos().mul_add(-0.35, 0.65);
-            tune.push((tone(440.0) + 0.8 * tone(550.0)) * 0.15 * swell);
-        }
-        tune
+        let tone = |rate: u16| {
+            (0..u32::from(rate) * 4).map(move |n| {
+                let seconds = n as f32 / f32::from(rate);
+                let sine = |hertz: f32| (seconds * hertz * std::f32::consts::TAU).sin();
+                let swell = (seconds * 0.5 * std::f32::consts::TAU).cos().mul_add(-0.35, 0.65);
+                linear((sine(440.0) + 0.8 * sine(550.0)) * 0.15 * swell)
+            })
+        };
+        Self::of(tone(16_000).collect(), tone(8_000).collect())
     }
 
     /// The frame that is due at this place of an endless loop.
     pub fn frame(&self, law: Law, index: u64) -> &Packed {
-        let bytes = match law {
-            Law::A => &self.a,
-            Law::Mu => &self.mu,
-        };
-        let frames = bytes.as_chunks::<SAMPLES>().0;
-        let place = index.checked_rem(self.frames()).unwrap_or(0);
-        let frame = usize::try_from(place).ok().and_then(|place| frames.get(place));
-        frame.unwrap_or_else(|| g711::silence(law))
+        let frames = self.packed(law).as_chunks::<SAMPLES>().0;
+        self.at(frames, index).unwrap_or_else(|| g711::silence(law))
     }
 
-    /// Length of the loop in frames of 20 ms.
+    /// The same linear. What a tune holds ends at 16 kHz: for 48 kHz too that is what is given.
+    pub fn pcm(&self, rate: Rate, index: u64) -> &[i16] {
+        match rate {
+            Rate::Hz8000 => self.at(self.narrow.as_chunks::<SAMPLES>().0, index).map(|f| &f[..]),
+            Rate::Hz16000 | Rate::Hz48000 => {
+                self.at(self.wide.as_chunks::<WIDE>().0, index).map(|f| &f[..])
+            }
+        }
+        .unwrap_or_default()
+    }
+
+    /// This frame for who hears it once, from the first sample to the last; none after that.
+    pub fn frame_once(&self, law: Law, index: u64) -> Option<&Packed> {
+        if index < self.frames().saturating_sub(1) {
+            return Some(self.frame(law, index));
+        }
+        let last = match law {
+            Law::A => &self.last.a,
+            Law::Mu => &self.last.mu,
+        };
+        (index < self.frames()).then_some(last)
+    }
+
+    /// The same linear, as [`Self::pcm`].
+    pub fn pcm_once(&self, rate: Rate, index: u64) -> Option<&[i16]> {
+        if index < self.frames().saturating_sub(1) {
+            return Some(self.pcm(rate, index));
+        }
+        let last = match rate {
+            Rate::Hz8000 => &self.last.narrow[..],
+            Rate::Hz16000 | Rate::Hz48000 => &self.last.wide[..],
+        };
+        (index < self.frames()).then_some(last)
+    }
+
+    /// Length in frames of 20 ms.
     pub fn frames(&self) -> u64 {
         self.a.as_chunks::<SAMPLES>().0.len() as u64
     }
 
-    fn take(
-        &mut self,
-        samples: impl ExactSizeIterator<Item = hound::Result<f32>>,
-        scale: f32,
-        channels: u16,
-        resampler: &mut Resample,
-    ) -> Result<(), BadTune> {
-        let promised = u32::try_from(samples.len()).unwrap_or(u32::MAX);
-        let share = f32::from(channels).recip();
-        let (mut sum, mut summed) = (0.0, 0);
-        for (present, sample) in (0..).zip(samples) {
-            let sample = sample.map_err(|error| {
-                let cut_short = matches!(error, hound::Error::IoError(_));
-                if cut_short { BadTune::CutShort { present, promised } } else { explain(error) }
-            })?;
-            // A float may be any number: beyond full scale is full scale, as for whoever plays it, and
-            // none is so great that a filter's sums are no number.
-            sum += if sample.is_finite() { (sample * scale).clamp(-1.0, 1.0) * share } else { 0.0 };
-            summed += 1;
-            if summed == channels {
-                resampler.take(sum, |sample| self.push(sample))?;
-                (sum, summed) = (0.0, 0);
+    /// Of samples at 16 and at 8 kHz, which are as many frames.
+    fn of(mut wide: Vec<i16>, mut narrow: Vec<i16>) -> Self {
+        let pack = |law: Law, samples: &[i16]| -> Vec<u8> {
+            samples.iter().map(|sample| g711::encode(law, *sample)).collect()
+        };
+        let last = Box::new(Last::of(&wide, &narrow));
+        fill_up(&mut wide, WIDE);
+        fill_up(&mut narrow, SAMPLES);
+        let (a, mu) = (pack(Law::A, &narrow), pack(Law::Mu, &narrow));
+        Self { wide, narrow, a, mu, last }
+    }
+
+    fn packed(&self, law: Law) -> &[u8] {
+        match law {
+            Law::A => &self.a,
+            Law::Mu => &self.mu,
+        }
+    }
+
+    fn at<'a, T>(&self, frames: &'a [T], index: u64) -> Option<&'a T> {
+        let place = index.checked_rem(self.frames())?;
+        frames.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl Last {
+    fn of(wide: &[i16], narrow: &[i16]) -> Self {
+        let narrow = rest(narrow);
+        let pack = |law| {
+            let mut packed = *g711::silence(law);
+            // Silence is not a code word of zero in A-law: what was never there stays silence.
+            for (code, sample) in packed.iter_mut().zip(narrow).filter(|(_, sample)| *sample != 0) {
+                *code = g711::encode(law, sample);
             }
-        }
-        resampler.finish(|sample| self.push(sample))
-    }
-
-    /// One sample at 8 kHz, full scale 1.
-    fn push(&mut self, sample: f32) {
-        #[expect(clippy::cast_possible_truncation, reason = "a cast from float saturates")]
-        let sample = (sample * 32_767.0).round() as i16;
-        self.a.push(g711::encode(Law::A, sample));
-        self.mu.push(g711::encode(Law::Mu, sample));
-    }
-
-    /// Fills the last frame from the beginning, so that the loop has no hole.
-    fn finish(mut self) -> Result<Self, BadTune> {
-        if self.a.is_empty() {
-            return Err(BadTune::Empty);
-        }
-        let whole = self.a.len().next_multiple_of(SAMPLES);
-        for bytes in [&mut self.a, &mut self.mu] {
-            let length = bytes.len();
-            for place in length..whole {
-                bytes.extend(bytes.get(place - length).copied());
-            }
-            bytes.shrink_to_fit();
-        }
-        Ok(self)
+            packed
+        };
+        Self { wide: rest(wide), narrow, a: pack(Law::A), mu: pack(Law::Mu) }
     }
 }
 
-fn explain(error: hound::Error) -> BadTune {
-    match error {
-        hound::Error::Unsupported => BadTune::Coding,
-        hound::Error::IoError(_) => BadTune::NotWav("it ends within its header".into()),
-        hound::Error::FormatError(what) => BadTune::NotWav(what.into()),
-        other @ (hound::Error::TooWide
-        | hound::Error::UnfinishedSample
-        | hound::Error::InvalidSampleFormat) => BadTune::NotWav(other.to_string()),
-    }
+/// The samples of the last frame, and silence after them.
+fn rest<const N: usize>(samples: &[i16]) -> [i16; N] {
+    let mut last = [0; N];
+    let begun = samples.len().next_multiple_of(N).saturating_sub(N);
+    let rest = samples.get(begun..).unwrap_or_default();
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    last
 }
 
-fn check(spec: &WavSpec, samples: u32) -> Result<(), BadTune> {
-    if !(RATE_MIN..=RATE_MAX).contains(&spec.sample_rate) {
-        return Err(BadTune::Rate { rate: spec.sample_rate });
+/// Fills the last frame from the beginning, so that a loop has no hole.
+fn fill_up(samples: &mut Vec<i16>, frame: usize) {
+    let length = samples.len();
+    for place in length..length.next_multiple_of(frame) {
+        samples.extend(samples.get(place - length).copied());
     }
-    if !(1..=32).contains(&spec.bits_per_sample) {
-        return Err(BadTune::Coding);
-    }
-    let seconds = u64::from(samples) / u64::from(spec.sample_rate);
-    if seconds > MINUTES_MAX * 60 {
-        return Err(BadTune::TooLong { minutes: seconds / 60 });
-    }
-    Ok(())
+    samples.shrink_to_fit();
 }
+
+/// Full scale is 1.
+fn linear(sample: f32) -> i16 {
+    #[expect(clippy::cast_possible_truncation, reason = "a cast from float saturates")]
+    let sample = (sample * 32_768.0).round() as i16;
+    sample
+}
+
+/// 20 ms at 16 kHz.
+const WIDE: usize = 320;
 
 const RATE_MIN: u32 = 4_000;
 const RATE_MAX: u32 = 384_000;
 const MINUTES_MAX: u64 = 60;
+
+/// Said wherever something else was given.
+const ACCEPTED: &str = "WAV (PCM, float, A-law or mu-law), MP3, FLAC, or Ogg with Vorbis or FLAC";
 
 #[cfg(test)]
 mod tests;

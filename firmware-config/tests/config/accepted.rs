@@ -106,6 +106,27 @@ fn files_saved_on_another_system_load_the_same() {
 }
 
 #[test]
+fn music_of_any_common_kind_is_taken_and_what_to_look_at_is_said_with_its_place() {
+    let folder = Folder::with_contract();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/fuzz/tune");
+    for kind in ["mp3_tagged", "mp3_stereo_vbr", "flac", "vorbis", "ogg_flac", "alaw"] {
+        folder.write("music/waltz.wav", fs::read(corpus.join(kind)).unwrap());
+
+        let Loaded { config, warnings } = folder.load().unwrap();
+
+        assert!((25..33).contains(&config.music[0].tune.frames()), "{kind}");
+        assert!(!warnings.iter().any(|w| w.message.contains("waltz")), "{kind}: {warnings:#?}");
+    }
+    let mut silent = wav();
+    silent[44..].fill(0);
+    folder.write("music/waltz.wav", silent);
+    let warnings = folder.load().unwrap().warnings;
+    let about: Vec<_> = warnings.iter().filter(|w| w.message.contains("waltz.wav: ")).collect();
+    assert_eq!((about.len(), about[0].line), (1, Some(34)), "{warnings:#?}");
+    assert!(about[0].message.ends_with("nothing can be heard in it: it is silent"), "{about:#?}");
+}
+
+#[test]
 fn relative_paths_are_read_from_the_folder_of_the_file_that_names_them() {
     let folder = Folder::with_contract();
     folder.edit("node.toml", "\"site.toml\"", "\"elsewhere/flows.toml\"");

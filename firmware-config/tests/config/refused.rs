@@ -206,6 +206,10 @@ fn a_music_file_that_is_missing_or_no_music_is_refused_by_name_and_reason() {
     folder.write("music/waltz.wav", "this is not RIFF");
     let fault = folder.fault();
     assert!(fault.contains("site.toml:34") && fault.contains("waltz.wav is no music: "), "{fault}");
+    assert!(
+        fault.contains("write WAV (PCM, float, A-law or mu-law), MP3, FLAC, or Ogg"),
+        "{fault}"
+    );
 }
 
 #[test]

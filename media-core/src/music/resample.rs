@@ -1,13 +1,14 @@
-//! A file's rate to the telephone's.
+//! A file's rate to one of ours.
 
 use super::BadTune;
 use rubato::{Fft, FixedSync, Indexing, Resampler, audioadapter_buffers::direct::InterleavedSlice};
 
-/// Any rate to 8 kHz, a block at a time, so that an hour of music needs no hour of floats.
+/// Any rate to another, a block at a time, so that an hour of music needs no hour of floats.
 pub(super) struct Resample {
-    /// None at 8 kHz.
+    /// None where the rates are the same.
     fft: Option<Fft<f32>>,
-    rate: u64,
+    from: u64,
+    to: u64,
     input: Vec<f32>,
     output: Vec<f32>,
     /// Samples of the filter's own delay that are still to be cut off.
@@ -17,21 +18,21 @@ pub(super) struct Resample {
 }
 
 impl Resample {
-    pub(super) fn new(rate: u32) -> Result<Self, BadTune> {
-        let fft = match rate {
-            8000 => None,
-            rate => {
-                let from = usize::try_from(rate).unwrap_or(usize::MAX);
-                let made = Fft::new(from, 8000, 4096, 1, FixedSync::Input);
-                Some(made.map_err(|error| BadTune::NotWav(error.to_string()))?)
-            }
+    pub(super) fn new(from: u32, to: u32) -> Result<Self, BadTune> {
+        let size = |rate: u32| usize::try_from(rate).unwrap_or(usize::MAX);
+        let fft = if from == to {
+            None
+        } else {
+            let made = Fft::new(size(from), size(to), 4096, 1, FixedSync::Input);
+            Some(made.map_err(|error| BadTune::Unreadable(error.to_string()))?)
         };
         let output = fft.as_ref().map_or(0, Resampler::output_frames_max);
         Ok(Self {
             delay: fft.as_ref().map_or(0, Resampler::output_delay),
             input: Vec::with_capacity(fft.as_ref().map_or(0, Resampler::input_frames_next)),
             output: vec![0.0; output],
-            rate: u64::from(rate),
+            from: u64::from(from),
+            to: u64::from(to),
             fft,
             taken: 0,
             given: 0,
@@ -55,7 +56,7 @@ impl Resample {
 
     /// Pushes the filter's tail out, up to the length the input asks for.
     pub(super) fn finish(&mut self, mut give: impl FnMut(f32)) -> Result<(), BadTune> {
-        let owed = (self.taken * 8000).div_ceil(self.rate);
+        let owed = (self.taken * self.to).div_ceil(self.from);
         while self.fft.is_some() && self.given < owed {
             self.run(owed, &mut give)?;
         }
@@ -66,7 +67,7 @@ impl Resample {
     fn run(&mut self, owed: u64, give: &mut impl FnMut(f32)) -> Result<(), BadTune> {
         let Some(fft) = &mut self.fft else { return Ok(()) };
         let (input, output) = (self.input.len(), self.output.len());
-        let failed = |error: &dyn std::error::Error| BadTune::NotWav(error.to_string());
+        let failed = |error: &dyn std::error::Error| BadTune::Unreadable(error.to_string());
         let source =
             InterleavedSlice::new(&self.input, 1, input).map_err(|error| failed(&error))?;
         let mut sink = InterleavedSlice::new_mut(&mut self.output, 1, output)

@@ -1,7 +1,8 @@
 //! Packets of a call and files of music.
 
 use media_core::{
-    music::Tune,
+    frame::Rate,
+    music::{Imported, Tune},
     order::Law,
     rtp::{
         header::{LENGTH, Packet, is_rtcp},
@@ -85,11 +86,18 @@ fn said_again(ssrc: u32, metrics: &VoipMetrics) {
 /// # Panics
 /// Where a file is decoded into more than it holds, or a frame of it cannot be had.
 pub fn tune(bytes: &[u8]) {
-    let Ok(tune) = Tune::from_wav(bytes) else { return };
+    let Ok(Imported { tune, sound }) = Tune::import(bytes) else { return };
     assert!(tune.frames() > 0, "a tune that is accepted can be heard");
-    let seconds = tune.frames() / 50;
-    assert!(seconds <= bytes.len() as u64, "{seconds} s of {} bytes", bytes.len());
+    assert!(tune.frames() <= 50 * 60 * 61, "{} frames", tune.frames());
+    let seconds = tune.frames() as f32 / 50.0;
+    assert!((seconds - sound.seconds).abs() < 0.05, "{seconds} s, said to be {}", sound.seconds);
     for index in [0, tune.frames() - 1, tune.frames(), u64::MAX] {
         let _ = (tune.frame(Law::A, index), tune.frame(Law::Mu, index));
+        for rate in [Rate::Hz8000, Rate::Hz16000] {
+            assert_eq!(tune.pcm(rate, index).len(), rate.samples());
+            let once = tune.pcm_once(rate, index);
+            assert_eq!(once.is_some(), index < tune.frames());
+            assert!(once.is_none_or(|frame| frame.len() == rate.samples()));
+        }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_melody_is_a_file_the_appliance_can_play() {
-        let tune = Tune::from_wav(&melody_wav()).unwrap();
+        let tune = Tune::import(&melody_wav()).unwrap().tune;
 
         assert_eq!(tune.frames(), 8 * 2_400 / 160);
     }
