@@ -226,6 +226,8 @@ impl Exchange {
                 Some(Input::LegOneWay { leg: LegId(leg.0), since: self.clock.stamp(since) })
             }
             BothWays { leg, at: _ } => Some(Input::LegBothWays(LegId(leg.0))),
+            // No call is said anything yet.
+            PromptEnded { leg: _, prompt: _, how: _ } => None,
             Refused { leg: _, what: _ } => {
                 self.media_refusals += 1;
                 None

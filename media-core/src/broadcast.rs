@@ -8,8 +8,7 @@ use crate::{
     coder::{Encoder, PAYLOAD_MAX},
     frame::{Rate, SAMPLES_MAX},
     music::Tune,
-    order::{Coding, Law, Opus, TuneId},
-    room,
+    order::{Coding, Opus, TuneId},
 };
 use std::sync::Arc;
 
@@ -61,7 +60,7 @@ impl Broadcast {
             tune,
             coding: key(coding),
             encoder: Encoder::for_many(coding).ok()?,
-            widen: Resampler::new(Rate::Hz8000, coding.rate()),
+            widen: Resampler::new(Rate::Hz16000, coding.rate()),
             frames: [Sent::NOTHING; DEPTH],
             last: None,
         })
@@ -97,9 +96,17 @@ impl Broadcast {
 
     fn encode(&mut self, tunes: &[Arc<Tune>], place: u64) {
         let mut frame = [0; SAMPLES_MAX];
-        let frame = frame.get_mut(..self.coding.rate().samples()).unwrap_or_default();
+        let rate = self.coding.rate();
+        let frame = frame.get_mut(..rate.samples()).unwrap_or_default();
         if let Some(tune) = tunes.get(usize::from(self.tune.0)) {
-            self.widen.run(&room::unpack(Law::A, tune.frame(Law::A, place)), frame);
+            let said = tune.pcm(rate, place);
+            match rate {
+                // A tune holds 16 kHz at most.
+                Rate::Hz48000 => self.widen.run(said, frame),
+                Rate::Hz8000 | Rate::Hz16000 => {
+                    frame.iter_mut().zip(said).for_each(|(to, from)| *to = *from);
+                }
+            }
         }
         let at = usize::try_from(place % DEPTH as u64).unwrap_or(0);
         if let Some(sent) = self.frames.get_mut(at) {

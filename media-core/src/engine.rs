@@ -6,6 +6,7 @@
 
 mod events;
 mod orders;
+mod prompts;
 mod rooms;
 mod slots;
 
@@ -21,6 +22,7 @@ use crate::{
     digits::{Key, Pressed, Told},
     leg::{
         Heard, Leg, Mode,
+        prompts::Program,
         send::Wire,
         vigil::{Change, Way},
     },
@@ -103,6 +105,8 @@ pub struct Engine {
     /// Coders that were left over.
     scrap: Vec<Box<Coder>>,
     effort: Effort,
+    /// Over all legs.
+    prompts_waiting: usize,
     counters: Counters,
     /// The millisecond that is to be served next.
     next_ms: u64,
@@ -132,6 +136,7 @@ impl Engine {
             events: Events::new(legs_max, talks_max),
             scrap: Vec::with_capacity(SCRAP_MAX),
             effort: Effort::Usual,
+            prompts_waiting: 0,
             counters: Counters::default(),
             next_ms: 0,
         }
@@ -288,7 +293,7 @@ impl Engine {
                 Some(other) => self.pass_key_to(other, key),
                 None => self.pass_key_round(talk, slot, key),
             },
-            Mode::Hear(_) => {}
+            Mode::Hear(_) => self.interrupt_prompts(slot, key),
         }
         if let Key::Up(Pressed { digit, duration, at }) = key {
             self.counters.digits_in += 1;
@@ -368,15 +373,21 @@ impl Engine {
         match leg.mode {
             Mode::Hear(source) => {
                 let place = clock.frame(leg.phase, now);
-                match (leg.path(), leg.law()) {
-                    (Some(path), Some(law)) => {
-                        leg.send.play(law, source, tunes, place, &path, &mut wire);
+                let law = leg.law();
+                match leg.path() {
+                    Some(path) => {
+                        let mut prompts = leg.prompts;
+                        let mut program = Program { source, prompts: &mut prompts, tunes };
+                        if let Some(law) = law {
+                            leg.send.play(law, &mut program, place, &path, &mut wire);
+                        } else {
+                            leg.play_coded(&mut program, broadcasts, place, &path, &mut wire);
+                        }
+                        leg.prompts = prompts;
                     }
-                    (Some(path), None) => {
-                        leg.play_coded(source, tunes, broadcasts, place, &path, &mut wire);
-                    }
-                    (None, _) => leg.pause(wire.counters),
+                    None => leg.pause(wire.counters),
                 }
+                self.tell_heard(slot);
             }
             Mode::Bridged { peer, talk, side } => {
                 let Some((listener, speaker)) = legs.pair_mut(slot, peer) else { return };

@@ -1,5 +1,6 @@
 //! One party: what it agreed on, its receive half, its send half, its reports.
 
+pub(crate) mod prompts;
 pub(crate) mod receive;
 pub(crate) mod reports;
 pub(crate) mod send;
@@ -8,6 +9,7 @@ pub(crate) mod vigil;
 mod voice;
 
 use self::{
+    prompts::{Part, Program, Prompts},
     receive::Receive,
     reports::Reports,
     send::{Path, Send, Wire},
@@ -65,6 +67,7 @@ pub(crate) struct Leg {
     scale: Scale,
     pub(crate) receive: Receive,
     pub(crate) send: Send,
+    pub(crate) prompts: Prompts,
     pub(crate) gain: Gain,
     pub(crate) voice: Voice,
 }
@@ -118,6 +121,7 @@ impl Leg {
             mode: Mode::Hear(Source::Nothing),
             receive: Receive::new(),
             send: Send::new(stream),
+            prompts: Prompts::NONE,
             reader: Reader::NEW,
             scale: Scale::new(1),
             service: Service::default(),
@@ -267,15 +271,14 @@ impl Leg {
     /// Sends what is due by now of a source that is clocked here, by its coder.
     pub(crate) fn play_coded(
         &mut self,
-        source: Source,
-        tunes: &[Arc<Tune>],
+        program: &mut Program<'_>,
         broadcasts: &mut [Broadcast],
         now: u64,
         path: &Path,
         wire: &mut Wire<'_, impl Out>,
     ) {
         let Some(rate) = self.coder.as_ref().map(|coder| coder.rate()) else { return };
-        if self.send.is_not_wanted(source) {
+        if self.send.packets() == 0 && program.is_nothing() {
             return;
         }
         for _ in 0..self.send.due_mixed(now, wire.counters) {
@@ -283,29 +286,33 @@ impl Leg {
             if self.tell_next(Some(path), now, wire) {
                 continue;
             }
-            let Source::Music(tune) = source else {
-                let silence = [0; SAMPLES_MAX];
-                self.speak(
-                    silence.get(..rate.samples()).unwrap_or_default(),
-                    now,
-                    Some(path),
-                    wire,
-                );
-                continue;
-            };
-            if self.play_with_others(tune, tunes, broadcasts, place, now, path, wire) {
+            let music = program.only_music();
+            let part = program.next(place);
+            if let Some(tune) = music
+                && self.play_with_others(tune, program.tunes, broadcasts, place, now, path, wire)
+            {
                 continue;
             }
             let mut frame = [0; SAMPLES_MAX];
             let frame = frame.get_mut(..rate.samples()).unwrap_or_default();
-            let music = self.coder.as_ref().map_or(0, |coder| coder.music);
-            if let Some(tune) = tunes.get(usize::from(tune.0)) {
-                self.play_tune(tune, place, frame);
-            }
+            self.play_part(&part, rate, frame);
+            let said = self.coder.as_ref().map_or(0, |coder| coder.music);
             self.speak(frame, now, Some(path), wire);
-            if let Some(coder) = &mut self.coder {
-                coder.music = music.saturating_add(1);
+            if let Some(coder) = self.coder.as_mut().filter(|_| music.is_some()) {
+                coder.music = said.saturating_add(1);
             }
+        }
+    }
+
+    /// A frame of what is heard at the rate of the coder; tunes hold 16 kHz at most.
+    fn play_part(&mut self, part: &Part<'_>, rate: Rate, frame: &mut [i16]) {
+        if rate != Rate::Hz48000 {
+            return part.linear(rate, frame);
+        }
+        let mut wide = [0; SAMPLES * 2];
+        part.linear(Rate::Hz16000, &mut wide);
+        if let Some(coder) = &mut self.coder {
+            coder.widen(Rate::Hz16000, true, &wide, frame);
         }
     }
 
@@ -337,13 +344,6 @@ impl Leg {
         send.pass_coded(now, Some(path));
         coder.pack.follow(sent.after());
         true
-    }
-
-    /// A tune's frame at the rate of the coder.
-    fn play_tune(&mut self, tune: &Tune, place: u64, frame: &mut [i16]) {
-        let Some(coder) = &mut self.coder else { return };
-        let narrow = room::unpack(Law::A, tune.frame(Law::A, place));
-        coder.widen(Rate::Hz8000, true, &narrow, frame);
     }
 
     /// As [`Send::tell_next`]; what a coder has gathered is left out.

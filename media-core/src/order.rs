@@ -23,6 +23,33 @@ pub struct PortName(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TuneId(pub u16);
 
+/// A prompt that one leg is played. The layer above chooses the number, of which one leg has no two at a
+/// time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PromptName(pub u32);
+
+/// What a key does that is pressed while a prompt is heard. It is told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OnDigit {
+    /// The prompt goes on.
+    GoOn,
+    /// The prompt ends, and so do those behind it, up to the first that would go on.
+    Stop,
+}
+
+/// How a prompt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PromptEnd {
+    /// A key was pressed.
+    Digit,
+    /// Its leg met somebody, or has gone.
+    Left,
+    /// Its last sample was sent.
+    Played,
+    /// By [`Order::StopPrompts`].
+    Stopped,
+}
+
 /// The two companding laws of ITU-T G.711.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Law {
@@ -214,6 +241,12 @@ pub enum Order {
     Part { talk: TalkName, caller_hears: Source, other_hears: Source },
     /// The call is over and so is its recording. Answered by [`Event::TalkEnded`], always.
     EndTalk { talk: TalkName },
+    /// A prompt for a leg that is in no talk. It is heard once, from its first sample to its last, after those
+    /// that wait and over what the leg hears else, which goes on underneath. Answered by
+    /// [`Event::PromptEnded`].
+    Play { leg: LegName, prompt: PromptName, tune: TuneId, on_digit: OnDigit },
+    /// No prompt of this leg's goes on or begins.
+    StopPrompts { leg: LegName },
     /// Keys to be told the far side, one after the other, in the leg's own stream (RFC 4733).
     /// Whatever else it would hear meanwhile is left out.
     Digits { leg: LegName, digits: Digits },
@@ -304,6 +337,8 @@ pub enum Event {
     Silent { leg: LegName, at: Instant },
     /// The end of a silence.
     Heard { leg: LegName, at: Instant },
+    /// Once per [`Order::Play`] that was not refused, in their order.
+    PromptEnded { leg: LegName, prompt: PromptName, how: PromptEnd },
     /// A key was pressed, once per press. `at`: when it began; `duration` by the sender's clock.
     Digit { leg: LegName, digit: Digit, duration: Duration, at: Instant },
     /// Nothing has come from this leg of a bridge since then, while the other side is heard and

@@ -10,8 +10,8 @@ use media_core::{
     frame::Rate,
     music::Tune,
     order::{
-        Codec, Coding, Digit, Digits, Event, Law, LegName, Opus, Order, PortName, RecordFrame,
-        Remote, Role, Source, Stream, TalkName, TuneId,
+        Codec, Coding, Digit, Digits, Event, Law, LegName, OnDigit, Opus, Order, PortName,
+        PromptEnd, PromptName, RecordFrame, Remote, Role, Source, Stream, TalkName, TuneId,
     },
     rtp::{
         header::{Header, Packet},
@@ -105,6 +105,12 @@ fn law(n: u16) -> Law {
     if n.is_multiple_of(3) { Law::Mu } else { Law::A }
 }
 
+/// A prompt of half a second.
+fn short() -> Tune {
+    let flac = include_bytes!("../../tests/corpus/fuzz/tune/flac");
+    Tune::import(flac).unwrap().tune
+}
+
 fn open(engine: &mut Engine, n: u16, now: Instant) {
     let stream = Stream { ssrc: u32::from(n), sequence: 1, timestamp: 1 };
     engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, now);
@@ -190,6 +196,15 @@ fn give_orders(engine: &mut Engine, ms: u64, now: Instant) {
                 let (caller_hears, other_hears) = (Source::Music(TuneId(0)), Source::Silence);
                 engine.handle_order(Order::Part { talk: talk(n), caller_hears, other_hears }, now);
             }
+            // A short one and two long ones that a key may stop, over what the leg hears.
+            1_550 | 3_550 => {
+                for (name, on_digit) in [(0, OnDigit::GoOn), (1, OnDigit::Stop), (2, OnDigit::Stop)]
+                {
+                    let (prompt, tune) = (PromptName(name), TuneId(u16::from(name == 0)));
+                    engine.handle_order(Order::Play { leg: caller, prompt, tune, on_digit }, now);
+                }
+            }
+            450 => engine.handle_order(Order::StopPrompts { leg: caller }, now),
             3_500 => engine.handle_order(Order::EndTalk { talk: talk(n) }, now),
             3_600 => engine.handle_order(Order::Close { leg: other }, now),
             3_700 => open(engine, n + 1, now),
@@ -205,7 +220,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
         legs_max: usize::from(LEGS),
         talks_max: usize::from(LEGS),
         silent_after: Duration::from_millis(300),
-        tunes: vec![Arc::new(Tune::test_tone())],
+        tunes: vec![Arc::new(Tune::test_tone()), Arc::new(short())],
         rtcp_interval: Duration::from_secs(5),
         cname: "media@192.0.2.100".into(),
         shared: vec![],
@@ -214,6 +229,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
     let mut engine = Engine::new(config, now);
     let mut out = Tally::default();
     let (mut bridged, mut ended, mut closed) = (0, 0, 0);
+    let (mut played, mut interrupted) = (0, 0);
     let before = TOUCHED.get();
 
     (0..LEGS).for_each(|n| open(&mut engine, n, now));
@@ -226,10 +242,13 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
                 Event::Bridged { .. } => bridged += 1,
                 Event::TalkEnded { .. } => ended += 1,
                 Event::Closed { .. } => closed += 1,
+                Event::PromptEnded { how: PromptEnd::Digit, .. } => interrupted += 1,
+                Event::PromptEnded { how: PromptEnd::Played, .. } => played += 1,
                 Event::BothWays { .. }
                 | Event::Digit { .. }
                 | Event::Heard { .. }
                 | Event::OneWay { .. }
+                | Event::PromptEnded { how: PromptEnd::Left | PromptEnd::Stopped, .. }
                 | Event::Refused { .. }
                 | Event::Silent { .. } => {}
             }
@@ -241,6 +260,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
     assert_eq!(touched, 0, "allocations and releases");
     // It proves nothing unless all of it happened.
     assert!(bridged > 200 && ended > 100 && closed > 100, "{bridged} {ended} {closed}");
+    assert!(played > 100 && interrupted > 10, "{played} {interrupted}");
     assert!(out.rtp > 50_000 && out.rtcp > 200 && out.recorded > 10_000);
     let counters = engine.counters();
     assert!(counters.frames_inserted > 500 && counters.stalls > 100, "{counters:?}");

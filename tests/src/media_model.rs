@@ -3,7 +3,9 @@
 
 use crate::dice::Dice;
 use control_plane::ports::REST;
-use media_core::order::{Event, LegName, LegReport, Order, PortName, Recorded, Source, TalkName};
+use media_core::order::{
+    Event, LegName, LegReport, Order, PortName, PromptEnd, Recorded, Source, TalkName,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
@@ -95,6 +97,12 @@ impl MediaModel {
             Order::Rate { leg, tells: _ } | Order::Digits { leg, digits: _ } => {
                 _ = self.leg(leg, order)?
             }
+            // Nobody who orders them waits for more than that they end.
+            Order::Play { leg, prompt, tune: _, on_digit: _ } => {
+                self.leg(leg, order)?;
+                self.say(Event::PromptEnded { leg, prompt, how: PromptEnd::Played }, now);
+            }
+            Order::StopPrompts { leg } => _ = self.leg(leg, order)?,
             Order::Bridge { talk, caller, other, record } => {
                 self.leg(caller, order)?;
                 self.leg(other, order)?;

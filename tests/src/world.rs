@@ -484,6 +484,7 @@ fn said(event: &Event) -> String {
             format!("{leg:?} pressed {} for {duration:?}", digit.key())
         }
         Event::OneWay { leg, since: _ } => format!("{leg:?} alone is not heard"),
+        Event::PromptEnded { leg, prompt, how } => format!("{leg:?}: {prompt:?} ended: {how:?}"),
         Event::BothWays { leg, at: _ } => format!("{leg:?} is heard again"),
         Event::Refused { leg, what } => format!("{leg:?}: {what}"),
     }

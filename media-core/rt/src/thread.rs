@@ -136,6 +136,8 @@ impl MediaThread {
                 Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
                 Order::Connect { .. }
                 | Order::Digits { .. }
+                | Order::Play { .. }
+                | Order::StopPrompts { .. }
                 | Order::Hear { .. }
                 | Order::Rate { .. }
                 | Order::Bridge { .. }

@@ -69,6 +69,7 @@ fn check_recording(folder: &Folder, said: &Said) {
         | Event::Closed { .. }
         | Event::Digit { .. }
         | Event::OneWay { .. }
+        | Event::PromptEnded { .. }
         | Event::Silent { .. }
         | Event::Heard { .. }
         | Event::Refused { .. } => None,

@@ -1,6 +1,6 @@
 //! What the engine has to say, until it is fetched: answers have their place, news may be lost.
 
-use crate::order::Event;
+use crate::{leg::prompts::PROMPTS_MAX, order::Event};
 use std::collections::VecDeque;
 
 /// A queue of fixed size.
@@ -10,6 +10,7 @@ pub(super) struct Events {
     news: usize,
     legs: usize,
     talks: usize,
+    prompts: usize,
 }
 
 /// Which part of the queue an event takes room of.
@@ -17,13 +18,15 @@ pub(super) struct Events {
 enum Place {
     Leg,
     News,
+    Prompt,
     Talk,
 }
 
 impl Events {
     pub(super) fn new(legs_max: usize, talks_max: usize) -> Self {
-        let queue = VecDeque::with_capacity(legs_max + talks_max + NEWS_MAX);
-        Self { queue, news: 0, legs: 0, talks: 0 }
+        let queue =
+            VecDeque::with_capacity(legs_max + talks_max + prompts_max(legs_max) + NEWS_MAX);
+        Self { queue, news: 0, legs: 0, talks: 0, prompts: 0 }
     }
 
     /// The answer of a leg that has gone. Its room is kept: see [`Self::legs`].
@@ -36,6 +39,12 @@ impl Events {
     pub(super) fn talk(&mut self, event: Event) {
         self.talks += 1;
         self.queue.push_back((Place::Talk, event));
+    }
+
+    /// The end of a prompt. Its room is kept: see [`Self::prompts`].
+    pub(super) fn prompt(&mut self, event: Event) {
+        self.prompts += 1;
+        self.queue.push_back((Place::Prompt, event));
     }
 
     /// Anything else. False: there was no room for it.
@@ -59,6 +68,11 @@ impl Events {
         self.talks
     }
 
+    /// The same for prompts: with those that wait they are [`prompts_max`] at most.
+    pub(super) const fn prompts(&self) -> usize {
+        self.prompts
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -68,10 +82,16 @@ impl Events {
         match place {
             Place::Leg => self.legs -= 1,
             Place::News => self.news -= 1,
+            Place::Prompt => self.prompts -= 1,
             Place::Talk => self.talks -= 1,
         }
         Some(event)
     }
+}
+
+/// Prompts that may wait over all legs, those included whose end nobody has fetched.
+pub(super) const fn prompts_max(legs_max: usize) -> usize {
+    legs_max * 2 + PROMPTS_MAX
 }
 
 /// Events without a place of their own that may wait.

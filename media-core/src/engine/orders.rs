@@ -4,7 +4,10 @@ use super::{Ending, Engine, Farewell, SCRAP_MAX, phase_of};
 use crate::{
     coder::{Coder, Command},
     leg::{Agreed, Leg, Mode},
-    order::{Digits, Event, LegName, LegReport, Order, PortName, Remote, Source, Stream, TalkName},
+    order::{
+        Digits, Event, LegName, LegReport, Order, PortName, PromptEnd, Remote, Source, Stream,
+        TalkName,
+    },
     record::{Side, Tape},
     room::Room,
     session::{Recording, Talk},
@@ -35,6 +38,8 @@ impl Engine {
             }
             Order::Join { talk, leg, role } => self.join_room(talk, leg, role, now),
             Order::Leave { leg, hears } => self.leave_room(leg, hears),
+            Order::Play { leg, prompt, tune, on_digit } => self.play(leg, prompt, tune, on_digit),
+            Order::StopPrompts { leg } => self.stop_prompts(leg),
             Order::Digits { leg, digits } => self.tell_digits(leg, &digits),
             Order::EndTalk { talk } => self.end_talk(talk, now),
             Order::Close { leg } => self.close(leg, now),
@@ -206,6 +211,7 @@ impl Engine {
             return self.tell(Event::Closed { leg: name, report: LegReport::default() });
         };
         self.leave(slot);
+        self.end_prompts(slot, PromptEnd::Left);
         let Some((_, mut leg)) = self.legs.remove(name.0) else { return };
         leg.receive.settle(&mut self.counters);
         leg.send.stop_keys(&mut self.counters);
@@ -268,6 +274,7 @@ impl Engine {
     }
 
     fn join(&mut self, leg: usize, peer: usize, talk: usize, side: Side, now: Instant) {
+        self.end_prompts(leg, PromptEnd::Left);
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.forget_heard();
             leg.send.stop_keys(&mut self.counters);

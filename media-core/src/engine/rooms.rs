@@ -7,7 +7,7 @@ use crate::{
     frame::{FRAME_MS, Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::Kind,
     leg::{Leg, Mode, send::Wire},
-    order::{Law, LegName, Role, Source, TalkName},
+    order::{Law, LegName, PromptEnd, Role, Source, TalkName},
     record::Side,
     room::{Mix, RAMP, Room, pack},
 };
@@ -305,6 +305,7 @@ impl Engine {
     }
 
     fn begin_to_hear(&mut self, slot: usize, now: Instant) {
+        self.end_prompts(slot, PromptEnd::Left);
         if let Some(leg) = self.legs.get_mut(slot) {
             leg.forget_heard();
             leg.send.stop_keys(&mut self.counters);

@@ -5,15 +5,14 @@
 
 use crate::{
     clock::Clock,
-    codec::g711,
     coder::{self, Packed as Coded},
     counters::Counters,
     digits::{Key, Say, Teller},
     engine::{Channel, Out},
     frame::{Packed, SAMPLES, STEP},
     jitter::Kind,
-    music::Tune,
-    order::{Codec, Digit, Digits, Law, PortName, Source, Stream},
+    leg::prompts::Program,
+    order::{Codec, Digit, Digits, Law, PortName, Stream},
     rtp::{
         header::{self, Header},
         rtcp::SenderInfo,
@@ -21,7 +20,6 @@ use crate::{
 };
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -140,17 +138,16 @@ impl Send {
         self.teller.is_busy()
     }
 
-    /// Sends what is due by now of a source that is clocked here.
+    /// Sends what is due by now of what is clocked here.
     pub(crate) fn play(
         &mut self,
         law: Law,
-        source: Source,
-        tunes: &[Arc<Tune>],
+        program: &mut Program<'_>,
         now: u64,
         path: &Path,
         wire: &mut Wire<'_, impl Out>,
     ) {
-        if self.is_not_wanted(source) {
+        if self.packets == 0 && program.is_nothing() {
             return;
         }
         self.starved = 0;
@@ -159,20 +156,11 @@ impl Send {
             if self.tell_next(Some(path), now, wire) {
                 continue;
             }
-            let frame = match source {
-                Source::Nothing | Source::Silence => g711::silence(law),
-                Source::Music(tune) => tunes
-                    .get(usize::from(tune.0))
-                    .map_or_else(|| g711::silence(law), |tune| tune.frame(law, place)),
-            };
+            let mut room = [0; SAMPLES];
+            let part = program.next(place);
             self.left = now;
-            self.emit(frame, None, path, wire);
+            self.emit(part.packed(law, &mut room), None, path, wire);
         }
-    }
-
-    /// Nothing is to be heard, and nothing ever was.
-    pub(crate) fn is_not_wanted(&self, source: Source) -> bool {
-        source == Source::Nothing && self.packets == 0
     }
 
     /// Frames due by now of what is mixed here.
