@@ -498,6 +498,30 @@ fn a_first_start_with_a_file_that_is_refused_is_none() {
     assert!(!site.folder.join("data").exists(), "nothing was made");
 }
 
+#[test]
+fn a_file_of_music_is_checked_without_an_appliance() {
+    let site = Site::new("check-music");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/fuzz/tune");
+    let check = |file: &Path, more: &[&str]| {
+        site.does(&[&["music", "check", file.to_str().unwrap()], more].concat())
+    };
+
+    let (code, said) = check(&corpus.join("mp3_tagged"), &["-o", "json"]);
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &answer["coding"], &answer["rate_hz"]), (0, &json!("MP3"), &json!(22_050)));
+    assert_eq!(answer["warnings"], json!([]));
+    let (code, said) = check(&corpus.join("flac"), &[]);
+    assert!(code == 0 && said.contains("LOUDNESS DBFS  -12.0"), "{said}");
+    let silent = site.folder.join("silent.wav");
+    with_music(&site, "silent.wav", 5);
+    let (code, said) = check(&silent, &[]);
+    assert!(code == 0 && said.contains("warning: nothing can be heard in it"), "{said}");
+    let (code, said) = check(&corpus.join("opus"), &[]);
+    assert!(code == 1 && said.contains("opus is no music: it is Opus, which is not"), "{said}");
+    let (code, said) = check(&site.folder.join("nothing.wav"), &[]);
+    assert!(code == 1 && said.contains("cannot be found"), "{said}");
+}
+
 /// A site with a tune of this name.
 fn with_music(site: &Site, name: &str, ring: u32) -> String {
     let mut wav = b"RIFF\x24\x10\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\x10\0\0".to_vec();

@@ -5,6 +5,7 @@ mod ban;
 mod call;
 mod config;
 mod host;
+mod music;
 mod output;
 mod queue;
 mod recording;
@@ -75,6 +76,9 @@ enum Verb {
     /// Recordings.
     #[command(subcommand)]
     Recording(recording::Verb),
+    /// What callers wait to.
+    #[command(subcommand)]
+    Music(music::Verb),
 }
 
 /// Everything `main` does.
@@ -103,6 +107,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             }
         },
         Verb::Host(verb) => host::run(&verb, &target, out),
+        Verb::Music(verb) => music::run(&verb, out),
         Verb::Demo { stay } => {
             log::init_quiet();
             many_threads()?.block_on(demo::run(stay, &mut WhileRead(io::stdout())))
@@ -179,6 +184,8 @@ mod tests {
             "trunk list",
             "trunk test pbx",
             "trunk test pbx -o json",
+            "music check waltz.mp3",
+            "music check waltz.mp3 -o json",
             "queue list -o table",
             "recording list",
             "recording get call-0000001d",
@@ -197,6 +204,7 @@ mod tests {
             "call show",
             "trunk test",
             "config check",
+            "music check",
             "config apply",
             "config diff --against yesterday",
             "config apply x --confirm soon",
