@@ -24,3 +24,4 @@ mod record;
 pub mod room;
 pub mod rtp;
 mod session;
+pub mod srtp;

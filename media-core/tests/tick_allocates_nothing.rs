@@ -19,6 +19,7 @@ use media_core::{
         stats::Reception,
         xr::VoipMetrics,
     },
+    srtp::{GROWTH_MAX, MasterKey, Receiver, Sender, Suite},
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -587,6 +588,34 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
     let Some(Event::Closed { report, .. }) = engine.poll_event() else { panic!() };
     let made_up = report.frames_concealed * 1_000 / report.frames_heard;
     assert!((15..=30).contains(&made_up), "{made_up} of 1,000 for 20 lost: {report:?}");
+}
+
+#[test]
+fn srtp_allocates_nothing_once_its_keys_are_made() {
+    for suite in Suite::ALL {
+        let bytes = vec![7; suite.key_bytes() + suite.salt_bytes()];
+        let master = MasterKey::new(suite, &bytes).unwrap();
+        let (mut sender, mut receiver) = (Sender::new(&master), Receiver::new(&master));
+        let before = TOUCHED.get();
+
+        for sequence in 0..1_000 {
+            let header = Header { marker: false, payload_type: 8, sequence, timestamp: 0, ssrc: 3 };
+            let mut packet = [0xD5; 172 + GROWTH_MAX];
+            packet[..12].copy_from_slice(&header.bytes());
+            let length = sender.protect_rtp(&mut packet, 172).unwrap();
+            let mut forged = packet;
+            forged[100] ^= 1;
+            assert!(receiver.unprotect_rtp(&mut forged[..length]).is_err());
+            assert_eq!(receiver.unprotect_rtp(&mut packet[..length]), Ok(172));
+            assert!(receiver.unprotect_rtp(&mut packet[..length]).is_err());
+            let mut report = [0; 8 + GROWTH_MAX];
+            report[..8].copy_from_slice(&[0x80, 201, 0, 1, 0, 0, 0, 3]);
+            let length = sender.protect_rtcp(&mut report, 8).unwrap();
+            assert_eq!(receiver.unprotect_rtcp(&mut report[..length]), Ok(8));
+        }
+
+        assert_eq!(TOUCHED.get() - before, 0, "allocations and releases, {suite:?}");
+    }
 }
 
 #[test]
