@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod codec;
+pub mod crypto;
 mod parse;
 mod write;
 
@@ -74,6 +75,9 @@ pub struct Media {
     pub rtcp: Option<(u16, Option<IpAddr>)>,
     /// `a=rtcp-xr` with `voip-metrics` (RFC 3611 §5.1).
     pub voip_metrics: bool,
+    /// `a=crypto` (RFC 4568) in their order, those we cannot use included; at most
+    /// [`crypto::LINES_MAX`].
+    pub crypto: Vec<Result<crypto::Crypto, crypto::Unusable>>,
 }
 
 /// What an `a=rtpmap` says.

@@ -1,6 +1,6 @@
 //! Bytes to a [`Session`] (RFC 8866 §5, §9). Linear in the length; unknown attributes are ignored.
 
-use super::{Codec, Connection, Direction, Media, Origin, Session};
+use super::{Codec, Connection, Direction, Media, Origin, Session, crypto};
 use crate::wire::{is_token, number, trim};
 use std::{collections::BTreeMap, net::IpAddr, str};
 
@@ -187,6 +187,10 @@ impl Reader {
             b"maxptime" => media.ptime_ms_max = read_ptime(value),
             b"ptime" => media.ptime_ms = Some(read_ptime(value)?),
             b"rtcp" => media.rtcp = Some(read_rtcp(value)?),
+            // A bad line is no fault of the description: another one may be good.
+            b"crypto" if media.crypto.len() < crypto::LINES_MAX => {
+                media.crypto.push(crypto::parse(value));
+            }
             _ => {}
         }
         Some(())
@@ -289,6 +293,7 @@ fn read_media(value: &[u8]) -> Option<Media> {
         ptime_ms_max: None,
         rtcp: None,
         voip_metrics: false,
+        crypto: vec![],
     };
     let payloads = || media.formats.iter().all(|format| payload_type(format).is_some());
     let tokens = media.formats.iter().all(|format| is_format(format));
@@ -538,5 +543,15 @@ m=application 0 UDP/BFCP *
         for other in ["a=rtcp-xr\n", "a=rtcp-xr:\n", "a=rtcp-xr:xvoip-metrics voip-metrics=1\n"] {
             assert_eq!(of("", other), (false, false), "{other}");
         }
+    fn lines_with_keys_are_kept_in_their_order_and_bad_ones_spoil_nothing() {
+        let good =
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+        let text = format!("{HEAD}m=audio 4000 RTP/SAVP 8\na=crypto:rubbish\n{good}\n");
+        let media = &read(&text).unwrap().media[0];
+        assert_eq!(media.crypto[0], Err(crypto::Unusable::Syntax));
+        assert_eq!(media.crypto[1].map(|crypto| crypto.tag), Ok(1));
+
+        let many = format!("{HEAD}m=audio 4000 RTP/SAVP 8\n{}", format!("{good}\n").repeat(100));
+        assert_eq!(read(&many).unwrap().media[0].crypto.len(), crypto::LINES_MAX);
     }
 }
