@@ -10,6 +10,7 @@ mod journal;
 mod media;
 mod message;
 mod sdp;
+mod srtp;
 mod stream;
 mod talk;
 
@@ -20,6 +21,7 @@ pub use journal::{journal, lived_on as journal_lived_on};
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;
+pub use srtp::{crypto, srtp};
 pub use stream::stream;
 pub use talk::talk;
 
@@ -27,8 +29,9 @@ pub use talk::talk;
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 11] = [
+pub const PROBES: [(&str, Probe); 13] = [
     ("config", config),
+    ("crypto", crypto),
     ("digest", digest),
     ("endpoint", endpoint),
     ("journal", journal),
@@ -36,6 +39,7 @@ pub const PROBES: [(&str, Probe); 11] = [
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
+    ("srtp", srtp),
     ("stream", stream),
     ("talk", talk),
     ("tune", tune),
