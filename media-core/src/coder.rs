@@ -19,6 +19,7 @@ use crate::{
     frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     order::{Codec, Coding, Effort, Order},
     room::Line,
+    srtp::Context,
 };
 pub(crate) use hearing::Hearing;
 pub(crate) use pack::{Packed, Packer};
@@ -44,6 +45,14 @@ pub struct Coder {
 pub struct Command {
     pub(crate) order: Order,
     pub(crate) coder: Option<Box<Coder>>,
+    pub(crate) srtp: Option<Box<Context>>,
+}
+
+/// What nobody has a use for any more; to be dropped where memory may be given back.
+#[derive(Debug)]
+pub enum Scrap {
+    Coder(Box<Coder>),
+    Srtp(Box<Context>),
 }
 
 impl Command {
@@ -54,7 +63,12 @@ impl Command {
         } else {
             None
         };
-        Self { order, coder }
+        let srtp = if let Order::Secure { keys: Some(keys), .. } = order {
+            Some(Box::new(Context::new(keys)))
+        } else {
+            None
+        };
+        Self { order, coder, srtp }
     }
 
     pub const fn order(&self) -> &Order {
@@ -64,7 +78,7 @@ impl Command {
 
 impl From<Order> for Command {
     fn from(order: Order) -> Self {
-        Self { order, coder: None }
+        Self { order, coder: None, srtp: None }
     }
 }
 

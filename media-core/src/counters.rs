@@ -19,6 +19,8 @@ pub enum Dropped {
     /// No leg has this port.
     NoLeg,
     PayloadType,
+    /// SRTP that was here before, or is too old to tell.
+    Replay,
     /// RTCP on the RTP port; multiplexing was not agreed (RFC 5761 §5.1.1).
     RtcpOnRtp,
     /// A sequence number far off; the next one in order re-synchronises (RFC 3550 §A.1).
@@ -27,13 +29,15 @@ pub enum Dropped {
     Source,
     /// The leg's source is known and it is another one.
     SourceLock,
+    /// What the leg's keys do not prove; or, on its way out, what they may protect no more.
+    SrtpAuth,
     /// An event that is no key, or that the other side of a bridge agreed on no way to hear.
     TelephoneEvent,
 }
 
 impl Dropped {
     /// All reasons, in the order they are counted.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Ahead,
         Self::ComfortNoise,
         Self::Duplicate,
@@ -44,10 +48,12 @@ impl Dropped {
         Self::NotConnected,
         Self::NoLeg,
         Self::PayloadType,
+        Self::Replay,
         Self::RtcpOnRtp,
         Self::SequenceJump,
         Self::Source,
         Self::SourceLock,
+        Self::SrtpAuth,
         Self::TelephoneEvent,
     ];
 
@@ -64,10 +70,12 @@ impl Dropped {
             Self::NotConnected => "not_connected",
             Self::NoLeg => "no_leg",
             Self::PayloadType => "payload_type",
+            Self::Replay => "replay",
             Self::RtcpOnRtp => "rtcp_on_rtp",
             Self::SequenceJump => "sequence_jump",
             Self::Source => "source",
             Self::SourceLock => "source_lock",
+            Self::SrtpAuth => "srtp_auth",
             Self::TelephoneEvent => "telephone_event",
         }
     }
@@ -86,7 +94,7 @@ pub struct Counters {
     /// RTCP datagrams heard, whatever became of them.
     pub reports_in: u64,
     pub reports_out: u64,
-    /// RTCP datagrams from a source that has no part in the call.
+    /// RTCP datagrams from a source that has no part in the call, or that no key proves.
     pub reports_refused: u64,
     /// RTCP datagrams that could not be read.
     pub reports_malformed: u64,

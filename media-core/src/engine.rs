@@ -8,16 +8,18 @@ mod events;
 mod orders;
 mod prompts;
 mod rooms;
+mod secure;
 mod slots;
 
 use self::{
     events::Events,
+    secure::{Guarded, Securities},
     slots::{Phases, Ports, Slots},
 };
 use crate::{
     broadcast::Broadcast,
     clock::{Clock, PHASES},
-    coder::Coder,
+    coder::Scrap,
     counters::{Counters, Dropped},
     digits::{Key, Pressed, Told},
     leg::{
@@ -91,6 +93,8 @@ pub struct Engine {
     ports: Ports,
     /// Legs by phase.
     due_legs: Phases,
+    /// The legs that speak SRTP, by port.
+    securities: Securities,
     talks: Slots<Talk>,
     talks_max: usize,
     /// Legs in a room, by the phase at which what they say is taken.
@@ -102,8 +106,8 @@ pub struct Engine {
     /// The last reports of legs that have gone.
     farewells: Vec<Farewell>,
     events: Events,
-    /// Coders that were left over.
-    scrap: Vec<Box<Coder>>,
+    /// Coders and keys that were left over.
+    scrap: Vec<Scrap>,
     effort: Effort,
     /// Over all legs.
     prompts_waiting: usize,
@@ -127,6 +131,7 @@ impl Engine {
             legs_max,
             ports: Ports::new(),
             due_legs: Phases::new(legs_max),
+            securities: Securities::new(legs_max),
             due_voices: Phases::new(legs_max),
             talks: Slots::new(talks_max),
             talks_max,
@@ -153,16 +158,35 @@ impl Engine {
         now: Instant,
         out: &mut impl Out,
     ) {
-        match channel {
-            Channel::Rtp => self.handle_rtp(port, from, bytes, now, out),
-            Channel::Rtcp => self.handle_rtcp(port, from, bytes, now),
+        // What the work below sends is protected on its way out.
+        let mut securities = std::mem::take(&mut self.securities);
+        let mut room;
+        let opened = match securities.of(port) {
+            None => Ok(bytes),
+            Some(security) => {
+                room = secure::ROOM;
+                security.open(channel, bytes, &mut room)
+            }
+        };
+        let mut out = Guarded { out, securities: &mut securities };
+        match (opened, channel) {
+            (Ok(bytes), Channel::Rtp) => self.handle_rtp(port, from, bytes, now, &mut out),
+            (Ok(bytes), Channel::Rtcp) => self.handle_rtcp(port, from, bytes, now),
+            (Err(why), Channel::Rtp) => self.refuse_rtp(port, why),
+            (Err(_), Channel::Rtcp) => {
+                self.counters.reports_in += 1;
+                self.counters.reports_refused += 1;
+            }
         }
+        self.take_back(securities);
     }
 
     /// Serves what is due: legs and recordings of the phases that have come since the last call.
     pub fn tick(&mut self, now: Instant, out: &mut impl Out) {
         self.say_farewell(out);
         self.end_recordings(out);
+        let mut securities = std::mem::take(&mut self.securities);
+        let out = &mut Guarded { out, securities: &mut securities };
         let last = self.clock.millis(now);
         // Every phase is served once at most: how much is due each leg knows by itself.
         let first = self.next_ms.max((last + 1).saturating_sub(PHASES));
@@ -173,6 +197,7 @@ impl Engine {
             self.run_tapes(ms % PHASES, now, out);
         }
         self.next_ms = self.next_ms.max(last + 1);
+        self.take_back(securities);
     }
 
     /// How much encoders may spend from now on: under pressure less, so that everybody is served in time.
@@ -201,9 +226,9 @@ impl Engine {
         self.legs.len()
     }
 
-    /// A coder nobody has a use for any more, to be dropped where memory may be given back. Fetch all of them
+    /// What nobody has a use for any more, to be dropped where memory may be given back. Fetch all of them
     /// after every call.
-    pub fn poll_scrap(&mut self) -> Option<Box<Coder>> {
+    pub fn poll_scrap(&mut self) -> Option<Scrap> {
         self.scrap.pop()
     }
 
@@ -441,7 +466,7 @@ impl Engine {
     }
 }
 
-/// Coders that wait to be fetched; they are after every order, so that there is one.
+/// Coders and keys that wait to be fetched; they are after every order, so that there is one.
 pub(crate) const SCRAP_MAX: usize = 64;
 
 /// A recording whose talk is over.

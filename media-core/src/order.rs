@@ -1,6 +1,6 @@
 //! What the media plane is told to do, and what it says: plain data that crosses threads in rings.
 
-use crate::{frame::Rate, quality};
+use crate::{frame::Rate, quality, srtp::Keys};
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -227,6 +227,10 @@ pub enum Order {
     /// Whether the far side asked to be told how its voice sounds here (RFC 3611 §5.1,
     /// `voip-metrics`). Not before this is said.
     Rate { leg: LegName, tells: bool },
+    /// The keys of what a leg sends and receives from here on, RTP and RTCP; none: both are plain.
+    /// To be given before [`Order::Connect`]. A key that stays keeps its rollovers and what was
+    /// seen under it; a new one starts anew.
+    Secure { leg: LegName, keys: Option<Keys> },
     /// What an unbridged leg hears. The stream starts with the first packet sent and never breaks.
     Hear { leg: LegName, source: Source },
     /// Lets two parties meet. `record`: the recording of this talk starts with its first bridge.

@@ -3,6 +3,7 @@
 //! Where the keys come from (SDES, DTLS) is not known here. Nothing allocates once a context is made.
 
 mod cipher;
+mod context;
 mod derive;
 mod envelope;
 mod receiver;
@@ -10,11 +11,11 @@ mod sender;
 mod sources;
 mod window;
 
+pub use context::Context;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
 use std::fmt;
-use zeroize::Zeroize;
 
 /// Most bytes that protecting adds to a packet: the tag of GCM and the index of SRTCP.
 pub const GROWTH_MAX: usize = 20;
@@ -59,8 +60,8 @@ impl Suite {
     }
 }
 
-/// The master key and salt of one direction. Wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// The master key and salt of one direction, never printed. It crosses a ring by value.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct MasterKey {
     suite: Suite,
     key: [u8; KEY_MAX],
@@ -101,11 +102,13 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-impl Drop for MasterKey {
-    fn drop(&mut self) {
-        self.key.zeroize();
-        self.salt.zeroize();
-    }
+/// The master keys of both directions of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Ours.
+    pub send: MasterKey,
+    /// The far side's.
+    pub receive: MasterKey,
 }
 
 /// Why a packet is not protected or not opened. Nothing has changed then, neither packet nor context.

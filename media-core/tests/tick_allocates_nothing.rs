@@ -19,7 +19,7 @@ use media_core::{
         stats::Reception,
         xr::VoipMetrics,
     },
-    srtp::{GROWTH_MAX, MasterKey, Receiver, Sender, Suite},
+    srtp::{GROWTH_MAX, Keys, MasterKey, Receiver, Sender, Suite},
 };
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -616,6 +616,76 @@ fn srtp_allocates_nothing_once_its_keys_are_made() {
 
         assert_eq!(TOUCHED.get() - before, 0, "allocations and releases, {suite:?}");
     }
+}
+
+#[test]
+fn nothing_allocates_where_legs_speak_srtp_are_keyed_anew_and_close() {
+    let mut now = Instant::now();
+    let config = EngineConfig {
+        legs_max: 4,
+        talks_max: 2,
+        silent_after: Duration::from_secs(20),
+        shared: vec![],
+        tunes: vec![Arc::new(Tune::test_tone())],
+        rtcp_interval: Duration::from_millis(200),
+        cname: "media@192.0.2.100".into(),
+        ntp_epoch: 0,
+    };
+    let mut engine = Engine::new(config, now);
+    let master = |suite: Suite, byte| {
+        MasterKey::new(suite, &vec![byte; suite.key_bytes() + suite.salt_bytes()]).unwrap()
+    };
+    let keys = [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm]
+        .map(|suite| Keys { send: master(suite, 1), receive: master(suite, 2) });
+    let mut out = Tally::default();
+    // Made, and dropped, where memory may be taken.
+    let mut commands: Vec<_> = keys
+        .iter()
+        .rev()
+        .flat_map(|keys| [1, 0].map(|n| Order::Secure { leg: leg(n), keys: Some(*keys) }))
+        .map(Command::equip)
+        .collect();
+    let mut scrap = Vec::with_capacity(8);
+    let before = TOUCHED.get();
+
+    for keys in keys {
+        let mut phones = [0, 1].map(|_| Sender::new(&keys.receive));
+        for n in 0..2 {
+            open(&mut engine, n, now);
+            engine.handle_order(commands.pop().unwrap(), now);
+        }
+        let (caller, other) = (leg(0), leg(1));
+        engine.handle_order(Order::Bridge { talk: talk(0), caller, other, record: true }, now);
+        for ms in 0..2_000_u16 {
+            for (n, phone_keys) in (0..2).zip(&mut phones).filter(|_| ms % 20 == 0) {
+                let payload_type = if law(n) == Law::A { 8 } else { 0 };
+                let sequence = 65_500_u16.wrapping_add(ms / 20);
+                let timestamp = u32::from(ms) * 8;
+                let header =
+                    Header { marker: false, payload_type, sequence, timestamp, ssrc: n.into() };
+                let mut packet = [0xD5; 172 + GROWTH_MAX];
+                packet[..12].copy_from_slice(&header.bytes());
+                let length = phone_keys.protect_rtp(&mut packet, 172).unwrap();
+                let (port, from) = (port(n), phone(n));
+                engine.handle_packet(port, Channel::Rtp, from, &packet[..length], now, &mut out);
+                // And again: refused.
+                engine.handle_packet(port, Channel::Rtp, from, &packet[..length], now, &mut out);
+            }
+            engine.tick(now, &mut out);
+            now += Duration::from_millis(1);
+        }
+        engine.handle_order(Order::EndTalk { talk: talk(0) }, now);
+        (0..2).for_each(|n| engine.handle_order(Order::Close { leg: leg(n) }, now));
+        engine.tick(now, &mut out);
+        while engine.poll_event().is_some() {}
+        scrap.extend(std::iter::from_fn(|| engine.poll_scrap()));
+    }
+
+    assert_eq!(TOUCHED.get() - before, 0, "allocations and releases");
+    assert_eq!(scrap.len(), 4, "the keys are given back");
+    assert!(out.rtp > 390 && out.rtcp > 30, "{} {}", out.rtp, out.rtcp);
+    assert_eq!(engine.counters().dropped(media_core::counters::Dropped::Replay), 400);
+    assert_eq!(engine.counters().dropped(media_core::counters::Dropped::SrtpAuth), 0);
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl MediaModel {
                 self.say(Event::PromptEnded { leg, prompt, how: PromptEnd::Played }, now);
             }
             Order::StopPrompts { leg } => _ = self.leg(leg, order)?,
+            Order::Secure { leg, keys: _ } => _ = self.leg(leg, order)?,
             Order::Bridge { talk, caller, other, record } => {
                 self.leg(caller, order)?;
                 self.leg(other, order)?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use media_core::{
-    coder::{Coder, Command},
+    coder::{Command, Scrap},
     engine::{Engine, EngineConfig},
     order::{Event, Order, RecordFrame, RecordKind, TalkName},
 };
@@ -75,7 +75,7 @@ pub enum StartError {
 /// The running media plane. Dropping it stops it.
 pub struct Media {
     orders: HeapProd<Command>,
-    scrap: HeapCons<Box<Coder>>,
+    scrap: HeapCons<Scrap>,
     events: HeapCons<Event>,
     recorder_events: HeapCons<RecorderEvent>,
     bell: Arc<EventFd>,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use media_core::{
-    coder::{Coder, Command},
+    coder::{Command, Scrap},
     engine::{Channel, Engine, Out},
     order::{Event, Order, PortName, RecordFrame, RecordKind},
 };
@@ -49,8 +49,8 @@ pub(crate) struct Rings {
     pub(crate) orders: HeapCons<Command>,
     pub(crate) events: HeapProd<Event>,
     pub(crate) frames: HeapProd<RecordFrame>,
-    /// Coders nobody has a use for: memory is given back on the other side.
-    pub(crate) scrap: HeapProd<Box<Coder>>,
+    /// Coders and keys nobody has a use for: memory is given back on the other side.
+    pub(crate) scrap: HeapProd<Scrap>,
 }
 
 /// All that the thread owns. It is made and dropped on the control side.
@@ -135,6 +135,7 @@ impl MediaThread {
                 }
                 Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
                 Order::Connect { .. }
+                | Order::Secure { .. }
                 | Order::Digits { .. }
                 | Order::Play { .. }
                 | Order::StopPrompts { .. }

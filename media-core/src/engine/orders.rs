@@ -2,7 +2,7 @@
 
 use super::{Ending, Engine, Farewell, SCRAP_MAX, phase_of};
 use crate::{
-    coder::{Coder, Command},
+    coder::{Coder, Command, Scrap},
     leg::{Agreed, Leg, Mode},
     order::{
         Digits, Event, LegName, LegReport, Order, PortName, PromptEnd, Remote, Source, Stream,
@@ -18,7 +18,7 @@ impl Engine {
     /// Carries out one order, whole. Legal at any instant, whatever came before. What an order needs besides itself
     /// is made by [`Command::equip`].
     pub fn handle_order(&mut self, command: impl Into<Command>, now: Instant) {
-        let Command { order, coder } = command.into();
+        let Command { order, coder, srtp } = command.into();
         match order {
             Order::Open { leg, port, stream } => self.open(leg, port, stream),
             Order::Connect { leg, remote, codec, telephone_event, sends, receives } => {
@@ -29,6 +29,7 @@ impl Engine {
                 Some(leg) => leg.rate(tells),
                 None => self.refuse(leg, "rate: no such leg"),
             },
+            Order::Secure { leg, keys } => self.secure(leg, keys, srtp),
             Order::Hear { leg, source } => self.hear(leg, source),
             Order::Bridge { talk, caller, other, record } => {
                 self.bridge(talk, caller, other, record, now);
@@ -97,8 +98,12 @@ impl Engine {
 
     /// Memory is given back elsewhere.
     fn throw_away(&mut self, coder: Option<Box<Coder>>) {
+        self.throw(coder.map(Scrap::Coder));
+    }
+
+    pub(super) fn throw(&mut self, scrap: Option<Scrap>) {
         if self.scrap.len() < SCRAP_MAX {
-            self.scrap.extend(coder);
+            self.scrap.extend(scrap);
         }
     }
 
@@ -218,11 +223,14 @@ impl Engine {
         self.ports.set(leg.port, None);
         self.due_legs.remove(leg.phase, slot);
         let last = leg.farewell(&self.cname, &self.clock, now);
-        if let Some((to, compound)) = last
+        if let Some((to, mut compound)) = last
             && self.farewells.len() < self.legs_max
+            && self.securities.protect_farewell(leg.port, &mut compound)
         {
             self.farewells.push(Farewell { port: leg.port, to, compound });
         }
+        let srtp = self.securities.take(leg.port);
+        self.throw(srtp.map(Scrap::Srtp));
         self.events.leg(Event::Closed { leg: name, report: leg.report() });
         self.throw_away(leg.coder.take());
     }
@@ -301,7 +309,7 @@ impl Engine {
         }
     }
 
-    fn leg_mut(&mut self, name: LegName) -> Option<&mut Leg> {
+    pub(super) fn leg_mut(&mut self, name: LegName) -> Option<&mut Leg> {
         let slot = self.legs.slot(name.0)?;
         self.legs.get_mut(slot)
     }

@@ -4,6 +4,7 @@ use super::{
     stats::Reception,
     xr::{self, VoipMetrics, XrBlocks},
 };
+use crate::srtp::GROWTH_MAX;
 
 /// A compound packet being written. Large enough for all we ever say at once.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,14 @@ impl Compound {
     /// What was written so far.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Lets somebody protect what was written, in place: given the bytes with room behind them and
+    /// the length, it gives the new length. False: it could not.
+    pub(crate) fn protect(&mut self, by: impl FnOnce(&mut [u8], usize) -> Option<usize>) -> bool {
+        let length = by(&mut self.bytes, self.length);
+        self.length = length.unwrap_or(0);
+        length.is_some()
     }
 
     /// A sender report, with at most one block of reception (§6.4.1).
@@ -240,8 +249,8 @@ fn read_block(bytes: &[u8; BLOCK]) -> Block {
 }
 
 /// A sender report with a block, a description with the longest name, an extended report, and a
-/// BYE.
-const CAPACITY: usize = 52 + 8 + 4 + 2 + CNAME_MAX + 4 + 8 + xr::BLOCK + 8;
+/// BYE, protected.
+const CAPACITY: usize = 52 + 8 + 4 + 2 + CNAME_MAX + 4 + 8 + xr::BLOCK + 8 + GROWTH_MAX;
 
 /// Longest canonical name we write.
 pub const CNAME_MAX: usize = 64;

@@ -543,6 +543,9 @@ m=application 0 UDP/BFCP *
         for other in ["a=rtcp-xr\n", "a=rtcp-xr:\n", "a=rtcp-xr:xvoip-metrics voip-metrics=1\n"] {
             assert_eq!(of("", other), (false, false), "{other}");
         }
+    }
+
+    #[test]
     fn lines_with_keys_are_kept_in_their_order_and_bad_ones_spoil_nothing() {
         let good =
             "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
