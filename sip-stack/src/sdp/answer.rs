@@ -3,6 +3,8 @@
 use super::{
     Connection, Direction, Media, Session,
     codec::{Codec, OpusWishes},
+    crypto::Unusable,
+    secure::{self, Secured, Security, Written},
     write::{self, Audio},
 };
 use std::{
@@ -57,6 +59,8 @@ pub struct Agreed {
     pub ptime_ms: u16,
     /// The peer asked for RTCP XR's VoIP metrics (RFC 3611 §5.2). We offer them to nobody.
     pub voip_metrics: bool,
+    /// The keys of both directions; none: the stream is plain.
+    pub srtp: Option<Secured>,
 }
 
 /// Why there is no audio between the two.
@@ -64,8 +68,10 @@ pub struct Agreed {
 pub enum NoAnswer {
     #[error("no audio stream offered")]
     NoAudio,
-    #[error("transport {offered} offered, RTP/AVP allowed")]
-    Protocol { offered: String },
+    #[error("transport {offered} offered, {allowed} allowed")]
+    Protocol { offered: String, allowed: &'static str },
+    #[error("no usable key for SRTP: {why}")]
+    NoKey { why: Unusable },
     #[error("no codec in common: they offer {offered}, we allow {allowed}")]
     NoCommonCodec { offered: String, allowed: String },
     #[error("no usable media address: {offered}")]
@@ -85,6 +91,7 @@ impl NoAnswer {
         match self {
             Self::NoAudio => 304,
             Self::Protocol { .. } => 302,
+            Self::NoKey { .. } => 306,
             Self::NoCommonCodec { .. } => 305,
             Self::NoAddress { .. } => 301,
             Self::AddressFamily { .. } => 300,
@@ -99,7 +106,17 @@ pub fn answer(
     allowed: &Allowed,
     local: Local,
 ) -> Result<(Vec<u8>, Agreed), NoAnswer> {
-    let (taken, agreed) = first_usable(offer, allowed)?;
+    answer_secured(offer, allowed, &Security::OFF, local)
+}
+
+/// The same where the stream may or must be encrypted.
+pub fn answer_secured(
+    offer: &Session,
+    allowed: &Allowed,
+    security: &Security,
+    local: Local,
+) -> Result<(Vec<u8>, Agreed), NoAnswer> {
+    let (taken, agreed) = first_usable(offer, allowed, security, Written::AsOffer)?;
     if agreed.remote_rtp.is_ipv4() != local.addr.is_ipv4() {
         let (offered, ours) = (agreed.remote_rtp.ip(), local.addr);
         return Err(NoAnswer::AddressFamily { offered, ours });
@@ -117,6 +134,7 @@ pub fn answer(
                 voip_metrics: agreed.voip_metrics,
             };
             write::audio(&mut text, local.rtp_port, &media.protocol, &audio);
+            write::keys(&mut text, agreed.srtp.iter().map(|secured| &secured.ours));
         } else {
             write::refused(&mut text, media);
         }
@@ -126,6 +144,13 @@ pub fn answer(
 
 /// Our offer: everything that is allowed, both ways.
 pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
+    offer_secured(allowed, &Security::OFF, local)
+}
+
+/// The same; encrypted if it must be.
+pub fn offer_secured(allowed: &Allowed, security: &Security, local: Local) -> Vec<u8> {
+    let keys = security.offered();
+    let protocol = if keys.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
     let mut text = write::head(local);
     let clocks: BTreeSet<_> = allowed.codecs.iter().map(|codec| event_clock(*codec)).collect();
     let events = [(OUR_TELEPHONE_EVENT, 8_000), (OUR_FAST_TELEPHONE_EVENT, 48_000)];
@@ -136,21 +161,36 @@ pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
         direction: Direction::SendRecv,
         voip_metrics: false,
     };
-    write::audio(&mut text, local.rtp_port, "RTP/AVP", &audio);
+    write::audio(&mut text, local.rtp_port, protocol, &audio);
+    write::keys(&mut text, keys.iter());
     text.into_bytes()
 }
 
 /// The peer's answer to our offer.
 pub fn accept(answer: &Session, allowed: &Allowed) -> Result<Agreed, NoAnswer> {
-    let (_, agreed) = first_usable(answer, allowed)?;
+    accept_secured(answer, allowed, &Security::OFF)
+}
+
+/// The peer's answer to what [`offer_secured`] wrote with the same `security`.
+pub fn accept_secured(
+    answer: &Session,
+    allowed: &Allowed,
+    security: &Security,
+) -> Result<Agreed, NoAnswer> {
+    let (_, agreed) = first_usable(answer, allowed, security, Written::AsAnswer)?;
     Ok(Agreed { voip_metrics: false, ..agreed })
 }
 
 /// The first stream we can use; if there is none, why not the first audio that was offered.
-fn first_usable(session: &Session, allowed: &Allowed) -> Result<(usize, Agreed), NoAnswer> {
+fn first_usable(
+    session: &Session,
+    allowed: &Allowed,
+    security: &Security,
+    written: Written,
+) -> Result<(usize, Agreed), NoAnswer> {
     let mut why = NoAnswer::NoAudio;
     for (at, media) in session.media.iter().enumerate() {
-        match usable(session, media, allowed) {
+        match usable(session, media, allowed, security, written) {
             Ok(agreed) => return Ok((at, agreed)),
             Err(NoAnswer::NoAudio) => {}
             Err(better) if why == NoAnswer::NoAudio => why = better,
@@ -160,13 +200,17 @@ fn first_usable(session: &Session, allowed: &Allowed) -> Result<(usize, Agreed),
     Err(why)
 }
 
-fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed, NoAnswer> {
+fn usable(
+    session: &Session,
+    media: &Media,
+    allowed: &Allowed,
+    security: &Security,
+    written: Written,
+) -> Result<Agreed, NoAnswer> {
     if media.kind != "audio" || media.port == 0 {
         return Err(NoAnswer::NoAudio);
     }
-    if !matches!(media.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
-        return Err(NoAnswer::Protocol { offered: shortened(&media.protocol) });
-    }
+    let srtp = secure::agree(media, security, written)?;
     let (payload_type, codec) =
         chosen(media, allowed).ok_or_else(|| no_common_codec(media, allowed))?;
     let address = address(session, media)?;
@@ -189,6 +233,7 @@ fn usable(session: &Session, media: &Media, allowed: &Allowed) -> Result<Agreed,
         receives: direction.sends(),
         ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS).min(media.ptime_ms_max.unwrap_or(u16::MAX)),
         voip_metrics: media.voip_metrics || session.voip_metrics,
+        srtp,
     })
 }
 
@@ -250,7 +295,7 @@ fn no_common_codec(media: &Media, allowed: &Allowed) -> NoAnswer {
 }
 
 /// What a peer wrote goes into a header of ours: not more of it than helps.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(OFFERED_BYTES_MAX).collect()
 }
 

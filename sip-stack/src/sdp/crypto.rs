@@ -8,7 +8,7 @@ use std::{fmt, str};
 /// Most lines of one stream that are looked at.
 pub const LINES_MAX: usize = 16;
 /// Longest key and salt together, bytes.
-const KEY_MAX: usize = 32 + 12;
+pub(super) const KEY_MAX: usize = 32 + 12;
 /// RFC 3711 §9.2: a key serves at most 2^48 packets.
 const LIFETIME_BITS_MAX: u8 = 48;
 
@@ -97,6 +97,8 @@ pub struct Crypto {
 /// Why a line cannot be used. None says anything of the key itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Unusable {
+    #[error("there is no a=crypto line")]
+    Missing,
     #[error("a=crypto is not tag, suite and key")]
     Syntax,
     /// Or one that is not allowed here.
@@ -146,7 +148,7 @@ pub fn parse(value: &[u8]) -> Result<Crypto, Unusable> {
 /// The first line we can use and allow, in the order of whoever offers them (§5.1.2). If there is
 /// none: why not the first whose suite would do.
 pub fn choose(lines: &[Result<Crypto, Unusable>], allowed: &[Suite]) -> Result<Crypto, Unusable> {
-    let mut why = Unusable::Suite;
+    let mut why = if lines.is_empty() { Unusable::Missing } else { Unusable::Suite };
     for line in lines {
         match line {
             Ok(crypto) if allowed.contains(&crypto.key.suite) => return Ok(*crypto),

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod codec;
 pub mod crypto;
 mod parse;
+pub mod secure;
 mod write;
 
 pub use parse::{MEDIA_MAX, Malformed, parse};

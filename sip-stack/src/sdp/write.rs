@@ -1,6 +1,6 @@
 //! A description of ours to bytes (RFC 8866 §5).
 
-use super::{Direction, Media, answer::Local, codec::Codec};
+use super::{Direction, Media, answer::Local, codec::Codec, crypto::Crypto};
 use std::{fmt::Write, net::IpAddr};
 
 /// What we would put into an audio stream: payload numbers, ours or the peer's.
@@ -45,6 +45,13 @@ pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio)
     _ = write!(text, "{attributes}a=ptime:20\r\na={direction}\r\n");
     if audio.voip_metrics {
         text.push_str("a=rtcp-xr:voip-metrics\r\n");
+    }
+}
+
+/// The keys of the stream that was written last.
+pub(super) fn keys<'a>(text: &mut String, keys: impl Iterator<Item = &'a Crypto>) {
+    for key in keys {
+        _ = write!(text, "{key}\r\n");
     }
 }
 

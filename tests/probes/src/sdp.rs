@@ -2,9 +2,10 @@
 
 use sip_stack::sdp::{
     MEDIA_MAX,
-    answer::{Allowed, Local, accept, answer},
+    answer::{Allowed, Local, accept, answer, answer_secured},
     codec::Codec,
     parse,
+    secure::{OwnKeys, Security, Srtp},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -31,5 +32,23 @@ pub fn sdp(bytes: &[u8]) {
         assert!(written.len() <= 2 * bytes.len() + 1024, "an answer does not multiply");
         let seen = accept(&read, &allowed).expect("our answer has the audio it takes");
         assert_eq!((seen.codec, seen.payload_type), (agreed.codec, agreed.payload_type));
+    }
+    let local =
+        Local { addr: Ipv4Addr::LOCALHOST.into(), rtp_port: 20_000, session_id: 1, version: 1 };
+    for srtp in [Srtp::Optional, Srtp::Required] {
+        let own = OwnKeys::draw(|key| key.fill(0x5C));
+        let security = Security { srtp, own, only: None };
+        let Ok((written, agreed)) = answer_secured(&offer, &allowed, &security, local) else {
+            continue;
+        };
+        let read = parse(&written).expect("our answer can be read");
+        let taken = read.media.iter().find(|media| media.port > 0).expect("one stream is taken");
+        assert_eq!(taken.protocol.starts_with("RTP/SAVP"), agreed.srtp.is_some());
+        assert!(agreed.srtp.is_some() || srtp == Srtp::Optional, "required is required");
+        if let Some(secured) = agreed.srtp {
+            assert_eq!(taken.crypto, [Ok(secured.ours)], "RFC 4568 §5.1.2: one line");
+            assert_eq!(secured.ours.tag, secured.theirs.tag);
+        }
+        assert!(written.len() <= 2 * bytes.len() + 1024, "an answer does not multiply");
     }
 }

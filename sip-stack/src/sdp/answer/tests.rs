@@ -59,6 +59,7 @@ fn an_offer_is_answered_in_full_with_its_own_numbers() {
             receives: true,
             ptime_ms: 30,
             voip_metrics: false,
+            srtp: None,
         }
     );
 }

@@ -122,7 +122,7 @@ fn the_first_line_that_is_allowed_is_chosen_with_its_tag() {
     assert_eq!(choose(&offered, &old).unwrap().tag, 3);
     assert_eq!(choose(&offered, &[Suite::AeadAes128Gcm]), Err(Unusable::Mki));
     assert_eq!(choose(&offered[1..], &[]), Err(Unusable::Suite));
-    assert_eq!(choose(&[], &Suite::ALL), Err(Unusable::Suite));
+    assert_eq!(choose(&[], &Suite::ALL), Err(Unusable::Missing));
     assert_eq!(choose(&[Err(Unusable::Suite), Err(Unusable::Kdr)], &old), Err(Unusable::Kdr));
 }
 
