@@ -76,6 +76,7 @@ fn plan(agents: u16) -> Arc<Plan> {
         extension: format!("{}", 10_000 + u32::from(number)),
         fixed: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let team = |name: &str, seats: Vec<SeatId>| Team {
         name: name.to_owned(),
@@ -100,6 +101,7 @@ fn plan(agents: u16) -> Arc<Plan> {
             transport: sip_stack::Transport::Udp,
             pstn: false,
             codecs: vec![],
+            srtp: Default::default(),
         }],
         seats: (0..=agents).map(seat).collect(),
         teams: vec![

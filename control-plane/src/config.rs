@@ -7,6 +7,7 @@ use sip_stack::{
     flow::{Flow, Transport},
     ids::TrunkId,
     sdp::codec::Codec,
+    sdp::secure::Srtp,
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -67,6 +68,9 @@ pub struct Trunk {
     /// What may be agreed with it, ours of most worth first; empty: the usual.
     #[serde(default)]
     pub codecs: Vec<Codec>,
+    /// Whether its audio is encrypted.
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 /// What a plan in an older journal meant.
@@ -91,6 +95,9 @@ pub struct SeatPlan {
     /// What may be agreed with their phones, ours of most worth first; empty: the usual.
     #[serde(default)]
     pub codecs: Vec<Codec>,
+    /// Whether its phones' audio is encrypted.
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

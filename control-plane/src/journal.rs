@@ -330,8 +330,13 @@ mod tests {
     use std::time::Duration;
 
     fn plan() -> Plan {
-        let seat =
-            SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: true, codecs: vec![] };
+        let seat = SeatPlan {
+            name: "ana".into(),
+            extension: "1001".into(),
+            fixed: true,
+            codecs: vec![],
+            srtp: Default::default(),
+        };
         let team = Team {
             name: "support".into(),
             seats: vec![SeatId(0)],

@@ -108,12 +108,14 @@ mod tests {
             transport: sip_stack::Transport::Udp,
             pstn,
             codecs: vec![],
+            srtp: Default::default(),
         };
         let seat = |name: &str, extension: &str| SeatPlan {
             name: name.into(),
             extension: extension.into(),
             fixed: false,
             codecs: vec![],
+            srtp: Default::default(),
         };
         let row = |(pattern, to, from): &(&str, Destination, &[TrunkId])| NumberRow {
             pattern: (*pattern).into(),
@@ -201,12 +203,14 @@ mod tests {
             transport: sip_stack::Transport::Udp,
             pstn: false,
             codecs: vec![],
+            srtp: Default::default(),
         });
         plan.seats.push(SeatPlan {
             name: SELF_TEST.into(),
             extension: SELF_TEST.into(),
             fixed: false,
             codecs: vec![],
+            srtp: Default::default(),
         });
 
         assert_eq!(plan.self_test(), Some((own, SeatId(2))));

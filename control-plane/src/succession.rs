@@ -126,6 +126,7 @@ mod tests {
             extension: format!("1{name}"),
             fixed: true,
             codecs: vec![],
+            srtp: Default::default(),
         };
         let address = "192.0.2.1:5060".parse().ok();
         Plan {
@@ -135,6 +136,7 @@ mod tests {
                 transport: sip_stack::Transport::Udp,
                 pstn: true,
                 codecs: vec![],
+                srtp: Default::default(),
             }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {

@@ -61,6 +61,7 @@ fn plan() -> Plan {
                 transport: sip_stack::Transport::Udp,
                 pstn: true,
                 codecs: vec![],
+                srtp: Default::default(),
             },
             Trunk {
                 name: "pbx".into(),
@@ -68,6 +69,7 @@ fn plan() -> Plan {
                 transport: sip_stack::Transport::Udp,
                 pstn: false,
                 codecs: vec![],
+                srtp: Default::default(),
             },
         ],
         seats: vec![SeatPlan {
@@ -75,6 +77,7 @@ fn plan() -> Plan {
             extension: "1003".into(),
             fixed: true,
             codecs: vec![],
+            srtp: Default::default(),
         }],
         teams: vec![Team {
             name: "front".into(),

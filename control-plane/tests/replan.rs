@@ -474,6 +474,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
         transport: sip_stack::Transport::Udp,
         pstn: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let mut extensions = EXTENSIONS.to_vec();
     // Mostly somebody else has one of them, seldom everybody.
@@ -492,7 +493,13 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
                 fixed.insert(name.to_owned(), contacts.swap_remove(at));
             }
             let extension = extension.into();
-            seats.push(SeatPlan { name: name.into(), extension, fixed: is_fixed, codecs: vec![] });
+            seats.push(SeatPlan {
+                name: name.into(),
+                extension,
+                fixed: is_fixed,
+                codecs: vec![],
+                srtp: Default::default(),
+            });
         }
     }
     let places: Vec<SeatId> = (0..).map(SeatId).take(seats.len()).collect();

@@ -54,6 +54,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
         extension: extension(name).into(),
         fixed: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     Arc::new(Plan {
         trunks: vec![Trunk {
@@ -62,6 +63,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
             transport: sip_stack::Transport::Udp,
             pstn: true,
             codecs: vec![],
+            srtp: Default::default(),
         }],
         seats: agents.iter().map(seat).collect(),
         teams: vec![Team {

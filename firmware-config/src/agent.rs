@@ -7,6 +7,7 @@ use crate::{
     fault::{Report, Reported},
     reader::{At, Entry, Given, Section, SourceFile, refuse_twice},
     secret::{self, Secret},
+    srtp::{self, Srtp},
 };
 use std::net::SocketAddr;
 
@@ -22,6 +23,8 @@ pub struct Agent {
     pub contact: Option<Contact>,
     /// What may be agreed with their phones, of most worth first; never empty.
     pub codecs: Vec<Codec>,
+    /// Whether the audio of their phones is encrypted.
+    pub srtp: Srtp,
 }
 
 /// A phone that does not register.
@@ -51,6 +54,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
     let password = secret::read(section, "password", host);
     let contact = read_contact(section);
     let codecs = codec::read(section);
+    let srtp = srtp::read(section);
 
     let (password, contact) = (password?, contact?);
     if password.is_none() && contact.is_none() {
@@ -66,6 +70,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
         password: password.as_ref().map(|read| read.secret.clone()),
         contact: contact.as_ref().map(|at| at.value.clone()),
         codecs: codecs?,
+        srtp: srtp?,
     };
     let contact = contact.map(|at| At { value: at.value.address, line: at.line });
     Ok(Placed { agent, extension, contact, plain_at: password.and_then(|read| read.plain_at) })

@@ -86,6 +86,8 @@ use Change::{Live, Restart};
 use LeftOut::{Is, Means, Refused};
 use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Word, Words};
 
+const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, optional where the other side offers it, or \
+                    required; what we offer is encrypted with required only.";
 const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and underscore";
 
 /// The one value of `schema`.
@@ -324,6 +326,7 @@ pub(crate) const TABLES: &[Table] = &[
                 "It breaks out to the telephone network: rows that lead to it are open to agents only, \
                  unless from names trunks.",
             ),
+            key("srtp", Word(&["off", "optional", "required"]), Is("\"off\""), Live, SRTP),
             key(
                 "codecs",
                 Words(codec::WORDS),
@@ -374,6 +377,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Live,
                 "What may be agreed with their phones; what the other side of a call speaks is offered first.",
             ),
+            key("srtp", Word(&["off", "optional", "required"]), Is("\"off\""), Live, SRTP),
         ],
     },
     Table {

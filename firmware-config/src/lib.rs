@@ -25,6 +25,7 @@ mod render;
 mod schema;
 mod secret;
 mod site;
+mod srtp;
 mod team;
 mod trunk;
 
@@ -48,6 +49,7 @@ pub use number::{Destination, Number};
 pub use render::{Difference, diff, render};
 pub use schema::schema;
 pub use secret::Secret;
+pub use srtp::Srtp;
 pub use team::{Answer, Channel, Strategy, Team};
 pub use trunk::Trunk;
 

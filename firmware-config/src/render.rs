@@ -209,6 +209,7 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     }
     lines.push(("pstn", plain(&trunk.pstn.to_string())));
     lines.push(("codecs", codecs(&trunk.codecs)));
+    lines.push(("srtp", text(trunk.srtp.word())));
     lines
 }
 
@@ -217,6 +218,7 @@ fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
     lines.extend(agent.password.as_ref().map(|password| ("password", secret(password))));
     lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
     lines.push(("codecs", codecs(&agent.codecs)));
+    lines.push(("srtp", text(agent.srtp.word())));
     lines
 }
 

@@ -6,6 +6,7 @@ use crate::{
     codec::{self, Codec},
     fault::{Report, Reported},
     reader::{At, Entry, Section, SourceFile},
+    srtp::{self, Srtp},
 };
 use std::net::SocketAddr;
 
@@ -27,6 +28,8 @@ pub struct Trunk {
     pub pstn: bool,
     /// What may be agreed, of most worth first; never empty.
     pub codecs: Vec<Codec>,
+    /// Whether its audio is encrypted.
+    pub srtp: Srtp,
 }
 
 /// A trunk with the lines of what is compared with other trunks.
@@ -47,6 +50,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let calls_per_second_max = section.whole("calls_per_second_max", 1..=10_000);
     let pstn = section.flag("pstn");
     let codecs = codec::read(section);
+    let srtp = srtp::read(section);
     let network = section.text("network", "lan").and_then(|given| match given {
         Some(at) => {
             let what = "several networks are not served by this version; remove the key";
@@ -75,6 +79,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         // The careful reading: what breaks out is open to agents only.
         pstn: pstn?.unwrap_or(true),
         codecs: codecs?,
+        srtp: srtp?,
     };
     Ok(Placed { trunk, peers })
 }

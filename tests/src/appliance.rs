@@ -52,6 +52,27 @@ impl Appliance {
         Self::on_edited_contract_files(|text| text.replace("address = \"127.0.0.1\"", &media))
     }
 
+    /// The same again, and the agent with this extension has `srtp` as given.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_contract_files_with_srtp(media: IpAddr, extension: &str, srtp: &str) -> Self {
+        let plain = format!("extension = \"{extension}\"\n");
+        let safe = format!("{plain}srtp = \"{srtp}\"\n");
+        Self::on_contract_files_with(media, |text| text.replace(&plain, &safe))
+    }
+
+    /// The same again with any change to the text of both.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_contract_files_with(media: IpAddr, edit: impl Fn(&str) -> String) -> Self {
+        let media = format!("address = \"{media}\"");
+        Self::on_edited_contract_files(|text| {
+            edit(&text.replace("address = \"127.0.0.1\"", &media))
+        })
+    }
+
     fn on_edited_contract_files(edit: impl Fn(&str) -> String) -> Self {
         let ports = ContractPorts::take();
         let folder = TestFolder::new("contract");

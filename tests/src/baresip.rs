@@ -21,7 +21,8 @@ const SPEECH_SECONDS: u64 = 120;
 /// Where Debian puts them.
 const MODULE_FOLDER: &str = "/usr/lib/baresip/modules";
 /// Everything the calls here need, and nothing that wants a terminal or a sound card.
-const MODULES: [&str; 7] = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "uuid"];
+const MODULES: [&str; 8] =
+    ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "uuid"];
 
 /// Who the phone is and how it speaks.
 #[derive(Clone, Debug)]
@@ -59,9 +60,17 @@ impl Baresip {
     /// # Panics
     /// If it is missing or its control port does not open.
     pub fn start(account: &Account) -> Self {
+        Self::start_with(account, "")
+    }
+
+    /// The same with more parameters of its account, such as `;mediaenc=srtp-mand`.
+    ///
+    /// # Panics
+    /// If it is missing or its control port does not open.
+    pub fn start_with(account: &Account, more: &str) -> Self {
         let folder = TestFolder::new("baresip");
         let control = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), account.listen.port() + 1_000);
-        write_files(&folder, account, control);
+        write_files(&folder, account, more, control);
         let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
         let child = Command::new("baresip")
             .arg("-f")
@@ -168,7 +177,7 @@ fn first_netstring(bytes: &[u8]) -> Option<(&[u8], usize)> {
     (bytes.get(end) == Some(&b',')).then(|| (&bytes[colon + 1..end], end + 1))
 }
 
-fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
+fn write_files(folder: &TestFolder, account: &Account, more: &str, control: SocketAddr) {
     let Account { user, password, codec, transport, listen, registrar, register_seconds, hz } =
         account;
     let speech = folder.join("speech.wav");
@@ -193,7 +202,7 @@ fn write_files(folder: &TestFolder, account: &Account, control: SocketAddr) {
     // The domain is no name that anybody could resolve: everything goes to `outbound`.
     let accounts = format!(
         "<sip:{user}@clavija.test;transport={transport}>;auth_user={user};auth_pass={password};\
-         outbound=\"sip:{registrar};transport={transport}\";regint={register_seconds};answermode=manual;audio_codecs={named}\n"
+         outbound=\"sip:{registrar};transport={transport}\";regint={register_seconds};answermode=manual;audio_codecs={named}{more}\n"
     );
     for (name, text) in [("config", config), ("accounts", accounts), ("contacts", String::new())] {
         fs::write(folder.join(name), text).expect("the test's folder can be written");

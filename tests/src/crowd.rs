@@ -99,6 +99,7 @@ fn plan() -> Arc<Plan> {
         transport: sip_stack::Transport::Udp,
         pstn,
         codecs: vec![],
+        srtp: Default::default(),
     };
     Arc::new(Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],

@@ -8,7 +8,7 @@ use control_plane::ids::{SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
-use sip_stack::sdp::codec::Codec;
+use sip_stack::sdp::{codec::Codec, secure::Srtp};
 use sip_stack::{Flow, Limits, Secret, Target, Transport, TrunkId, User};
 use std::{net::SocketAddr, time::Duration};
 
@@ -37,12 +37,14 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         transport: Transport::Udp,
         pstn: false,
         codecs: vec![],
+        srtp: Default::default(),
     });
     plan.seats.push(SeatPlan {
         name: name.clone(),
         extension: name.clone(),
         fixed: false,
         codecs: vec![],
+        srtp: Default::default(),
     });
     plan.teams.push(Team {
         name,
@@ -141,6 +143,7 @@ fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
         transport: transport(trunk.tcp),
         pstn: trunk.pstn,
         codecs: codecs(&trunk.codecs),
+        srtp: srtp(trunk.srtp),
     }
 }
 
@@ -157,6 +160,14 @@ fn codecs(named: &[firmware_config::Codec]) -> Vec<Codec> {
 
 fn transport(tcp: bool) -> Transport {
     if tcp { Transport::Tcp } else { Transport::Udp }
+}
+
+fn srtp(srtp: firmware_config::Srtp) -> Srtp {
+    match srtp {
+        firmware_config::Srtp::Off => Srtp::Off,
+        firmware_config::Srtp::Optional => Srtp::Optional,
+        firmware_config::Srtp::Required => Srtp::Required,
+    }
 }
 
 fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
@@ -198,6 +209,7 @@ fn seat(agent: &firmware_config::Agent) -> SeatPlan {
         extension: agent.extension.clone(),
         fixed: agent.contact.is_some(),
         codecs: codecs(&agent.codecs),
+        srtp: srtp(agent.srtp),
     }
 }
 

@@ -8,8 +8,9 @@ use crate::{
     time::Stamp,
 };
 use media_core::order::{LegName, LegReport, Order, PortName, Recorded, Stream, TalkName};
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
+use sip_stack::sdp::secure::{OwnKeys, Security, Srtp};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Instant,
@@ -81,10 +82,23 @@ impl MediaLegs {
         self.random.random::<u32>().into()
     }
 
+    /// What is wanted of one leg, with keys of our own if it may need them.
+    pub(crate) fn security(&mut self, srtp: Srtp) -> Security {
+        match srtp {
+            Srtp::Off => Security::OFF,
+            Srtp::Optional | Srtp::Required => {
+                let own = OwnKeys::draw(|key| self.random.fill_bytes(key));
+                Security { srtp, own, only: None }
+            }
+        }
+    }
+
     pub(crate) fn open(&mut self, leg: LegName, port: PortName, call: CallId, side: Side) {
         let stream = Stream {
             ssrc: self.random.random(),
-            sequence: self.random.random(),
+            // RFC 3711 §3.3.1: below 2^15, so that a receiver who misses the first packets of an
+            // encrypted stream still knows its round.
+            sequence: self.random.random::<u16>() >> 1,
             timestamp: self.random.random(),
         };
         self.had_media.insert(call);

@@ -6,6 +6,7 @@
 
 use super::{
     codecs::{self, Codecs},
+    keys::{self, Wishes},
     media::MediaLegs,
 };
 use crate::{
@@ -24,6 +25,8 @@ use sip_stack::{
         self,
         answer::{self, Agreed, Allowed, Local, NoAnswer},
         codec::Codec,
+        crypto::Suite,
+        secure::{Security, Srtp},
     },
 };
 use std::{
@@ -37,6 +40,8 @@ pub(crate) struct SipLegs {
     /// The address our session descriptions name.
     media_address: IpAddr,
     codecs: Codecs,
+    /// Whose audio is to be encrypted.
+    wishes: Wishes,
     legs: BTreeMap<LegId, SipLeg>,
     engaged: BTreeMap<Whose, Engaged>,
     double_claims: u64,
@@ -52,6 +57,10 @@ struct SipLeg {
     /// Our side of what was agreed, for the 200 and for an offerless re-INVITE.
     local_sdp: Vec<u8>,
     agreed: Option<Agreed>,
+    /// What is wanted of it, and our keys.
+    security: Security,
+    /// The suite under which the media plane has its keys.
+    secured: Option<Suite>,
     /// A caller's offer, until the call is taken.
     offer: Option<sdp::Session>,
     /// Where its signalling comes from.
@@ -93,15 +102,18 @@ impl SipLegs {
         Self {
             media_address,
             codecs: Codecs::of(plan),
+            wishes: Wishes::of(plan),
             legs: BTreeMap::new(),
             engaged: BTreeMap::new(),
             double_claims: 0,
         }
     }
 
-    /// What may be agreed with legs that come from now on.
+    /// What may be agreed with legs that come from now on; one that is there keeps what it began
+    /// with.
     pub(crate) fn reconfigure(&mut self, plan: &Plan) {
         self.codecs = Codecs::of(plan);
+        self.wishes = Wishes::of(plan);
     }
 
     /// One thing the endpoint said; `None`: nothing for the switchboard.
@@ -170,6 +182,8 @@ impl SipLegs {
                 version: 1,
                 local_sdp: Vec::new(),
                 agreed: None,
+                security: Security::OFF,
+                secured: None,
                 offer: None,
                 from: None,
                 seat: claim.seat(),
@@ -223,6 +237,8 @@ impl SipLegs {
             version: 1,
             local_sdp: Vec::new(),
             agreed: None,
+            security: media.security(self.wishes.source(source)),
+            secured: None,
             offer: None,
             from: Some(from),
             seat,
@@ -266,7 +282,8 @@ impl SipLegs {
             sip_leg.local_sdp = match made {
                 Some(Ok((local_sdp, _))) => local_sdp,
                 Some(Err(_)) | None => {
-                    answer::offer(&sip_leg.allowed, self.local(sip_leg.session_id, port.0, 1))
+                    let local = self.local(sip_leg.session_id, port.0, 1);
+                    answer::offer_secured(&sip_leg.allowed, &sip_leg.security, local)
                 }
             };
         }
@@ -280,7 +297,8 @@ impl SipLegs {
         port: u16,
         leg: &SipLeg,
     ) -> Result<(Vec<u8>, Agreed), NoAnswer> {
-        answer::answer(offer, &leg.allowed, self.local(leg.session_id, port, 1))
+        let local = self.local(leg.session_id, port, 1);
+        answer::answer_secured(offer, &leg.allowed, &leg.security, local)
     }
 
     fn answered(
@@ -294,7 +312,7 @@ impl SipLegs {
     ) -> Option<Input> {
         if let Some(sip_leg) = self.legs.get_mut(&leg) {
             sip_leg.from = Some(from);
-            match answer::accept(answer, &sip_leg.allowed) {
+            match answer::accept_secured(answer, &sip_leg.allowed, &sip_leg.security) {
                 Ok(agreed) => {
                     sip_leg.agreed = Some(agreed);
                     self.connect(leg, media);
@@ -322,7 +340,8 @@ impl SipLegs {
         if sip_leg.agreed.is_some() {
             return;
         }
-        match answer.map(|answer| answer::accept(answer, &sip_leg.allowed)) {
+        let security = sip_leg.offers();
+        match answer.map(|answer| answer::accept_secured(answer, &sip_leg.allowed, &security)) {
             Some(Ok(agreed)) => {
                 sip_leg.agreed = Some(agreed);
                 self.connect(leg, media);
@@ -344,14 +363,29 @@ impl SipLegs {
         let Some(sip_leg) = self.legs.get(&leg) else { return };
         let (Some(port), version) = (sip_leg.port, sip_leg.version + 1) else { return };
         let local = self.local(sip_leg.session_id, port.0, version);
+        let mut security = sip_leg.security;
         let made = match offer {
-            None => Ok((answer::offer(&sip_leg.allowed, local), sip_leg.agreed)),
-            Some(offer) => answer::answer(offer, &sip_leg.allowed, local)
-                .map(|(local_sdp, agreed)| (local_sdp, Some(agreed))),
+            None => {
+                let offered = answer::offer_secured(&sip_leg.allowed, &sip_leg.offers(), local);
+                Ok((offered, sip_leg.agreed))
+            }
+            Some(offer) => {
+                let allowed = &sip_leg.allowed;
+                let make =
+                    |security: &Security| answer::answer_secured(offer, allowed, security, local);
+                let mut made = make(&security);
+                // Whose key is a new one begins anew; so do we, and both count from nothing.
+                if made.as_ref().is_ok_and(|(_, agreed)| sip_leg.is_rekeyed_by(agreed)) {
+                    security = media.security(security.srtp);
+                    made = make(&security);
+                }
+                made.map(|(local_sdp, agreed)| (local_sdp, Some(agreed)))
+            }
         };
         match made {
             Ok((local_sdp, agreed)) => {
                 if let Some(sip_leg) = self.legs.get_mut(&leg) {
+                    sip_leg.security = security;
                     sip_leg.version = version;
                     sip_leg.local_sdp.clone_from(&local_sdp);
                     sip_leg.from = Some(from);
@@ -433,9 +467,8 @@ impl SipLegs {
             let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
             for target in targets {
                 let of = [Whose::Seat(seat), Whose::Phone(target.place())];
-                let allowed = allowed.clone();
-                let made =
-                    self.dial(dial, target, None, allowed, Side::Agent, endpoint, media, now);
+                let (allowed, srtp) = (allowed.clone(), self.wishes.seat(seat));
+                let made = self.dial(dial, target, None, allowed, srtp, endpoint, media, now);
                 if let Some(leg) = made {
                     self.engage(&of, dial.call, grant, leg);
                     legs.push(leg);
@@ -460,7 +493,8 @@ impl SipLegs {
             let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
             let allowed = self.codecs.allowed_for_trunk(trunk);
             let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
-            self.dial(dial, target, Some(trunk), allowed, Side::Callee, endpoint, media, now)
+            let srtp = self.wishes.trunk(trunk);
+            self.dial(dial, target, Some(trunk), allowed, srtp, endpoint, media, now)
         });
         Input::Dialled { offer: dial.offer, legs: leg.into_iter().collect() }
     }
@@ -472,14 +506,16 @@ impl SipLegs {
         target: Target,
         trunk: Option<TrunkId>,
         allowed: Allowed,
-        side: Side,
+        srtp: Srtp,
         endpoint: &mut Endpoint,
         media: &mut MediaLegs,
         now: Instant,
     ) -> Option<LegId> {
         let port = media.take_port(now)?;
         let session_id = media.session_id();
-        let local_sdp = answer::offer(&allowed, self.local(session_id, port.0, 1));
+        let security = media.security(srtp);
+        let local = self.local(session_id, port.0, 1);
+        let local_sdp = answer::offer_secured(&allowed, &security, local);
         let invite = Invite {
             target,
             trunk,
@@ -491,6 +527,7 @@ impl SipLegs {
             call_name: Some(dial.call.to_string()),
         };
         let leg = endpoint.invite(invite, now);
+        let side = if trunk.is_some() { Side::Callee } else { Side::Agent };
         media.open(LegName(leg.0), port, dial.call, side);
         self.legs.insert(
             leg,
@@ -501,6 +538,8 @@ impl SipLegs {
                 version: 1,
                 local_sdp,
                 agreed: None,
+                security,
+                secured: None,
                 offer: None,
                 from: None,
                 seat: None,
@@ -528,11 +567,20 @@ impl SipLegs {
 
     /// Tells the media plane where the far side listens. Before the 200, never after it.
     fn connect(&mut self, leg: LegId, media: &mut MediaLegs) {
-        let Some(sip_leg) = self.legs.get(&leg) else { return };
+        let Some(sip_leg) = self.legs.get_mut(&leg) else { return };
         let (Some(agreed), Some(from)) = (sip_leg.agreed, sip_leg.from) else { return };
         if !media.is_open(LegName(leg.0)) {
             return; // Closed meanwhile: a late answer hears nobody.
         }
+        let keys = agreed.srtp.as_ref().map(keys::keys);
+        if keys == Some(None) {
+            return;
+        }
+        let keys = keys.flatten();
+        if keys.is_some() || sip_leg.secured.is_some() {
+            media.order(Order::Secure { leg: LegName(leg.0), keys });
+        }
+        sip_leg.secured = agreed.srtp.map(|secured| secured.ours.key.suite());
         media.order(Order::Connect {
             leg: LegName(leg.0),
             remote: Remote {
@@ -610,6 +658,22 @@ impl SipLegs {
             engaged.grant = engaged.grant.max(grant);
             engaged.legs.insert(leg);
         }
+    }
+}
+
+impl SipLeg {
+    /// What an offer of ours says in the middle of a call: who speaks in secret goes on so, under the
+    /// same key.
+    fn offers(&self) -> Security {
+        let srtp = if self.secured.is_some() { Srtp::Required } else { self.security.srtp };
+        Security { srtp, only: self.secured, ..self.security }
+    }
+
+    /// The far side's key is another one than before, or none.
+    fn is_rekeyed_by(&self, agreed: &Agreed) -> bool {
+        let theirs = |agreed: &Agreed| agreed.srtp.map(|secured| secured.theirs.key);
+        let before = self.agreed.as_ref().and_then(theirs);
+        before.is_some() && before != theirs(agreed)
     }
 }
 

@@ -131,6 +131,7 @@ fn plan() -> Plan {
         extension: name.into(),
         fixed: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let trunk = |name: &str, address: Option<&str>| Trunk {
         name: name.into(),
@@ -138,6 +139,7 @@ fn plan() -> Plan {
         transport: sip_stack::Transport::Udp,
         pstn: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let row =
         |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };

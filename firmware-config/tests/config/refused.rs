@@ -28,6 +28,13 @@ fn a_fault_reads_as_place_key_value_and_choice() {
 }
 
 #[test]
+fn another_word_for_srtp_is_refused_with_those_there_are() {
+    let says = ["srtp: \"always\" is not known; write \"off\", \"optional\" or \"required\""];
+    check("site.toml", "pstn = true", "pstn = true\nsrtp = \"always\"", &says);
+    check("site.toml", "extension = \"1001\"", "extension = \"1001\"\nsrtp = \"always\"", &says);
+}
+
+#[test]
 fn an_unknown_key_is_refused_at_its_line_with_the_nearest_one() {
     for (file, old, new, place, near) in [
         ("node.toml", "udp = ", "upd = ", "node.toml:10: sip.upd", "mean udp?"),

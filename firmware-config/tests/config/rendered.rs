@@ -144,7 +144,7 @@ fn some_site(dice: &mut ChaCha20Rng) -> String {
     let mut one_of = |words: &[&str]| words[dice.random_range(0..words.len())].to_owned();
     for at in 0..3 {
         let pstn = one_of(&["", "pstn = true\n", "pstn = false\n"]);
-        let transport = one_of(&["", "transport = \"tcp\"\n"]);
+        let transport = one_of(&["", "transport = \"tcp\"\n", "srtp = \"required\"\n"]);
         let address = one_of(&["", "address = \"192.0.2.9:5080\"\n", "address = \"192.0.2.9\"\n"]);
         text += &format!(
             "[[trunk]]\nname = \"t{at}\"\npeers = [\"10.{at}.0.0/16\"]\ncalls_max = {}\n{pstn}{transport}{address}",
@@ -154,7 +154,7 @@ fn some_site(dice: &mut ChaCha20Rng) -> String {
     for at in 0..4 {
         let who = one_of(&[
             "password = { file = \"secrets/one\" }\n",
-            &format!("contact = \"sip:x@192.0.2.{at}:5070;line=\\u0061\"\n"),
+            &format!("contact = \"sip:x@192.0.2.{at}:5070;line=\\u0061\"\nsrtp = \"optional\"\n"),
         ]);
         text += &format!("[[agent]]\nname = \"a{at}\"\nextension = \"10{at}\"\n{who}");
     }

@@ -229,6 +229,7 @@ fn plan(answer: AnswerMode) -> Plan {
         transport: Transport::Udp,
         pstn,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.to_owned(),
@@ -250,6 +251,7 @@ fn plan(answer: AnswerMode) -> Plan {
                 extension: (*extension).to_owned(),
                 fixed: *fixed,
                 codecs: vec![],
+                srtp: Default::default(),
             })
             .collect(),
         teams: vec![Team {

@@ -34,8 +34,13 @@ impl Bench {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
         drop(fs::remove_dir_all(&dir));
-        let seat =
-            SeatPlan { name: "ana".into(), extension: "1001".into(), fixed: false, codecs: vec![] };
+        let seat = SeatPlan {
+            name: "ana".into(),
+            extension: "1001".into(),
+            fixed: false,
+            codecs: vec![],
+            srtp: Default::default(),
+        };
         let row = NumberRow {
             pattern: "100".into(),
             to: Destination::Seat(SeatId(0)),

@@ -18,12 +18,14 @@ pub(crate) fn plan() -> Plan {
         transport: Transport::Udp,
         pstn,
         codecs: vec![],
+        srtp: Default::default(),
     };
     let seat = |name: &str, extension: &str| SeatPlan {
         name: name.to_owned(),
         extension: extension.to_owned(),
         fixed: false,
         codecs: vec![],
+        srtp: Default::default(),
     };
     Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some("127.0.0.11:5080"), false)],
