@@ -172,5 +172,5 @@ fn own_keys_differ_by_suite_and_never_print_themselves() {
     let lines = security.offered();
 
     assert_ne!(lines[0].key.reveal()[..16], lines[1].key.reveal()[..16]);
-    assert_eq!(format!("{security:?}"), "Security { srtp: Required, own: *** }");
+    assert_eq!(format!("{security:?}"), "Security { srtp: Required, own: ***, only: None }");
 }
