@@ -69,7 +69,7 @@ impl VoipMetrics {
         let ([n0, n1], [m0, m1]) = (pair(self.buffer_ms), pair(self.buffer_max_ms));
         let or_unknown = |value: Option<u8>| value.unwrap_or(UNKNOWN);
         bytes.copy_from_slice(
-            &[
+            [
                 [VOIP_METRICS, 0, 0, WORDS],
                 [s0, s1, s2, s3],
                 [self.loss_rate, self.discard_rate, self.burst_density, self.gap_density],
