@@ -20,7 +20,7 @@ mod leg;
 pub mod music;
 pub mod order;
 pub mod quality;
-mod record;
+pub mod record;
 pub mod room;
 pub mod rtp;
 mod session;

@@ -3,6 +3,9 @@
 //! A frame lies where the listener's stream had it, whenever it came: what is recorded is what was
 //! heard, concealed frames included, sample by sample.
 
+pub mod peaks;
+pub mod seal;
+
 use crate::{
     clock,
     codec::g711,

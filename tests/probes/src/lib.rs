@@ -10,6 +10,7 @@ mod journal;
 mod media;
 mod message;
 mod sdp;
+mod seal;
 mod srtp;
 mod stream;
 mod talk;
@@ -21,6 +22,7 @@ pub use journal::{journal, lived_on as journal_lived_on};
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;
+pub use seal::seal;
 pub use srtp::{crypto, srtp};
 pub use stream::stream;
 pub use talk::talk;
@@ -29,7 +31,7 @@ pub use talk::talk;
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 13] = [
+pub const PROBES: [(&str, Probe); 14] = [
     ("config", config),
     ("crypto", crypto),
     ("digest", digest),
@@ -39,6 +41,7 @@ pub const PROBES: [(&str, Probe); 13] = [
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
+    ("seal", seal),
     ("srtp", srtp),
     ("stream", stream),
     ("talk", talk),
