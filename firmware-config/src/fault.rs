@@ -63,7 +63,7 @@ fn write_placed(
 pub struct Missing {
     /// Its callers hear the built-in tone.
     pub music: Vec<Fault>,
-    /// Its agents cannot register.
+    /// Its agents cannot register, and nothing is recorded that should be sealed.
     pub secrets: Vec<Fault>,
 }
 

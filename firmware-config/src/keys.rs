@@ -225,14 +225,23 @@ pub(crate) const TABLES: &[Table] = &[
     Table {
         name: "recording",
         many: false,
-        about: "Where recordings lie.",
-        keys: &[key(
-            "dir",
-            Text("data/recordings"),
-            Means("recordings in node.data_dir"),
-            Restart,
-            "One WAV a call, named by its id.",
-        )],
+        about: "Where recordings lie, and who can hear them.",
+        keys: &[
+            key(
+                "dir",
+                Text("data/recordings"),
+                Means("recordings in node.data_dir"),
+                Restart,
+                "One file a call, named by its id.",
+            ),
+            key(
+                "seal_key",
+                Secret,
+                Means("recordings are WAV files"),
+                Restart,
+                "With one they are sealed: 64 hexadecimal digits.",
+            ),
+        ],
     },
     Table {
         name: "limits",

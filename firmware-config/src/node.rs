@@ -6,7 +6,9 @@ use crate::{
     fault::Reported,
     limits::{self, Limits},
     reader::{At, Given, Section},
+    secret::{self, Read, Secret},
 };
+use media_core::record::seal::SealKey;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
@@ -69,11 +71,14 @@ pub struct Http {
     pub admin_token_file: PathBuf,
 }
 
-/// Where recordings lie.
+/// Where recordings lie, and who can hear them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Need not exist yet.
     pub dir: PathBuf,
+    /// With one nothing is recorded in the clear: 64 hexadecimal digits, or the file that would hold
+    /// them cannot be had.
+    pub seal_key: Option<Secret>,
 }
 
 pub(crate) struct NodeHalf {
@@ -98,8 +103,9 @@ impl NodeHalf {
         });
         let recording = root.table("recording", |section| {
             let default = data_dir.join("recordings");
-            let dir = folder(section, "dir", "data/recordings")?.unwrap_or(default);
-            Ok(Recording { dir })
+            let dir = folder(section, "dir", "data/recordings");
+            let seal_key = read_seal_key(section, host);
+            Ok(Recording { dir: dir?.unwrap_or(default), seal_key: seal_key? })
         });
         let limits = root.table("limits", limits::read);
         let (node, sip, media, http) = (node?, sip?, media?, http?);
@@ -195,6 +201,24 @@ fn read_http(section: &mut Section<'_>, default_token: PathBuf) -> Result<Http, 
     let admin = admin?.map_or(ADMIN, |admin| admin.value);
     all(unused)?;
     Ok(Http { admin, admin_token_file: token? })
+}
+
+fn read_seal_key(section: &mut Section<'_>, host: &Host) -> Result<Option<Secret>, Reported> {
+    const KEY: &str = "seal_key";
+    let Some(Read { secret, line, plain_at }) = secret::read(section, KEY, host)? else {
+        return Ok(None);
+    };
+    if let Some(text) = secret.reveal()
+        && let Err(why) = SealKey::from_hex(text)
+    {
+        return Err(section.refuse(line, KEY, &why.to_string()));
+    }
+    if let Some(line) = plain_at {
+        let what = "is in plain text; who can read this file can hear the recordings, write { file = \"…\" } \
+                    or { credential = \"…\" }";
+        section.warn(line, KEY, what);
+    }
+    Ok(Some(secret))
 }
 
 /// RFC 3550 §11: RTP takes the even port of a pair, RTCP the next.

@@ -7,6 +7,7 @@ use crate::{
     codec::Codec,
     keys::{Change, change},
     limits::Limits,
+    node::Recording,
     number::{Destination, Number},
     secret::Secret,
     team::{Answer, Channel, Strategy, Team},
@@ -163,7 +164,7 @@ fn blocks(config: &Config) -> Vec<Block> {
                 ("admin_token_file", path(&http.admin_token_file)),
             ],
         ),
-        one("recording", vec![("dir", path(&config.recording.dir))]),
+        one("recording", of_recording(&config.recording)),
         one("limits", limits(&config.limits)),
     ];
     all.extend(config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk))));
@@ -196,6 +197,12 @@ fn limits(limits: &Limits) -> Vec<(&'static str, Line)> {
         ("ban_seconds_max", limits.ban_seconds_max),
     ];
     rows.into_iter().map(|(key, value)| (key, plain(&value.to_string()))).collect()
+}
+
+fn of_recording(recording: &Recording) -> Vec<(&'static str, Line)> {
+    let mut lines = vec![("dir", path(&recording.dir))];
+    lines.extend(recording.seal_key.as_ref().map(|key| ("seal_key", secret(key))));
+    lines
 }
 
 fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {

@@ -55,6 +55,7 @@ impl fmt::Debug for Secret {
 /// A secret and whether it stood in the configuration itself.
 pub(crate) struct Read {
     pub(crate) secret: Secret,
+    pub(crate) line: usize,
     /// The line it stood on.
     pub(crate) plain_at: Option<usize>,
 }
@@ -71,7 +72,7 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
         DeValue::String(text) => {
             let text = Some(text.clone().into_owned());
             let secret = Secret { text, place: Place::Here };
-            Ok(Some(Read { secret, plain_at: Some(line) }))
+            Ok(Some(Read { secret, line, plain_at: Some(line) }))
         }
         DeValue::Table(table) => {
             let (path, place) = section.inline(key, table, line, |inner| place(inner, host))?;
@@ -84,7 +85,7 @@ pub(crate) fn read(section: &mut Section<'_>, key: &'static str, host: &Host) ->
                     None
                 }
             };
-            Ok(Some(Read { secret: Secret { text, place }, plain_at: None }))
+            Ok(Some(Read { secret: Secret { text, place }, line, plain_at: None }))
         }
         // The value is not repeated: a secret of the wrong type is a secret still.
         DeValue::Integer(_)

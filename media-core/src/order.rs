@@ -243,6 +243,11 @@ pub enum Order {
     /// Parts the two of a bridge. The talk, and its recording (silence), go on; so do those who have
     /// joined it, among themselves.
     Part { talk: TalkName, caller_hears: Source, other_hears: Source },
+    /// Nothing of this talk is recorded until [`Order::RecordResume`]: its recording goes on in
+    /// silence. Twice is once.
+    RecordPause { talk: TalkName },
+    /// The end of that.
+    RecordResume { talk: TalkName },
     /// The call is over and so is its recording. Answered by [`Event::TalkEnded`], always.
     EndTalk { talk: TalkName },
     /// A prompt for a leg that is in no talk. It is heard once, from its first sample to its last, after those
@@ -362,6 +367,9 @@ pub struct Recorded {
     /// Frames that are silence in the file: the recorder's ring had no room, or one side's frame
     /// was said too far from where the recording was.
     pub lost: u64,
+    /// Frames that are silence because [`Order::RecordPause`] asked for it.
+    #[serde(default)]
+    pub paused: u64,
 }
 
 /// What a leg went through, said when it closes.
@@ -451,6 +459,8 @@ pub struct FarVoice {
 pub enum RecordKind {
     Start,
     Audio,
+    /// Nothing was to be recorded: silence.
+    Paused,
     End,
 }
 

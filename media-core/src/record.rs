@@ -3,6 +3,7 @@
 //! A frame lies where the listener's stream had it, whenever it came: what is recorded is what was
 //! heard, concealed frames included, sample by sample.
 
+mod pause;
 pub mod peaks;
 pub mod seal;
 
@@ -14,6 +15,7 @@ use crate::{
     frame::{FRAME_US, Packed},
     order::{Law, RecordFrame, RecordKind, Recorded, TalkName},
 };
+use pause::Pauses;
 use std::time::Instant;
 
 /// One talk's recording: frame i covers the 20 ms from `start + 20 ms * i`.
@@ -26,6 +28,7 @@ pub(crate) struct Tape {
     /// Frames of the time line handed over or lost.
     written: u64,
     lost: u64,
+    pauses: Pauses,
     /// What the caller said.
     left: Track,
     /// What people said to the caller.
@@ -51,7 +54,7 @@ impl Side {
 impl Tape {
     pub(crate) const fn new(talk: TalkName, start: Instant) -> Self {
         let (left, right) = (Track::EMPTY, Track::EMPTY);
-        Self { talk, start, opened: false, written: 0, lost: 0, left, right }
+        Self { talk, start, opened: false, written: 0, lost: 0, pauses: Pauses::NONE, left, right }
     }
 
     /// A frame that one of the two said, and its place in the stream of who heard it. One that
@@ -65,6 +68,9 @@ impl Tape {
         now: Instant,
         counters: &mut Counters,
     ) {
+        if self.pauses.goes_on() {
+            return;
+        }
         let index = self.elapsed_us(now) / FRAME_US;
         let written = self.written;
         let track = match side {
@@ -81,6 +87,16 @@ impl Tape {
     pub(crate) const fn miss(&mut self, frames: u64, counters: &mut Counters) {
         self.lost += frames;
         counters.record_frames_lost += frames;
+    }
+
+    /// Nothing is kept from now on; the line goes on in silence.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.pauses.begin(self.elapsed_us(now) / FRAME_US, self.written);
+    }
+
+    /// What is said from now on is kept again.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.pauses.end(self.elapsed_us(now) / FRAME_US);
     }
 
     /// Others hear each other from now on: their places are their own.
@@ -102,7 +118,8 @@ impl Tape {
     /// into its time, rounded.
     pub(crate) fn recorded(&self, end: Instant) -> Recorded {
         let frames = (self.elapsed_us(end) + FRAME_US / 2) / FRAME_US;
-        Recorded { frames: frames.max(self.written), lost: self.lost }
+        let frames = frames.max(self.written);
+        Recorded { frames, lost: self.lost, paused: self.pauses.frames(frames) }
     }
 
     /// Hands over what is missing up to `frames`, then the end. False: the recorder has no room,
@@ -129,8 +146,12 @@ impl Tape {
     fn write(&mut self, out: &mut impl Out, counters: &mut Counters) {
         let mut frame = self.mark(RecordKind::Audio, self.written);
         let (left, right) = (self.left.take(self.written), self.right.take(self.written));
-        for (pair, place) in frame.samples.as_chunks_mut::<2>().0.iter_mut().zip(0..) {
-            *pair = [sample(left.as_ref(), place), sample(right.as_ref(), place)];
+        if self.pauses.holds(self.written) {
+            frame.kind = RecordKind::Paused;
+        } else {
+            for (pair, place) in frame.samples.as_chunks_mut::<2>().0.iter_mut().zip(0..) {
+                *pair = [sample(left.as_ref(), place), sample(right.as_ref(), place)];
+            }
         }
         self.written += 1;
         if self.opened && out.record(&frame) {

@@ -140,7 +140,7 @@ fn the_recording_has_what_the_caller_heard_and_no_whisper_and_is_as_long_as_the_
     let ended = bench.events.iter().find_map(|event| {
         if let Event::TalkEnded { recorded, .. } = event { *recorded } else { None }
     });
-    assert_eq!(ended, Some(Recorded { frames: 200, lost: 0 }));
+    assert_eq!(ended, Some(Recorded { frames: 200, lost: 0, paused: 0 }));
     let audio = &bench.wire.recorded[1..201];
     let sides: Vec<(i32, i32)> =
         audio.iter().map(|frame| (frame.samples[160].into(), frame.samples[161].into())).collect();

@@ -117,6 +117,12 @@ impl MediaModel {
                 Some(of) if !of.ended => of.bridged = false,
                 Some(_) | None => return Err(format!("{talk:?} never was, and is parted")),
             },
+            Order::RecordPause { talk } | Order::RecordResume { talk } => {
+                match self.talks.get(&talk) {
+                    Some(of) if of.record && !of.ended => {}
+                    Some(_) | None => return Err(format!("{order:?}: it is not recorded")),
+                }
+            }
             Order::EndTalk { talk } => self.end_talk(talk, now)?,
             Order::Close { leg } => self.close(leg, now)?,
         }
@@ -259,7 +265,7 @@ impl MediaModel {
             }
             (of.ended, of.bridged) = (true, false);
             let frames = u64::try_from((now - of.since).as_millis() / 20).unwrap_or(u64::MAX);
-            recorded = of.record.then_some(Recorded { frames, lost: 0 });
+            recorded = of.record.then_some(Recorded { frames, lost: 0, paused: 0 });
         }
         self.say(Event::TalkEnded { talk, at: now, recorded }, now);
         Ok(())

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notify;
 pub mod plan;
 pub mod pump;
+mod recording;
 pub mod selftest;
 mod start;
 pub mod store;

@@ -7,9 +7,13 @@
 
 mod steps;
 
-use crate::pump::{BoxState, Handle};
+use crate::{
+    pump::{BoxState, Handle},
+    recording,
+};
 use control_plane::cdr::to_rfc3339;
 use firmware_config::Config;
+use media_core::record::seal::SealKey;
 use serde::Serialize;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -77,6 +81,7 @@ pub struct SelfTest {
     sip: SocketAddr,
     media: IpAddr,
     recordings: PathBuf,
+    seal_key: Option<SealKey>,
     report: Mutex<Report>,
     /// How it ended has been read; so it is before the first one.
     told: watch::Sender<bool>,
@@ -89,6 +94,7 @@ impl SelfTest {
             sip: SocketAddr::new(reached(config.sip.udp.ip()), config.sip.udp.port()),
             media: reached(config.media.address),
             recordings: config.recording.dir.clone(),
+            seal_key: recording::key(config),
             report: Mutex::default(),
             told: watch::Sender::new(true),
         }

@@ -12,6 +12,7 @@ use crate::{
     metrics::Metrics,
     plan,
     pump::{Handle, Pump},
+    recording,
     selftest::SelfTest,
     store::{self, Store, StoreCounts, StoreError},
     view::View,
@@ -194,6 +195,7 @@ impl Appliance {
                 self_test,
                 token: token.into(),
                 recordings: config.recording.dir.clone(),
+                seal_key: recording::key(&config),
                 node: config.node.name.clone(),
                 loopback: config.http.admin.ip().is_loopback(),
             },
@@ -244,7 +246,11 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
             cname: format!("clavija@{}", config.media.advertise),
             ntp_epoch: ntp(wall()),
         },
-        recorder: RecorderConfig { dir: config.recording.dir.clone(), name: recording_name },
+        recorder: RecorderConfig {
+            dir: config.recording.dir.clone(),
+            name: recording_name,
+            seal: recording::seal(config),
+        },
         rings: RingSizes::USUAL,
         real_time: true,
     };
@@ -303,7 +309,11 @@ impl History {
             let dir = config.recording.dir.clone();
             media_rt::handle::StartError::Folder(FolderError { dir, source })
         })?;
-        for call in named.chain(recordings.iter().filter_map(|file| recorded_call(file))) {
+        let recorded = recording::all(&config.recording.dir).map_err(|source| {
+            let dir = config.recording.dir.clone();
+            media_rt::handle::StartError::Folder(FolderError { dir, source })
+        })?;
+        for call in named.chain(recorded) {
             past.board.never_again(call);
         }
         let ended = std::mem::take(&mut past.ended);
@@ -377,16 +387,11 @@ pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
 /// The journal's last word about a call may be older than its recording's.
 fn cut_off(past: &Past, dir: &Path) -> BTreeMap<CallId, Cut> {
     let found = past.ledger.active().filter_map(|(call, record)| {
-        let frames = wav::frames(&dir.join(&record.id).with_extension("wav")).ok()?;
+        let frames = recording::find(dir, &record.id).ok()??.frames().ok()?;
         let heard_until = record.bridged_at? + Duration::from_millis(20 * frames);
-        Some((call, Cut { heard_until, recorded: Some(Recorded { frames, lost: 0 }) }))
+        Some((call, Cut { heard_until, recorded: Some(Recorded { frames, lost: 0, paused: 0 }) }))
     });
     found.collect()
-}
-
-/// The call whose recording this is.
-fn recorded_call(file: &Path) -> Option<CallId> {
-    file.file_stem()?.to_str()?.parse().ok()
 }
 
 async fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -446,7 +451,7 @@ mod tests {
         let cut = cut_off(&past, &dir);
 
         fs::remove_dir_all(&dir).unwrap();
-        let recorded = Some(Recorded { frames: 100, lost: 0 });
+        let recorded = Some(Recorded { frames: 100, lost: 0, paused: 0 });
         assert_eq!(cut[&CallId(7)], Cut { heard_until: Stamp(4_000_000), recorded });
     }
 }

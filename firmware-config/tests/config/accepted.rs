@@ -272,6 +272,35 @@ fn no_secret_shows_in_debug_output() {
 }
 
 #[test]
+fn a_seal_key_is_read_from_its_file_and_what_is_no_key_is_refused_without_showing_it() {
+    let folder = Folder::with_contract();
+    let key = "00ff".repeat(16);
+    folder.edit("node.toml", "dir = \"data/recordings\"", "seal_key = { file = \"seal.key\" }");
+    folder.write("seal.key", format!("{key}\n"));
+
+    let Loaded { config, warnings } = folder.load().unwrap();
+
+    assert_eq!(config.recording.seal_key.as_ref().unwrap().reveal(), Some(key.as_str()));
+    assert!(!warnings.iter().any(|warning| warning.message.contains("seal_key")), "{warnings:#?}");
+    assert!(!format!("{config:?}").contains("00ff"));
+    assert!(!firmware_config::render(&config).contains("00ff"));
+
+    folder.write("seal.key", "hush-hush");
+    let faults = folder.load().unwrap_err();
+    let said = &faults[0].message;
+    assert!(said.contains("recording.seal_key") && said.contains("openssl rand -hex 32"), "{said}");
+    assert!(!said.contains("hush"), "{said}");
+
+    folder.edit("node.toml", "{ file = \"seal.key\" }", &format!("\"{key}\""));
+    let warnings = folder.load().unwrap().warnings;
+    assert!(
+        warnings.iter().any(|it| it.message.contains("seal_key: is in plain text")),
+        "{warnings:#?}"
+    );
+    assert!(!firmware_config::masked(&format!("seal_key = \"{key}\"")).contains("00ff"));
+}
+
+#[test]
 fn the_laptop_profile_loads_and_listens_to_nobody_outside() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/dev-loopback.toml");
 

@@ -5,10 +5,12 @@
 
 mod clerk;
 pub mod counters;
+mod form;
 pub mod handle;
 pub mod ports;
 mod real_time;
 pub mod recorder;
+pub mod sealed;
 mod socket;
 mod sys;
 mod tape;

@@ -1,5 +1,5 @@
-//! The recorder: takes frames from its ring and keeps a WAV file for each talk that opens at any
-//! instant. A slow disk makes it slow; nobody waits for it.
+//! The recorder: takes frames from its ring and keeps a file for each talk, WAV that opens at any
+//! instant or sealed. A slow disk makes it slow; nobody waits for it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,17 +16,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media_core::order::{RecordFrame, RecordKind, TalkName};
+use media_core::{
+    order::{RecordFrame, RecordKind, TalkName},
+    record::seal::SealKey,
+};
 use nix::sys::eventfd::EventFd;
 use ringbuf::{
     HeapCons, HeapProd,
     traits::{Consumer, Observer, Producer},
 };
 
+pub use crate::tape::PEAKS_EXTENSION;
 use crate::{
     clerk::{Clerk, Errand},
     counters::RecorderCount,
+    form::Form,
+    sealed,
     tape::{Disk, Tape},
+    wav,
 };
 
 /// Where recordings go.
@@ -34,8 +41,34 @@ use crate::{
 pub struct RecorderConfig {
     /// Made if it is not there.
     pub dir: PathBuf,
-    /// A talk's file name without `.wav`: its call's id.
+    /// A talk's file name without its ending: its call's id.
     pub name: fn(TalkName) -> String,
+    pub seal: Seal,
+}
+
+/// Whether recordings are readable by whoever has the disk.
+#[derive(Clone, Debug)]
+pub enum Seal {
+    /// WAV files.
+    Off,
+    /// Sealed files: nothing of what was said is ever on the disk without the key.
+    With {
+        key: SealKey,
+        /// Fills with randomness of the system, for each file's own key.
+        random: fn(&mut [u8]) -> io::Result<()>,
+    },
+    /// They should be sealed and the key cannot be had: no recording is made, and each is alarmed.
+    KeyMissing,
+}
+
+impl Seal {
+    /// Of the files' names.
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Self::Off => wav::EXTENSION,
+            Self::With { .. } | Self::KeyMissing => sealed::EXTENSION,
+        }
+    }
 }
 
 /// What the recorder has to say.
@@ -181,7 +214,8 @@ impl Writer {
         let tape = self.tape(frame.talk, now);
         match frame.kind {
             RecordKind::Start => {}
-            RecordKind::Audio => tape.append(frame.index, &frame.samples, now),
+            RecordKind::Audio => _ = tape.append(frame.index, &frame.samples, now),
+            RecordKind::Paused => tape.append_pause(frame.index, now),
             RecordKind::End => tape.end(frame.index, now),
         }
     }
@@ -219,8 +253,11 @@ impl Writer {
     fn tape(&mut self, talk: TalkName, now: Instant) -> &mut Tape {
         self.tapes.entry(talk).or_insert_with(|| {
             self.made.push(talk);
-            let path = self.config.dir.join((self.config.name)(talk) + ".wav");
-            Tape::new(path, self.disk, now)
+            let RecorderConfig { dir, name, seal } = &self.config;
+            let name = name(talk);
+            let form = Form::of(seal, &name);
+            let path = dir.join(name + "." + seal.extension());
+            Tape::new(path, form, self.disk, now)
         })
     }
 
@@ -302,6 +339,26 @@ impl Writer {
         self.counters.active.set(tapes().filter(|tape| tape.file().is_some()).count() as u64);
         self.counters.frames_written.set(self.written + tapes().map(Tape::written).sum::<u64>());
         self.counters.frames_lost.set(self.lost + tapes().map(Tape::lost).sum::<u64>());
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    /// A pass, and what the clerk has to do for it.
+    pub(crate) fn write_and_wait(&mut self, now: Instant) {
+        self.write(now);
+        while self.clerk.is_busy() {
+            self.clerk.wait();
+            self.write(now);
+        }
+    }
+
+    pub(crate) fn take_events(&mut self) -> Vec<RecorderEvent> {
+        self.events.drain(..).collect()
+    }
+
+    pub(crate) fn frames_lost(&self) -> u64 {
+        self.counters.read().frames_lost
     }
 }
 

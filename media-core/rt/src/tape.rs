@@ -9,14 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::wav::{FRAME_BYTES, FRAMES_MAX, HEADER_BYTES, header};
+use media_core::record::peaks::Peaks;
 
-/// Samples wait this long for company, so that a talk costs few writes. It is also what a killed
-/// process loses, with one pass of the writer.
-const WRITE_AFTER: Duration = Duration::from_millis(150);
+use crate::{
+    form::{Form, Length},
+    wav::{FRAME_BYTES, FRAMES_MAX},
+};
 
 /// A write never grows beyond this, however far the writer is behind.
 const PENDING_FRAMES_MAX: usize = 100;
+
+/// Of the file beside a WAV in which a player finds what it draws.
+pub const PEAKS_EXTENSION: &str = "peaks.json";
 
 /// After a fault the file is left alone this long.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -44,6 +48,8 @@ fn create(path: &Path) -> io::Result<File> {
 /// A recording.
 pub(crate) struct Tape {
     path: PathBuf,
+    form: Form,
+    peaks: Peaks,
     disk: Disk,
     file: Option<Arc<File>>,
     /// Where on the talk's time line `pending` begins.
@@ -52,6 +58,7 @@ pub(crate) struct Tape {
     pending_since: Instant,
     written: u64,
     lost: u64,
+    paused: u64,
     fault: Fault,
     /// The first fault, until it is told.
     alarm: Option<String>,
@@ -74,9 +81,11 @@ enum Fault {
 impl Tape {
     /// Makes the file, with a header that promises nothing. A failure is told by
     /// [`take_alarm`](Self::take_alarm) and tried again when there is something to write.
-    pub(crate) fn new(path: PathBuf, disk: Disk, now: Instant) -> Self {
+    pub(crate) fn new(path: PathBuf, form: Form, disk: Disk, now: Instant) -> Self {
         let mut tape = Self {
             path,
+            form,
+            peaks: Peaks::default(),
             disk,
             file: None,
             pending_at: 0,
@@ -84,6 +93,7 @@ impl Tape {
             pending_since: now,
             written: 0,
             lost: 0,
+            paused: 0,
             fault: Fault::None,
             alarm: None,
             told: false,
@@ -99,13 +109,21 @@ impl Tape {
         tape
     }
 
-    /// Takes one frame of the time line. What is left out before it is silence, and lost.
-    pub(crate) fn append(&mut self, index: u32, samples: &[i16], now: Instant) {
+    /// Takes one frame of the time line in which nothing was to be recorded.
+    pub(crate) fn append_pause(&mut self, index: u32, now: Instant) {
+        if self.append(index, &[0; FRAME_BYTES as usize / 2], now) {
+            self.paused += 1;
+        }
+    }
+
+    /// Takes one frame of the time line. What is left out before it is silence, and lost. False: it
+    /// came too late.
+    pub(crate) fn append(&mut self, index: u32, samples: &[i16], now: Instant) -> bool {
         self.heard_at = now;
         let next = self.next();
         if index < next || index >= FRAMES_MAX {
             self.refuse(index, now);
-            return;
+            return false;
         }
         if index > next || self.pending.len() >= PENDING_FRAMES_MAX * FRAME_BYTES as usize {
             self.write_out(now);
@@ -115,6 +133,7 @@ impl Tape {
             self.pending_since = now;
         }
         self.pending.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        true
     }
 
     /// The line has ended. What is missing up to its length is silence, and lost.
@@ -140,7 +159,7 @@ impl Tape {
 
     /// Writes what has waited long enough.
     pub(crate) fn write_due(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.pending_since) >= WRITE_AFTER {
+        if now.saturating_duration_since(self.pending_since) >= self.form.write_after() {
             self.write_out(now);
         }
     }
@@ -150,11 +169,17 @@ impl Tape {
         if !self.ended || std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let bytes = data_bytes(self.next());
-        let settled = self.file.as_deref().map_or(Ok(()), |file| {
-            file.set_len(u64::from(bytes) + u64::from(HEADER_BYTES))?;
-            (self.disk.write)(file, &header(bytes), 0)
-        });
+        let (lost, paused) = (self.lost, self.paused);
+        let length = Length { frames: self.next(), lost, paused };
+        let peaks = std::mem::take(&mut self.peaks);
+        let beside = self.form.peaks_beside(length.frames, &peaks);
+        let settled = match self.file.as_deref() {
+            None => Ok(()),
+            Some(file) => self.form.end(self.disk, file, length, peaks),
+        };
+        if let Some(json) = beside.filter(|_| self.file.is_some() && settled.is_ok()) {
+            self.keep_peaks(&json);
+        }
         self.dirty = true;
         if let Err(error) = settled {
             self.fail(&error, now);
@@ -216,7 +241,7 @@ impl Tape {
 
     /// Length of the finished file.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::from(data_bytes(self.next())) + u64::from(HEADER_BYTES)
+        self.form.bytes(self.next())
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -230,7 +255,7 @@ impl Tape {
     fn refuse(&mut self, index: u32, now: Instant) {
         self.lost += 1;
         if index >= FRAMES_MAX {
-            self.fail(&io::Error::other("a WAV file cannot be longer than 37 hours"), now);
+            self.fail(&io::Error::other("a recording cannot be longer than 37 hours"), now);
         }
     }
 
@@ -267,14 +292,11 @@ impl Tape {
         }
     }
 
-    /// The samples first, then the sizes: at any instant the header promises what is there. A gap
-    /// before them is a hole in the file, which reads as silence.
     fn write(&mut self) -> io::Result<bool> {
         self.make_file()?;
         let Some(file) = &self.file else { return Ok(false) };
-        let at = u64::from(HEADER_BYTES) + u64::from(data_bytes(self.pending_at));
-        (self.disk.write)(file, &self.pending, at)?;
-        (self.disk.write)(file, &header(data_bytes(self.next())), 0)?;
+        self.form.write(self.disk, file, self.pending_at, &self.pending)?;
+        self.peaks.hear(self.pending_at, &self.pending);
         self.dirty = true;
         self.fault = Fault::None;
         Ok(true)
@@ -284,9 +306,17 @@ impl Tape {
         if self.file.is_some() {
             return Ok(());
         }
+        self.form.allowed()?;
         let file = self.file.insert(Arc::new((self.disk.create)(&self.path)?));
         self.dirty = true;
-        (self.disk.write)(file, &header(0), 0)
+        self.form.begin(self.disk, file)
+    }
+
+    /// They can be made anew from the recording: a disk that does not take them is no fault.
+    fn keep_peaks(&self, json: &str) {
+        let path = self.path.with_extension(PEAKS_EXTENSION);
+        let _kept =
+            (self.disk.create)(&path).and_then(|file| (self.disk.write)(&file, json.as_bytes(), 0));
     }
 
     fn fail(&mut self, error: &io::Error, now: Instant) {
@@ -307,9 +337,4 @@ impl Tape {
 
 fn frames_in(samples: &[u8]) -> u32 {
     u32::try_from(samples.len() / FRAME_BYTES as usize).expect("few frames wait at a time")
-}
-
-/// Never too large for the header: no line is longer than [`FRAMES_MAX`].
-fn data_bytes(frames: u32) -> u32 {
-    frames.saturating_mul(FRAME_BYTES)
 }

@@ -145,6 +145,8 @@ impl MediaThread {
                 | Order::Join { .. }
                 | Order::Leave { .. }
                 | Order::Part { .. }
+                | Order::RecordPause { .. }
+                | Order::RecordResume { .. }
                 | Order::EndTalk { .. } => {}
             }
             self.engine.handle_order(command, now);
@@ -262,7 +264,7 @@ impl Out for Outlet<'_> {
         // Audio leaves a little room, so that a recording's start and end get through when frames
         // are being lost.
         let reserve = match frame.kind {
-            RecordKind::Audio => self.frames.capacity().get() / 64,
+            RecordKind::Audio | RecordKind::Paused => self.frames.capacity().get() / 64,
             RecordKind::Start | RecordKind::End => 0,
         };
         self.frames.vacant_len() > reserve && self.frames.try_push(*frame).is_ok()

@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Of the files' names.
+pub const EXTENSION: &str = "wav";
+
 pub(crate) const HEADER_BYTES: u32 = 44;
 
 /// 20 ms: 160 pairs of samples.
@@ -39,6 +42,11 @@ pub(crate) fn header(data_bytes: u32) -> Header {
     header
 }
 
+/// Of so many frames. Never too large for the header: no line is longer than [`FRAMES_MAX`].
+pub(crate) fn data_bytes(frames: u32) -> u32 {
+    frames.saturating_mul(FRAME_BYTES)
+}
+
 /// Bytes a header of ours promises; `None` for any other form of file.
 fn promised(found: &Header) -> Option<(u32, u32)> {
     let number = |at: usize| Some(u32::from_le_bytes(*found.get(at..)?.first_chunk()?));
@@ -65,7 +73,7 @@ pub fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wav") {
+        if path.extension().is_some_and(|extension| extension == EXTENSION) {
             files.push(path);
         }
     }
@@ -87,10 +95,24 @@ pub fn repair(files: Vec<PathBuf>) -> Repaired {
     repaired
 }
 
-/// How many whole frames of 20 ms a recording holds, whatever its header promises.
-pub fn frames(path: &Path) -> io::Result<u64> {
-    let samples = fs::metadata(path)?.len().saturating_sub(u64::from(HEADER_BYTES));
-    Ok(samples / u64::from(FRAME_BYTES))
+/// What [`check`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The header promises what is there.
+    Whole,
+    /// It promises more or less.
+    OtherLength,
+    NotOurs,
+}
+
+/// Whether a recording's header and length agree. Changes nothing.
+pub fn check(path: &Path) -> io::Result<Check> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let Some((riff, data)) = read_header(&file, length)? else { return Ok(Check::NotOurs) };
+    let there = length.checked_sub(u64::from(HEADER_BYTES));
+    let agrees = there == Some(data.into()) && riff == data.saturating_add(HEADER_BYTES - 8);
+    Ok(if agrees { Check::Whole } else { Check::OtherLength })
 }
 
 enum Condition {
@@ -199,6 +221,29 @@ mod tests {
             assert_eq!(repaired.mended, [path.as_path()], "cut to {length}");
             let pairs = hound::WavReader::open(&path).unwrap().duration() as usize;
             assert_eq!(pairs, length.saturating_sub(HEADER) / 4, "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_length_than_its_header_promises_is_found_and_left_as_it_is() {
+        let folder = TestFolder::new("wav-check");
+        let path = folder.path().join("a.wav");
+        let whole = recording(1);
+        let mut mono = whole.clone();
+        mono[22] = 1;
+        let mut longer = whole.clone();
+        longer.push(0);
+        for (bytes, expected) in [
+            (&whole[..], Check::Whole),
+            (&whole[..whole.len() - 1], Check::OtherLength),
+            (&whole[..20], Check::OtherLength),
+            (&longer[..], Check::OtherLength),
+            (&mono[..], Check::NotOurs),
+            (b"a note", Check::NotOurs),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(check(&path).unwrap(), expected);
+            assert_eq!(fs::read(&path).unwrap(), bytes);
         }
     }
 

@@ -42,6 +42,8 @@ impl Engine {
             Order::Play { leg, prompt, tune, on_digit } => self.play(leg, prompt, tune, on_digit),
             Order::StopPrompts { leg } => self.stop_prompts(leg),
             Order::Digits { leg, digits } => self.tell_digits(leg, &digits),
+            Order::RecordPause { talk } => self.on_tape(talk, |tape| tape.pause(now)),
+            Order::RecordResume { talk } => self.on_tape(talk, |tape| tape.resume(now)),
             Order::EndTalk { talk } => self.end_talk(talk, now),
             Order::Close { leg } => self.close(leg, now),
         }
@@ -188,6 +190,15 @@ impl Engine {
             {
                 self.listen(leg, source);
             }
+        }
+    }
+
+    fn on_tape(&mut self, name: TalkName, order: impl FnOnce(&mut Tape)) {
+        let talk = self.talks.slot(name.0).and_then(|slot| self.talks.get_mut(slot));
+        match talk.and_then(Talk::tape) {
+            Some(tape) => order(tape),
+            // There is no leg to name: zero is never given to one.
+            None => self.refuse(LegName(0), "record: this talk is not recorded"),
         }
     }
 

@@ -119,9 +119,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Ban(verb) => ask(&target, async |client| ban::run(verb, client, out).await),
         Verb::Trunk(verb) => ask(&target, async |client| trunk::run(verb, client, out).await),
         Verb::Queue(verb) => ask(&target, async |client| queue::run(verb, client, out).await),
-        Verb::Recording(verb) => {
-            ask(&target, async |client| recording::run(verb, client, out).await)
-        }
+        Verb::Recording(verb) => match recording::offline(verb, &target, out)? {
+            None => Ok(()),
+            Some(verb) => ask(&target, async |client| recording::run(verb, client, out).await),
+        },
     }
 }
 
@@ -189,6 +190,9 @@ mod tests {
             "queue list -o table",
             "recording list",
             "recording get call-0000001d",
+            "recording get data/recordings/call-0000001d.sealed --key old.key --to -",
+            "recording verify call-0000001d",
+            "recording verify call-0000001d.sealed -o json",
         ] {
             let words = ["clavija"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -1,14 +1,22 @@
 //! `clavija recording …`.
 
-use super::output::{Column, Output};
+use super::{
+    output::{Column, Output},
+    target::{self, Target},
+};
 use crate::{
     client::{Client, segment},
     error::Failure,
+    recording::{self, Condition, Form, OnDisk, Unread, Verified},
 };
 use clap::Subcommand;
+use control_plane::ids::CallId;
+use media_core::record::seal::{Flaw, SealKey};
+use media_rt::sealed::SealedError;
+use serde_json::{Value, json};
 use std::{
-    fs::OpenOptions,
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -19,12 +27,41 @@ pub(super) enum Verb {
     List,
     /// Writes a recording as WAV.
     Get {
-        id: String,
+        /// A call's id; or a file, for which no appliance has to run.
+        #[arg(value_name = "ID|FILE")]
+        what: String,
         /// Where to; `-` is standard output [default: ID.wav].
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
+        #[command(flatten)]
+        key: KeyFile,
+    },
+    /// Looks at all of a recording: header and length, or every seal.
+    Verify {
+        /// A call's id; or a file, for which no appliance has to run.
+        #[arg(value_name = "ID|FILE")]
+        what: String,
+        #[command(flatten)]
+        key: KeyFile,
     },
 }
+
+#[derive(clap::Args, Debug)]
+pub(super) struct KeyFile {
+    /// Of a sealed file: the key that opens it, if it is not the configuration's recording.seal_key.
+    #[arg(long = "key", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+const VERIFIED: [Column; 7] = [
+    ("ID", "id"),
+    ("FORM", "form"),
+    ("CONDITION", "condition"),
+    ("SECONDS", "seconds"),
+    ("FRAMES LOST", "frames_lost"),
+    ("FRAMES PAUSED", "frames_paused"),
+    ("DETAIL", "detail"),
+];
 
 const COLUMNS: [Column; 6] = [
     ("ID", "id"),
@@ -35,10 +72,39 @@ const COLUMNS: [Column; 6] = [
     ("ACTIVE", "active"),
 ];
 
+/// What needs no running appliance; gives back what does.
+pub(super) fn offline(
+    verb: Verb,
+    target: &Target,
+    out: &mut Output,
+) -> Result<Option<Verb>, Failure> {
+    match verb {
+        Verb::Get { what, to, key } if is_file(&what) => {
+            let file = named(&what)?;
+            get_file(&file, to, key.opens(&file, target)?.as_ref(), out).map(|()| None)
+        }
+        Verb::Verify { what, key } if is_file(&what) => {
+            let file = named(&what)?;
+            let key = key.opens(&file, target)?;
+            let verified = file.verify(key.as_ref()).map_err(|why| unread(&file, &why))?;
+            tell_verified(&json!(verified), out).map(|()| None)
+        }
+        Verb::Get { key: KeyFile { file: Some(_) }, .. }
+        | Verb::Verify { key: KeyFile { file: Some(_) }, .. } => {
+            Err(Failure::Usage("--key is for a file; the appliance has its own key".to_owned()))
+        }
+        Verb::List | Verb::Get { .. } | Verb::Verify { .. } => Ok(Some(verb)),
+    }
+}
+
 pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result<(), Failure> {
     match verb {
         Verb::List => out.list(&client.get("/api/v1/recordings").await?, &COLUMNS),
-        Verb::Get { id, to } => {
+        Verb::Verify { what, .. } => {
+            let path = format!("/api/v1/recordings/{}/verify", segment(&what));
+            tell_verified(&client.get(&path).await?, out)
+        }
+        Verb::Get { what: id, to, .. } => {
             let path = format!("/api/v1/recordings/{}", segment(&id));
             // Nothing is written for a recording that is not there, and `id` is a file name then.
             client.get(&path).await?;
@@ -55,21 +121,113 @@ pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result
     }
 }
 
-async fn download(
-    client: &Client,
-    audio: &str,
-    to: &Path,
+/// A call's id is never taken for a file, nor a file for an id.
+fn is_file(what: &str) -> bool {
+    what.parse::<CallId>().is_err()
+        && (what.contains('/') || Form::of(Path::new(what)).is_some() || Path::new(what).is_file())
+}
+
+fn named(what: &str) -> Result<OnDisk, Failure> {
+    match OnDisk::at(Path::new(what)) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(Failure::Usage(format!("{what}: a recording ends in .wav or .sealed"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::NotFound(format!("{what}: {error}")))
+        }
+        Err(error) => Err(Failure::Failed(format!("{what}: {error}"))),
+    }
+}
+
+impl KeyFile {
+    /// What opens this file; none where it needs none.
+    fn opens(&self, file: &OnDisk, target: &Target) -> Result<Option<SealKey>, Failure> {
+        match (&self.file, file.form) {
+            (_, Form::Wav) => Ok(None),
+            (None, Form::Sealed) => Ok(recording::key(&target::load(&target.file()?)?.config)),
+            (Some(path), Form::Sealed) => {
+                let wrong = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+                let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+                let key = SealKey::from_hex(text.trim_end_matches(['\r', '\n']));
+                key.map(Some).map_err(|error| wrong(error.to_string()))
+            }
+        }
+    }
+}
+
+/// What can be believed of a file becomes a WAV file. If that is not all of it, it is said, and by the
+/// exit code if it is damage.
+fn get_file(
+    file: &OnDisk,
+    to: Option<PathBuf>,
+    key: Option<&SealKey>,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    let verified = file.verify(key).map_err(|why| unread(file, &why))?;
+    let copy = |into: &mut dyn Write| file.copy(key, into).map_err(|why| unread(file, &why));
+    if to.as_deref() == Some(Path::new("-")) {
+        copy(out.bytes())?;
+        out.bytes().flush()?;
+    } else {
+        let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.wav", verified.id)));
+        let mut made = create(&to)?;
+        let bytes = copy(&mut made)?;
+        made.sync_all()?;
+        out.say(&format!("{} ({bytes} bytes)", to.display()))?;
+    }
+    match verified.condition {
+        Condition::Whole | Condition::Growing => Ok(()),
+        // For people beside what is on standard output.
+        Condition::Cut => {
+            let _unsaid = writeln!(io::stderr(), "{}: {}", file.path.display(), verified.detail);
+            Ok(())
+        }
+        Condition::Damaged => Err(not_whole(&file.path.display().to_string(), &verified.detail)),
+    }
+}
+
+fn tell_verified(answer: &Value, out: &mut Output) -> Result<(), Failure> {
+    out.one(answer, &VERIFIED)?;
+    let verified: Verified = serde_json::from_value(answer.clone())
+        .map_err(|error| Failure::Failed(format!("the answer is not understood: {error}")))?;
+    match verified.condition {
+        Condition::Whole | Condition::Growing => Ok(()),
+        Condition::Cut | Condition::Damaged => Err(not_whole(&verified.id, &verified.detail)),
+    }
+}
+
+fn not_whole(what: &str, detail: &str) -> Failure {
+    Failure::Failed(format!("{what}: {detail}"))
+}
+
+fn unread(file: &OnDisk, why: &Unread) -> Failure {
+    let said = format!("{}: {why}", file.path.display());
+    match why {
+        Unread::NoKey | Unread::Sealed(SealedError::Flaw(Flaw::WrongKey { .. })) => {
+            Failure::NotAllowed(said)
+        }
+        Unread::Sealed(_) | Unread::Io(_) => Failure::Failed(said),
+    }
+}
+
+fn create(to: &Path) -> Result<File, Failure> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(to);
-    let mut file = made.map_err(|error| {
+    made.map_err(|error| {
         let what = format!("{}: {error}", to.display());
         if error.kind() == io::ErrorKind::AlreadyExists {
             Failure::Conflict(what)
         } else {
             Failure::Failed(what)
         }
-    })?;
+    })
+}
+
+async fn download(
+    client: &Client,
+    audio: &str,
+    to: &Path,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let mut file = create(to)?;
     let bytes = client.download(audio, &mut file).await?;
     file.sync_all()?;
     out.say(&format!("{} ({bytes} bytes)", to.display()))

@@ -9,6 +9,7 @@ mod metrics;
 mod openapi;
 mod problem;
 mod quality;
+mod ranges;
 mod recordings;
 mod router;
 mod selftest;
@@ -16,6 +17,7 @@ mod trunks;
 mod types;
 
 use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle, selftest::SelfTest};
+use media_core::record::seal::SealKey;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -37,6 +39,8 @@ pub struct State {
     pub token: Arc<str>,
     /// Where recordings lie.
     pub recordings: PathBuf,
+    /// What opens those that are sealed.
+    pub seal_key: Option<SealKey>,
     /// The box's name.
     pub node: String,
     /// The listener is reached from this host only: metrics need no token.

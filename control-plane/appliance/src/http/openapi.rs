@@ -33,6 +33,8 @@ use utoipa::{
         recordings::list,
         recordings::one,
         recordings::audio,
+        recordings::peaks,
+        recordings::verify,
         selftest::begin,
         selftest::report,
         trunks::list,

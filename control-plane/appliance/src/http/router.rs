@@ -29,7 +29,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const CHANGED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 28] {
+fn routes() -> [(&'static str, Route); 30] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -52,6 +52,8 @@ fn routes() -> [(&'static str, Route); 28] {
         ("/api/v1/recordings", get(recordings::list)),
         ("/api/v1/recordings/{id}", get(recordings::one)),
         ("/api/v1/recordings/{id}/audio", get(recordings::audio)),
+        ("/api/v1/recordings/{id}/peaks", get(recordings::peaks)),
+        ("/api/v1/recordings/{id}/verify", get(recordings::verify)),
         ("/api/v1/selftest", get(selftest::report).post(selftest::begin)),
         ("/api/v1/status", get(api::status)),
         ("/api/v1/trunks", get(trunks::list)),

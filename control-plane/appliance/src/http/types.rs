@@ -149,6 +149,8 @@ pub(super) struct Recording {
     pub(super) seconds: f64,
     /// Of the file.
     pub(super) bytes: u64,
+    /// Only the seal key opens it.
+    pub(super) sealed: bool,
     /// Frames of 20 ms that were lost and are silence; null if the call is not known any more.
     pub(super) frames_lost: Option<u64>,
     /// The call goes on and so does the recording.

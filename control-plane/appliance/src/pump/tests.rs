@@ -16,7 +16,7 @@ use media_core::{
 use media_rt::{
     handle::{MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::RecorderConfig,
+    recorder::{RecorderConfig, Seal},
 };
 use std::{
     fs,
@@ -70,7 +70,11 @@ impl Bench {
             login_key: [1; 32],
             restart: None,
         };
-        let recorder = RecorderConfig { dir: dir.join("recordings"), name: |_| String::new() };
+        let recorder = RecorderConfig {
+            dir: dir.join("recordings"),
+            name: |_| String::new(),
+            seal: Seal::Off,
+        };
         let media = MediaConfig {
             ports,
             engine: engine(),

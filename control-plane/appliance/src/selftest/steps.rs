@@ -8,6 +8,7 @@ use crate::{
         sound,
     },
     pump::read,
+    recording,
 };
 use control_plane::{
     cdr::{CallRecord, CallState},
@@ -16,7 +17,7 @@ use control_plane::{
     fact::End,
     ids::CallId,
 };
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     task::JoinError,
     time::{sleep, timeout},
@@ -180,9 +181,12 @@ async fn recorded(test: &SelfTest, record: &CallRecord) -> Done<String> {
         return Err(failed.detail.clone());
     }
     let id = record.recording_id.clone().ok_or("there is none")?;
-    let file = test.recordings.join(&id).with_extension("wav");
-    let wrong = |error: io::Error| format!("{}: {error}", file.display());
-    let bytes = fs::read(&file).map_err(wrong)?;
+    let found = recording::find(&test.recordings, &id).map_err(|error| error.to_string())?;
+    let found = found.ok_or_else(|| format!("{id} is not in {}", test.recordings.display()))?;
+    let file = &found.path;
+    let mut bytes = vec![];
+    let read = found.copy(test.seal_key.as_ref(), &mut bytes);
+    read.map_err(|error| format!("{}: {error}", file.display()))?;
     let (left, right) = tail(&bytes);
     let caller = sound::usual_share(&left, CALLER_HZ);
     let phone = sound::usual_share(&right, PHONE_HZ);

@@ -101,7 +101,7 @@ impl Story {
         vec![
             self.tell(Step::Over { end: End::Completed, reason: Reason::CallerHungUp }),
             self.tell(Step::Ended {
-                recorded: Some(Recorded { frames: 50, lost: 0 }),
+                recorded: Some(Recorded { frames: 50, lost: 0, paused: 0 }),
                 quality: vec![Quality { side: Side::Caller, report }],
             }),
         ]

@@ -32,7 +32,7 @@ fn every_call_ends_when_it_was_last_heard_and_every_leg_is_told() {
     bench.pass(5);
     let last = bench.now;
     bench.pass(60);
-    let recorded = Some(Recorded { frames: 400, lost: 0 });
+    let recorded = Some(Recorded { frames: 400, lost: 0, paused: 0 });
     let heard_until = last + Duration::from_millis(300);
     let cut = BTreeMap::from([(CallId(1), Cut { heard_until, recorded })]);
 

@@ -27,7 +27,7 @@ impl Bench {
 
     fn on(test: &str, disk: Disk) -> Self {
         let folder = TestFolder::new(test);
-        let config = RecorderConfig { dir: folder.path().to_path_buf(), name };
+        let config = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
         let clerk = Clerk::start().unwrap();
         let writer = Writer::new(config, disk, clerk, Arc::default());
         Self { writer, now: Instant::now(), folder }
@@ -51,11 +51,7 @@ impl Bench {
 
     fn pass(&mut self, later: Duration) {
         self.now += later;
-        self.writer.write(self.now);
-        while self.writer.clerk.is_busy() {
-            self.writer.clerk.wait();
-            self.writer.write(self.now);
-        }
+        self.writer.write_and_wait(self.now);
     }
 
     fn path(&self, talk: TalkName) -> PathBuf {

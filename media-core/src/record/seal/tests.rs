@@ -33,8 +33,10 @@ fn recording(seed: u8, seconds: u8, frames: u8) -> Made {
         }
     }
     starts.push(bytes.len());
-    sealer.peaks(&[1, 2, 3, 4, 5, 6, 7, 8], &mut bytes);
-    starts.push(bytes.len());
+    for part in [[1, 2, 3, 4], [5, 6, 7, 8]] {
+        sealer.peaks(&part, &mut bytes);
+        starts.push(bytes.len());
+    }
     sealer.end(u64::from(frames) * u64::from(seconds), 9, &mut bytes);
     Made { bytes, starts }
 }
@@ -131,22 +133,25 @@ fn chunks_left_out_exchanged_or_from_another_file_are_found() {
     let chunk = |made: &Made, at: usize| made.bytes[made.starts[at]..made.starts[at + 1]].to_vec();
     let header = one.bytes[..HEADER_BYTES].to_vec();
     let rest = |from: usize| one.bytes[one.starts[from]..].to_vec();
+    let audio = one.bytes[..one.starts[6]].to_vec();
     let forgeries = [
         ("left out", [header.clone(), chunk(&one, 0), rest(2)].concat()),
         ("exchanged", [header.clone(), chunk(&one, 1), chunk(&one, 0), rest(2)].concat()),
         ("twice", [header.clone(), chunk(&one, 0), rest(0)].concat()),
         ("of another", [header.clone(), chunk(&two, 0), rest(1)].concat()),
         ("another header", [two.bytes[..HEADER_BYTES].to_vec(), rest(0)].concat()),
-        ("an early end", [header.clone(), chunk(&one, 0), rest(7)].concat()),
-        ("another's end", [&one.bytes[..one.starts[7]], &two.bytes[two.starts[7]..]].concat()),
+        ("an early end", [header.clone(), chunk(&one, 0), rest(8)].concat()),
+        ("another's end", [&one.bytes[..one.starts[8]], &two.bytes[two.starts[8]..]].concat()),
         ("no audio", [header, rest(6)].concat()),
-        ("more behind its end", [&one.bytes[..], &one.bytes[one.starts[6]..]].concat()),
+        ("no peaks", [audio.clone(), rest(8)].concat()),
+        ("peaks exchanged", [audio, chunk(&one, 7), chunk(&one, 6), rest(8)].concat()),
+        ("more behind its end", [&one.bytes[..], &one.bytes[one.starts[8]..]].concat()),
     ];
     for (what, bytes) in forgeries {
         let (walk, _, _) = read(&bytes).unwrap();
         assert!(matches!(walk.told, Told::Damaged(_)), "{what}: {walk:?}");
     }
-    let (walk, _, _) = read(&one.bytes[..one.starts[7]]).unwrap();
+    let (walk, _, _) = read(&one.bytes[..one.starts[8]]).unwrap();
     assert_eq!(walk.told, Told::Cut, "a whole chunk less at the end");
 }
 
