@@ -12,7 +12,7 @@ use sip_stack::{
     event::{Cause, Source},
     ids::{LegId, TrunkId},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// One conversation, from the caller's INVITE to the last word of the media plane about it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +41,19 @@ pub struct Call {
     /// Keys that are in its story.
     #[serde(default)]
     pub digits: u16,
+    #[serde(default)]
+    pub taping: Taping,
+}
+
+/// What is known of a call's recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taping {
+    /// It has begun, and goes on to the end of the call.
+    pub begun: bool,
+    /// Since then nothing is to be kept.
+    pub paused_since: Option<Stamp>,
+    /// All pauses that have ended.
+    pub paused: Duration,
 }
 
 impl Call {

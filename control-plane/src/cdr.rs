@@ -7,6 +7,7 @@ use crate::{
     time::Stamp,
     voice::{self, Worst},
 };
+use media_core::order::Recorded;
 use serde::{Deserialize, Serialize, Serializer};
 use sip_stack::event::Source;
 use std::{
@@ -131,6 +132,9 @@ pub struct Recording {
     pub frames: u64,
     /// `None`: the recorder failed, and says in its log and counter how many.
     pub frames_lost: Option<u64>,
+    /// Those that are silence because somebody asked for it.
+    #[serde(default)]
+    pub frames_paused: u64,
 }
 
 /// All calls that have not ended, as the facts tell them.
@@ -268,13 +272,24 @@ impl Ledger {
             Step::TwoWayAudio { side } => format!("the {} is heard", side_name(*side)),
             Step::RecordingFailed { what } => what.clone(),
             Step::Over { end, reason } => format!("{}: {}", end.label(), reason_text(*reason)),
-            Step::Ended { recorded: Some(recorded), .. } => {
-                format!("recorded {} frames, {} lost", recorded.frames, recorded.lost)
+            Step::RecordResumed { paused_ms } => {
+                format!(
+                    "nothing was recorded for {}.{} s",
+                    paused_ms / 1_000,
+                    paused_ms % 1_000 / 100
+                )
+            }
+            Step::Ended { recorded: Some(Recorded { frames, lost, paused: 0 }), .. } => {
+                format!("recorded {frames} frames, {lost} lost")
+            }
+            Step::Ended { recorded: Some(Recorded { frames, lost, paused }), .. } => {
+                format!("recorded {frames} frames, {lost} lost, {paused} paused")
             }
             Step::Answered
             | Step::Bridged
             | Step::Ended { recorded: None, .. }
             | Step::Held
+            | Step::RecordPaused
             | Step::Requeued
             | Step::Resumed
             | Step::Ringing { .. } => String::new(),
@@ -337,18 +352,15 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
         | Step::Digit { .. }
         | Step::OneWayAudio { .. }
         | Step::TwoWayAudio { .. }
+        | Step::RecordPaused
+        | Step::RecordResumed { .. }
         | Step::RecordingFailed { .. }
         | Step::Ringing { .. }
         | Step::Silent { .. } => {}
     }
 }
 
-fn ended(
-    record: &mut CallRecord,
-    recorded: Option<media_core::order::Recorded>,
-    quality: &[Quality],
-    at: Stamp,
-) {
+fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality], at: Stamp) {
     record.state = CallState::Ended;
     record.ended_at = Some(at);
     record.quality = quality.to_vec();
@@ -357,7 +369,8 @@ fn ended(
         record.recording_id = Some(record.id.clone());
         let failed = record.events.iter().any(|step| step.event == "recording_failed");
         let frames_lost = (!failed).then_some(recorded.lost);
-        record.recording = Some(Recording { frames: recorded.frames, frames_lost });
+        let Recorded { frames, paused, .. } = recorded;
+        record.recording = Some(Recording { frames, frames_lost, frames_paused: paused });
     }
     let started = record.started_at.unwrap_or(at);
     let bridged = record.bridged_at.unwrap_or(at);
@@ -385,6 +398,8 @@ fn name(step: &Step) -> &'static str {
         Step::OneWayAudio { .. } => "one_way_audio",
         Step::TwoWayAudio { .. } => "two_way_audio",
         Step::Requeued => "requeued",
+        Step::RecordPaused => "record_paused",
+        Step::RecordResumed { .. } => "record_resumed",
         Step::RecordingFailed { .. } => "recording_failed",
         Step::Over { .. } => "over",
         Step::Ended { .. } => "ended",

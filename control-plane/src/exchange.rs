@@ -68,6 +68,9 @@ pub enum Request {
     Available(SeatId),
     HangUp(CallId),
     Hold(CallId),
+    /// Nothing is to be recorded until `RecordResume`.
+    RecordPause(CallId),
+    RecordResume(CallId),
     /// With words for people, at most [`WORD_MAX`] bytes of them.
     Pause(SeatId, Option<String>),
     Resume(CallId),
@@ -83,6 +86,8 @@ pub enum Problem {
     NoSuchCall,
     #[error("no such agent")]
     NoSuchAgent,
+    #[error("nothing of this call is recorded, or not yet")]
+    NotRecorded,
     #[error("the reason is too long; write at most {WORD_MAX} bytes")]
     WordTooLong,
     #[error("the call is {is}; it can be {can} only while it is {only}")]
@@ -427,6 +432,8 @@ impl Exchange {
                 }
                 Ok(Input::Hold(call))
             }
+            Request::RecordPause(call) => self.recorded(call).map(|()| Input::RecordPause(call)),
+            Request::RecordResume(call) => self.recorded(call).map(|()| Input::RecordResume(call)),
             Request::Resume(call) => {
                 let state = call_state(call).ok_or(Problem::NoSuchCall)?;
                 if !matches!(state, State::Talking { held: true, .. }) {
@@ -435,6 +442,12 @@ impl Exchange {
                 Ok(Input::Resume(call))
             }
         }
+    }
+
+    /// Whether this call has a recording that goes on.
+    fn recorded(&self, call: CallId) -> Result<(), Problem> {
+        let of = self.board.call(call).ok_or(Problem::NoSuchCall)?;
+        if of.taping.begun { Ok(()) } else { Err(Problem::NotRecorded) }
     }
 
     /// Works until nothing that is known is undone.
@@ -563,6 +576,12 @@ impl Exchange {
             }
             Output::Part { call, caller_hears, other_hears } => {
                 self.media.order(Order::Part { talk: TalkName(call.0), caller_hears, other_hears })
+            }
+            Output::RecordPause { call } => {
+                self.media.order(Order::RecordPause { talk: TalkName(call.0) });
+            }
+            Output::RecordResume { call } => {
+                self.media.order(Order::RecordResume { talk: TalkName(call.0) });
             }
             Output::Answer { .. }
             | Output::Check { .. }

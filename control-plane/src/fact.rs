@@ -143,6 +143,11 @@ pub enum Step {
     },
     /// The agent was lost in the middle of the call; the caller is first in line.
     Requeued,
+    /// Nothing is recorded from here on.
+    RecordPaused,
+    RecordResumed {
+        paused_ms: u64,
+    },
     RecordingFailed {
         what: String,
     },

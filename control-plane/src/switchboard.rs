@@ -9,6 +9,7 @@ mod end;
 mod replan;
 mod restart;
 mod sound;
+mod taping;
 
 use crate::{
     call::{Call, Callee, Offer, Phase, State},
@@ -107,6 +108,9 @@ pub enum Input {
         seat: SeatId,
         word: Option<String>,
     },
+    /// Nothing is to be recorded of this call until `RecordResume`.
+    RecordPause(CallId),
+    RecordResume(CallId),
     RecordingFailed {
         call: CallId,
         what: String,
@@ -212,6 +216,12 @@ pub enum Output {
         call: CallId,
         caller_hears: Hears,
         other_hears: Hears,
+    },
+    RecordPause {
+        call: CallId,
+    },
+    RecordResume {
+        call: CallId,
     },
     /// Early media for the caller; media is ready first.
     Progress {
@@ -345,6 +355,8 @@ impl Switchboard {
             }
             Input::Phones(moved) => self.phones_moved(moved),
             Input::Pause { seat, word } => self.seats.pause(*seat, word.as_deref()),
+            Input::RecordPause(call) => self.record_pause(*call),
+            Input::RecordResume(call) => self.record_resume(*call),
             Input::RecordingFailed { call, what } => {
                 self.tell(*call, Step::RecordingFailed { what: what.clone() });
             }

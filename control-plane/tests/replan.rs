@@ -201,6 +201,8 @@ impl Day {
             | Output::Hear { .. }
             | Output::Part { .. }
             | Output::Progress { .. }
+            | Output::RecordPause { .. }
+            | Output::RecordResume { .. }
             | Output::Ring { .. } => {}
         }
     }

@@ -73,7 +73,11 @@ impl Appliance {
         })
     }
 
-    fn on_edited_contract_files(edit: impl Fn(&str) -> String) -> Self {
+    /// On the contract's files as `edit` leaves them.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_edited_contract_files(edit: impl Fn(&str) -> String) -> Self {
         let ports = ContractPorts::take();
         let folder = TestFolder::new("contract");
         for name in ["node.toml", "site.toml"] {
@@ -234,6 +238,18 @@ impl Appliance {
         let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}\n{}", self.log()));
         assert_eq!(answer.status().as_u16(), 200, "{url}");
         answer.bytes().expect("the body can be read").to_vec()
+    }
+
+    /// The same for one range of bytes; gives the status too.
+    ///
+    /// # Panics
+    /// If there is no answer at all.
+    pub fn get_range(&self, path: &str, range: &str) -> (u16, Vec<u8>) {
+        let url = format!("http://{}/api/v1/{path}", self.http);
+        let request = self.client.get(&url).bearer_auth(self.token()).header("Range", range);
+        let answer = request.send().unwrap_or_else(|error| panic!("{url}: {error}"));
+        let status = answer.status().as_u16();
+        (status, answer.bytes().expect("the body can be read").to_vec())
     }
 
     /// `POST /api/v1/{path}`; gives the status.

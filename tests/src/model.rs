@@ -359,6 +359,8 @@ impl Model {
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
             | Step::Queued { .. }
+            | Step::RecordPaused
+            | Step::RecordResumed { .. }
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

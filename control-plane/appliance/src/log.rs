@@ -98,6 +98,8 @@ impl Line {
             | Step::Offered { .. }
             | Step::OneWayAudio { .. }
             | Step::Queued { .. }
+            | Step::RecordPaused
+            | Step::RecordResumed { .. }
             | Step::RecordingFailed { .. }
             | Step::Requeued
             | Step::Resumed

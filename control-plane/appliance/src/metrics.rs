@@ -257,6 +257,8 @@ impl Metrics {
             | Step::Held
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
+            | Step::RecordPaused
+            | Step::RecordResumed { .. }
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

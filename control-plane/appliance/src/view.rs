@@ -242,6 +242,8 @@ impl View {
             | Step::Held
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
+            | Step::RecordPaused
+            | Step::RecordResumed { .. }
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

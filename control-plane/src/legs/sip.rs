@@ -443,7 +443,9 @@ impl SipLegs {
             | Output::DialTrunk { .. }
             | Output::EndMedia { .. }
             | Output::Hear { .. }
-            | Output::Part { .. } => {
+            | Output::Part { .. }
+            | Output::RecordPause { .. }
+            | Output::RecordResume { .. } => {
                 debug_assert!(false, "the exchange carries out {output:?} itself");
             }
         }

@@ -91,9 +91,10 @@ impl Switchboard {
     }
 
     fn bridge(&mut self, call_id: CallId, other: LegId) {
-        let Some(call) = self.calls.get(&call_id) else { return };
+        let Some(call) = self.calls.get_mut(&call_id) else { return };
         let by_team = call.terms.is_some_and(|terms| terms.record);
         let record = call.route.and_then(|route| route.record).unwrap_or(by_team);
+        call.taping.begun |= record;
         let caller = call.caller;
         self.outputs.push_back(Output::Bridge { call: call_id, caller, other, record });
         // Who fell silent while nobody listened may be gone: nobody should talk into nothing.

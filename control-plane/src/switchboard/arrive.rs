@@ -2,7 +2,7 @@
 
 use super::{Input, Media, Output, Owner, Switchboard};
 use crate::{
-    call::{Call, Callee, Phase, State},
+    call::{Call, Callee, Phase, State, Taping},
     config::{AnswerMode, Destination, Team, Terms},
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
@@ -77,6 +77,7 @@ impl Switchboard {
                 bridged: None,
                 state: State::Waiting,
                 digits: 0,
+                taping: Taping::default(),
             },
         );
         let taken = match found {

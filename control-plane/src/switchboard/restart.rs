@@ -45,6 +45,8 @@ impl Switchboard {
     fn cut_off(&mut self, call_id: CallId, last: Stamp, cut: Option<Cut>) {
         let over = self.calls.get(&call_id).is_some_and(|call| call.state == State::Over);
         let heard_until = cut.map(|cut| cut.heard_until);
+        let taping = self.calls.get(&call_id).map(|call| call.taping).unwrap_or_default();
+        let recorded = cut.and_then(|cut| Some(taping.cut(cut.recorded?, cut.heard_until)));
         let at = match heard_until {
             Some(heard_until) if over => heard_until,
             Some(heard_until) => heard_until.max(last),
@@ -54,7 +56,7 @@ impl Switchboard {
         self.end_call(call_id, End::Failed, Reason::Restart, Some(503));
         // It was over then, not now that somebody finds out.
         self.facts.iter_mut().skip(before).for_each(|fact| fact.at = at);
-        self.media_ended(call_id, at, cut.and_then(|cut| cut.recorded), &[]);
+        self.media_ended(call_id, at, recorded, &[]);
     }
 
     /// Orders the end of every leg, also of those that were being ended: that order may have come to
@@ -77,6 +79,8 @@ impl Switchboard {
             | Output::Hear { .. }
             | Output::Part { .. }
             | Output::Progress { .. }
+            | Output::RecordPause { .. }
+            | Output::RecordResume { .. }
             | Output::Ring { .. } => false,
         });
         self.outputs = outputs;

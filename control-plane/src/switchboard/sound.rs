@@ -71,6 +71,8 @@ impl Input {
             | Self::MediaEnded { .. }
             | Self::Pause { .. }
             | Self::Phones(_)
+            | Self::RecordPause(_)
+            | Self::RecordResume(_)
             | Self::RecordingFailed { .. }
             | Self::Resume(_)
             | Self::SignedIn(_)

@@ -536,6 +536,27 @@ fn hold_plays_the_teams_music_and_resume_brings_the_same_two_together() {
 }
 
 #[test]
+fn a_recording_is_paused_once_and_resumed_once_and_the_story_says_for_how_long() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (_, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    let call = CallId(1);
+    assert_eq!(bench.feed(Input::RecordPause(call)), [], "nothing is recorded yet");
+    bench.feed(Input::LegAnswered(phone));
+
+    assert_eq!(bench.feed(Input::RecordPause(call)), [Output::RecordPause { call }]);
+    assert_eq!(bench.feed(Input::RecordPause(call)), []);
+    bench.now = bench.now + Duration::from_millis(3_250);
+    assert_eq!(bench.feed(Input::RecordResume(call)), [Output::RecordResume { call }]);
+    assert_eq!(bench.feed(Input::RecordResume(call)), []);
+
+    let told = bench.steps();
+    let paused = told.iter().filter(|step| ***step == Step::RecordPaused).count();
+    assert_eq!(paused, 1, "{told:?}");
+    assert!(told.contains(&&Step::RecordResumed { paused_ms: 3_250 }), "{told:?}");
+}
+
+#[test]
 fn a_call_passed_on_to_a_trunk_is_answered_when_the_trunk_answers() {
     let mut bench = Bench::new();
     let (caller, outputs) = bench.calls(PBX);

@@ -247,7 +247,7 @@ impl World {
             },
             // It ended, or somebody resumed it meanwhile.
             Err(Problem::NoSuchCall | Problem::WrongState { .. }) => Ok(()),
-            Err(problem @ (Problem::NoSuchAgent | Problem::WordTooLong)) => {
+            Err(problem @ (Problem::NoSuchAgent | Problem::NotRecorded | Problem::WordTooLong)) => {
                 Err(problem.to_string())
             }
         }

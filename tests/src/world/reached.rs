@@ -108,6 +108,8 @@ impl Reached {
             | Step::Offered { .. }
             | Step::Over { .. }
             | Step::Queued { .. }
+            | Step::RecordPaused
+            | Step::RecordResumed { .. }
             | Step::RecordingFailed { .. }
             | Step::Ringing { .. }
             | Step::Routed { .. }

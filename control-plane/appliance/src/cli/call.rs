@@ -24,6 +24,10 @@ pub(super) enum Verb {
     Hold { id: String },
     /// Ends a hold.
     Resume { id: String },
+    /// Keeps nothing of what is said; the recording goes on in silence.
+    RecordPause { id: String },
+    /// Records again.
+    RecordResume { id: String },
 }
 
 const COLUMNS: [Column; 8] = [
@@ -90,6 +94,8 @@ pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result
         Verb::Hangup { id } => act(&id, "hangup", client, out).await,
         Verb::Hold { id } => act(&id, "hold", client, out).await,
         Verb::Resume { id } => act(&id, "resume", client, out).await,
+        Verb::RecordPause { id } => act(&id, "record_pause", client, out).await,
+        Verb::RecordResume { id } => act(&id, "record_resume", client, out).await,
     }
 }
 

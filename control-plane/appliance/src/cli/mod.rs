@@ -176,6 +176,8 @@ mod tests {
             "call hangup call-0000001d --url http://127.0.0.1:8080",
             "call hold call-0000001d",
             "call resume call-0000001d",
+            "call record-pause call-0000001d",
+            "call record-resume call-0000001d",
             "agent list",
             "agent show ana",
             "agent pause ana",

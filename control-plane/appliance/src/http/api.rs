@@ -143,7 +143,7 @@ pub(super) async fn call(
 /// Acts on a call. It shows in the call's story as soon as it is done.
 #[utoipa::path(post, path = "/api/v1/calls/{id}/actions/{action}",
     params(("id" = String, Path, example = "call-0000001d"),
-        ("action" = String, Path, description = "hangup, hold or resume")),
+        ("action" = String, Path, description = "hangup, hold, resume, record_pause or record_resume")),
     responses((status = 202), (status = 404, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 501, body = ProblemBody),
         (status = 503, body = ProblemBody)))]
@@ -155,11 +155,15 @@ pub(super) async fn act(
         "hangup" => Request::HangUp,
         "hold" => Request::Hold,
         "resume" => Request::Resume,
-        "barge" | "listen" | "record_pause" | "record_resume" | "transfer" | "whisper" => {
+        "record_pause" => Request::RecordPause,
+        "record_resume" => Request::RecordResume,
+        "barge" | "listen" | "transfer" | "whisper" => {
             return Err(Problem::NOT_SERVED);
         }
         other => {
-            let detail = format!("there is no action `{other}`; use hangup, hold or resume");
+            let detail = format!(
+                "there is no action `{other}`; use hangup, hold, resume, record_pause or record_resume"
+            );
             return Err(Problem::not_found("no-such-action", detail));
         }
     };

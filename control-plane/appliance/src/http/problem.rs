@@ -154,6 +154,9 @@ impl From<RequestError> for Problem {
             RequestError::Problem(exchange::Problem::NoSuchCall) => {
                 Self::not_found("no-such-call", detail)
             }
+            RequestError::Problem(exchange::Problem::NotRecorded) => {
+                Self::conflict("not-recorded", detail)
+            }
             RequestError::Problem(exchange::Problem::WordTooLong) => Self::bad_request(detail),
             RequestError::Problem(exchange::Problem::WrongState { .. }) => {
                 Self::conflict("wrong-state", detail)

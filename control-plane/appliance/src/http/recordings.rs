@@ -237,6 +237,7 @@ fn describe(view: &View, call: CallId, measured: &Measured) -> Recording {
         bytes: measured.file.bytes,
         sealed: measured.file.form == Form::Sealed,
         frames_lost: length.and_then(|length| length.frames_lost),
+        frames_paused: length.map(|length| length.frames_paused),
         active: record.is_some_and(|record| record.state != CallState::Ended),
     }
 }

@@ -100,6 +100,8 @@ pub(super) struct RecordingLength {
     frames: u64,
     /// Absent if the recorder failed: the log and the metrics say how many.
     frames_lost: Option<u64>,
+    /// Those that are silence because somebody asked for it.
+    frames_paused: u64,
 }
 
 /// A call with every step of its story.
@@ -153,6 +155,8 @@ pub(super) struct Recording {
     pub(super) sealed: bool,
     /// Frames of 20 ms that were lost and are silence; null if the call is not known any more.
     pub(super) frames_lost: Option<u64>,
+    /// Frames of 20 ms that are silence because somebody asked for it; null if the call is not known.
+    pub(super) frames_paused: Option<u64>,
     /// The call goes on and so does the recording.
     pub(super) active: bool,
 }
@@ -250,6 +254,7 @@ impl From<&CallRecord> for Call {
             recording: record.recording.map(|recording| RecordingLength {
                 frames: recording.frames,
                 frames_lost: recording.frames_lost,
+                frames_paused: recording.frames_paused,
             }),
             quality: record.quality.iter().map(|of| voice::SideQuality::from(of).into()).collect(),
             worst: record.worst.map(Worst::from),

@@ -55,6 +55,28 @@ fn every_call_ends_when_it_was_last_heard_and_every_leg_is_told() {
 }
 
 #[test]
+fn what_was_not_to_be_recorded_when_the_process_died_is_counted_as_that() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    let (_, outputs) = bench.calls(SUPPORT);
+    let phone = bench.ring(&outputs)[0].1;
+    bench.feed(Input::LegAnswered(phone));
+    bench.pass(2);
+    bench.feed(Input::RecordPause(CallId(1)));
+    bench.pass(1);
+    bench.feed(Input::RecordResume(CallId(1)));
+    bench.pass(1);
+    bench.feed(Input::RecordPause(CallId(1)));
+    let heard_until = bench.now + Duration::from_secs(2);
+    let recorded = Some(Recorded { frames: 300, lost: 0, paused: 0 });
+    let cut = BTreeMap::from([(CallId(1), Cut { heard_until, recorded })]);
+
+    bench.restart(bench.now, cut, plan());
+
+    let recorded = Some(Recorded { frames: 300, lost: 0, paused: 150 });
+    assert_eq!(bench.endings(), [(heard_until, recorded)]);
+}
+
+#[test]
 fn a_caller_without_an_answer_hears_503_and_when_to_ask_again() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (caller, outputs) = bench.calls(DIRECT);
