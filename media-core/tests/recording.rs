@@ -284,7 +284,7 @@ fn a_pause_is_silence_of_its_length_and_nothing_said_in_it_is_kept() {
     bench.run_ms(500);
 
     assert_eq!(recorded, Some(Recorded { frames: 160, lost: 0, paused: 60 }));
-    let frames = &bench.out.recorded;
+    let frames = &bench.wire.recorded;
     let audio: Vec<_> = frames[1..frames.len() - 1].iter().collect();
     let indices: Vec<_> = audio.iter().map(|frame| frame.index).collect();
     assert_eq!(indices, (0..160).collect::<Vec<_>>(), "the line goes on");
