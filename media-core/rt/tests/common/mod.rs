@@ -16,7 +16,7 @@ use media_core::{
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::{RecorderConfig, RecorderEvent},
+    recorder::{RecorderConfig, RecorderEvent, Seal},
 };
 
 pub(crate) const CALLER: LegName = LegName(11);
