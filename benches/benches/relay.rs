@@ -225,6 +225,7 @@ fn start_media(folder: &Folder) -> Result<Media, Box<dyn Error>> {
         recorder: RecorderConfig { dir: folder.0.clone(), name, seal: Seal::Off },
         rings: RingSizes::USUAL,
         real_time: false,
+        cores: vec![],
     })?)
 }
 

@@ -38,6 +38,11 @@ pub(crate) enum Takes {
         to: u32,
         unit: &'static str,
     },
+    /// Whole numbers, each once.
+    Wholes {
+        from: u32,
+        to: u32,
+    },
     Flag,
     Secret,
     /// Known, and refused with a reason.
@@ -84,11 +89,14 @@ const fn key(
 
 use Change::{Live, Restart};
 use LeftOut::{Is, Means, Refused};
-use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Word, Words};
+use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
 
 const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, optional where the other side offers it, or \
                     required; what we offer is encrypted with required only.";
 const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and underscore";
+
+/// As many as a set of the kernel's holds.
+pub(crate) const CPU_MAX: u32 = 1023;
 
 /// The one value of `schema`.
 pub(crate) const SCHEMA_VALUE: &str = "clavija/v1";
@@ -194,6 +202,13 @@ pub(crate) const TABLES: &[Table] = &[
                 Is("1"),
                 Restart,
                 "Media threads.",
+            ),
+            key(
+                "cpus",
+                Wholes { from: 0, to: CPU_MAX },
+                Means("the media threads run on any core"),
+                Restart,
+                "The cores the media threads are pinned to, one for each.",
             ),
         ],
     },

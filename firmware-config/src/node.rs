@@ -4,6 +4,7 @@ use crate::{
     address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
     check::{choices, host_name, name},
     fault::Reported,
+    keys::CPU_MAX,
     limits::{self, Limits},
     reader::{At, Given, Section},
     secret::{self, Read, Secret},
@@ -61,6 +62,8 @@ pub struct Media {
     /// From an even port to an odd one, at least two pairs.
     pub ports: RangeInclusive<u16>,
     pub threads: u32,
+    /// The cores they are pinned to, one each; empty: any.
+    pub cpus: Vec<u16>,
 }
 
 /// Where the API and the metrics are served.
@@ -157,6 +160,7 @@ fn read_media(
     let advertise = section.parsed("advertise", "203.0.113.10", reachable_ip);
     let ports = section.parsed("ports", "20000-29999", port_range);
     let threads = one_thread(section);
+    let cpus = cores(section, threads.as_ref().ok().copied());
 
     let ports_line = ports.as_ref().ok().and_then(Option::as_ref).map(|at| at.line);
     let ports = ports.and_then(|given| match given {
@@ -180,7 +184,13 @@ fn read_media(
             None => section.refuse_table(&format!("ports: {what}")),
         });
     }
-    Ok(Media { address, advertise, ports, threads })
+    Ok(Media {
+        address,
+        advertise,
+        ports,
+        threads,
+        cpus: cpus?,
+    })
 }
 
 fn read_http(section: &mut Section<'_>, default_token: PathBuf) -> Result<Http, Reported> {
@@ -263,6 +273,28 @@ fn one_thread(section: &mut Section<'_>) -> Result<u32, Reported> {
     }
     let what = "is not served by this version, which has one media thread; write 1";
     Err(section.refuse_value("threads", threads, what))
+}
+
+/// One core for each thread: two on one core would wait for each other, and a thread without one
+/// would be the one that is late.
+fn cores(section: &mut Section<'_>, threads: Option<u32>) -> Result<Vec<u16>, Reported> {
+    let given = section.whole_list("cpus", "[2]", 0..=CPU_MAX)?;
+    let Some(At { value: cpus, line }) = given.filter(|given| !given.value.is_empty()) else {
+        return Ok(vec![]);
+    };
+    let twice = cpus.iter().enumerate().find(|(place, core)| cpus[..*place].contains(core));
+    if let Some((_, core)) = twice {
+        let what = format!("names core {core} twice; write one core for each media thread");
+        return Err(section.refuse(line, "cpus", &what));
+    }
+    if let Some(threads) = threads.filter(|threads| usize::try_from(*threads) != Ok(cpus.len())) {
+        let what = format!(
+            "names {} cores and media.threads is {threads}; write one core for each media thread",
+            cpus.len()
+        );
+        return Err(section.refuse(line, "cpus", &what));
+    }
+    Ok(cpus.into_iter().filter_map(|core| u16::try_from(core).ok()).collect())
 }
 
 /// The address peers can use when the operator names none.

@@ -308,6 +308,38 @@ impl<'a> Section<'a> {
         range: RangeInclusive<u32>,
     ) -> Given<At<u32>> {
         let Some(value) = self.value(key) else { return Ok(None) };
+        self.number(key, value, &range).map(Some)
+    }
+
+    /// A list of whole numbers; every bad one is reported.
+    pub(crate) fn whole_list(
+        &mut self,
+        key: &'static str,
+        like: &str,
+        range: RangeInclusive<u32>,
+    ) -> Given<At<Vec<u32>>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let line = self.file.line(value.span().start);
+        let DeValue::Array(items) = value.get_ref() else {
+            let what = format!("is not a list; write it like {like}");
+            return Err(self.refuse_value(key, value, &what));
+        };
+        let (mut list, mut refused) = (vec![], None);
+        for item in items {
+            match self.number(key, item, &range) {
+                Ok(number) => list.push(number.value),
+                Err(reported) => refused = Some(reported),
+            }
+        }
+        refused.map_or(Ok(Some(At { value: list, line })), Err)
+    }
+
+    fn number(
+        &mut self,
+        key: &'static str,
+        value: &Spanned<DeValue<'_>>,
+        range: &RangeInclusive<u32>,
+    ) -> Result<At<u32>, Reported> {
         let line = self.file.line(value.span().start);
         let wanted = format!("write a whole number from {} to {}", range.start(), range.end());
         let Some(digits) = value.get_ref().as_integer() else {
@@ -315,7 +347,7 @@ impl<'a> Section<'a> {
         };
         let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
         match number.and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n)) {
-            Some(value) => Ok(Some(At { value, line })),
+            Some(value) => Ok(At { value, line }),
             None => Err(self.refuse_value(key, value, &format!("is out of range; {wanted}"))),
         }
     }

@@ -155,6 +155,7 @@ fn blocks(config: &Config) -> Vec<Block> {
                 ("advertise", text(&media.advertise.to_string())),
                 ("ports", text(&ports)),
                 ("threads", plain(&media.threads.to_string())),
+                ("cpus", plain(&format!("{:?}", media.cpus))),
             ],
         ),
         one(

@@ -73,6 +73,11 @@ fn of_key(key: &Key) -> Value {
         Takes::Whole { from, to, unit } => {
             json!({ "type": "integer", "minimum": from, "maximum": to, "x-unit": unit })
         }
+        Takes::Wholes { from, to } => json!({
+            "type": "array",
+            "items": { "type": "integer", "minimum": from, "maximum": to },
+            "uniqueItems": true
+        }),
         Takes::Flag => json!({ "type": "boolean" }),
         Takes::Secret => secret(),
         Takes::Nothing => json!({ "not": {} }),

@@ -2,7 +2,7 @@
 //! recorder frames and events out.
 //!
 //! Call [`Engine::handle_packet`] for all that came, then [`Engine::tick`], every millisecond.
-//! All memory is taken by [`Engine::new`]; nothing after it allocates or waits.
+//! All memory is taken, and written to, by [`Engine::new`]; nothing after it allocates or waits.
 
 mod events;
 mod orders;
@@ -29,10 +29,11 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{Coding, Effort, Event, PortName, RecordFrame},
+    order::{Coding, Effort, Event, PortName, RecordFrame, TalkName},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
+    touch,
 };
 use std::{
     collections::VecDeque,
@@ -120,6 +121,9 @@ impl Engine {
     /// Takes all memory. `now` is the epoch of music and of reports.
     pub fn new(config: EngineConfig, now: Instant) -> Self {
         let EngineConfig { legs_max, talks_max, .. } = config;
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let farewell = || Farewell { port: PortName(0), to: nowhere, compound: Compound::new() };
+        let ending = || Ending { tape: Tape::new(TalkName(0), now), frames: 0 };
         Self {
             clock: Clock::new(now, config.ntp_epoch),
             silent_after: config.silent_after,
@@ -127,17 +131,17 @@ impl Engine {
             cname: config.cname,
             broadcasts: Broadcast::all(config.tunes.len(), &config.shared),
             tunes: config.tunes,
-            legs: Slots::new(legs_max),
+            legs: Slots::new(legs_max, Leg::blank),
             legs_max,
             ports: Ports::new(),
             due_legs: Phases::new(legs_max),
             securities: Securities::new(legs_max),
             due_voices: Phases::new(legs_max),
-            talks: Slots::new(talks_max),
+            talks: Slots::new(talks_max, || Talk::blank(now)),
             talks_max,
             due_talks: Phases::new(talks_max),
-            endings: VecDeque::with_capacity(talks_max),
-            farewells: Vec::with_capacity(legs_max),
+            endings: touch::queue(VecDeque::with_capacity(talks_max), ending),
+            farewells: touch::vec(Vec::with_capacity(legs_max), farewell),
             events: Events::new(legs_max, talks_max),
             scrap: Vec::with_capacity(SCRAP_MAX),
             effort: Effort::Usual,

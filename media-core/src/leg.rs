@@ -135,6 +135,12 @@ impl Leg {
         }
     }
 
+    /// Nobody's, for room that is taken at the start.
+    pub(crate) fn blank() -> Self {
+        let stream = Stream { ssrc: 0, sequence: 0, timestamp: 0 };
+        Self::new(LegName(0), PortName(0), 0, stream)
+    }
+
     /// Takes what was agreed. A far side that did not move keeps the source that was learned, and
     /// what waits of it if its audio goes on as it was: a session is refreshed unheard (RFC 4028).
     /// Gives back the coder it has no use for.

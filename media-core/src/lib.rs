@@ -25,3 +25,4 @@ pub mod room;
 pub mod rtp;
 mod session;
 pub mod srtp;
+mod touch;

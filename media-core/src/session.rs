@@ -17,7 +17,7 @@ use crate::{
         Leg,
         send::{Path, Wire},
     },
-    order::{Law, LegName},
+    order::{Law, LegName, TalkName},
     record::{Side, Tape},
     room::Room,
 };
@@ -64,6 +64,12 @@ struct Way {
 }
 
 impl Talk {
+    /// Nobody's, for room that is taken at the start.
+    pub(crate) const fn blank(now: Instant) -> Self {
+        let recording = Some(Recording { tape: Tape::new(TalkName(0), now), phase: 0 });
+        Self { caller: LegName(0), other: LegName(0), recording, room: Room::EMPTY }
+    }
+
     pub(crate) fn tape(&mut self) -> Option<&mut Tape> {
         self.recording.as_mut().map(|recording| &mut recording.tape)
     }

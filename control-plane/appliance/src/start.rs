@@ -142,6 +142,9 @@ impl Appliance {
         let view = Arc::new(RwLock::new(history.view(&plan)));
         let cut = cut_off(&history.past, &config.recording.dir);
         mend_recordings(history.recordings)?;
+        for condition in media.conditions() {
+            tracing::info!(%condition, "a media thread runs");
+        }
         for warning in media.warnings() {
             tracing::warn!(%warning, "the media thread runs without");
         }
@@ -253,6 +256,7 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
         },
         rings: RingSizes::USUAL,
         real_time: true,
+        cores: config.media.cpus.clone(),
     };
     let media = Media::start(media)?;
     await_first_tick(&media)?;

@@ -183,6 +183,18 @@ fn more_media_threads_than_this_version_has_are_refused() {
 }
 
 #[test]
+fn each_media_thread_has_one_core_of_its_own() {
+    let cores = |cpus: &str, what: &[&str]| {
+        check("node.toml", "threads = 1", &format!("threads = 1\ncpus = {cpus}"), what);
+    };
+    cores("[2, 3]", &["node.toml:18", "media.cpus", "names 2 cores and media.threads is 1"]);
+    cores("[2, 2]", &["node.toml:18", "media.cpus", "names core 2 twice"]);
+    cores("[4096]", &["media.cpus: 4096", "from 0 to 1023"]);
+    cores("[\"2\"]", &["media.cpus: \"2\"", "is not a whole number"]);
+    cores("2", &["media.cpus: 2", "is not a list; write it like [2]"]);
+}
+
+#[test]
 fn a_wildcard_on_a_host_with_several_addresses_asks_which_one_to_advertise() {
     let folder = Folder::with_contract();
     folder.edit("node.toml", "udp = \"127.0.0.1:5060\"", "udp = \"0.0.0.0:5060\"");

@@ -15,7 +15,7 @@ use std::{
 use media_core::{
     coder::{Command, Scrap},
     engine::{Engine, EngineConfig},
-    order::{Event, Order, RecordFrame, RecordKind, TalkName},
+    order::{Event, LegName, Order, RecordFrame, RecordKind, TalkName},
 };
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use ringbuf::{
@@ -27,7 +27,7 @@ use crate::{
     clerk::Clerk,
     counters::{MediaCount, MediaCounters, RecorderCount, RecorderCounters},
     ports::PortPool,
-    real_time,
+    real_time::{self, Condition},
     recorder::{FolderError, Recorder, RecorderConfig, RecorderEvent, Writer, check_folder},
     socket::Sockets,
     tape::Disk,
@@ -47,6 +47,8 @@ pub struct MediaConfig {
     pub rings: RingSizes,
     /// Ask for SCHED_FIFO and for memory that is never swapped. A refusal is a warning.
     pub real_time: bool,
+    /// The cores the media threads are to run on, one each; a thread without one runs on any.
+    pub cores: Vec<u16>,
 }
 
 /// How many of each kind may be on their way.
@@ -83,6 +85,7 @@ pub struct Media {
     recorder: Worker<Recorder>,
     media_count: Arc<MediaCount>,
     recorder_count: Arc<RecorderCount>,
+    conditions: Vec<Condition>,
     warnings: Vec<String>,
 }
 
@@ -94,10 +97,10 @@ impl Media {
         let bell = Arc::new(EventFd::from_flags(flags).map_err(system("eventfd"))?);
         let sockets = Sockets::new(config.ports.into_pairs()).map_err(system("epoll"))?;
         let (orders, taken_orders) = HeapRb::new(config.rings.orders).split();
-        let (told_events, events) = HeapRb::new(config.rings.events).split();
-        let (mut tapped, mut frames) =
-            HeapRb::<RecordFrame>::new(config.rings.record_frames).split();
-        touch(&mut tapped, &mut frames);
+        let (mut told_events, mut events) = HeapRb::new(config.rings.events).split();
+        touch(&mut told_events, &mut events, BLANK_EVENT);
+        let (mut tapped, mut frames) = HeapRb::new(config.rings.record_frames).split();
+        touch(&mut tapped, &mut frames, BLANK_FRAME);
         let (told_recordings, recorder_events) = HeapRb::new(config.rings.events).split();
         let media_count = Arc::new(MediaCount::default());
         let recorder_count = Arc::new(RecorderCount::default());
@@ -113,7 +116,9 @@ impl Media {
             Recorder { writer, frames, events: told_recordings, bell: recorder_bell, stop }.run()
         })?;
 
-        let mut warnings = if config.real_time { real_time::lock_memory() } else { Vec::new() };
+        let locked = if config.real_time { real_time::lock_memory() } else { Err(String::new()) };
+        let memory_locked = locked.is_ok();
+        let mut warnings: Vec<_> = locked.err().filter(|_| config.real_time).into_iter().collect();
         let epoch = EngineConfig { ntp_epoch: ntp_now(), ..config.engine };
         let engine = Engine::new(epoch, Instant::now());
         let (thrown, scrap) = HeapRb::new(SCRAP).split();
@@ -123,14 +128,16 @@ impl Media {
         let (ready, started) = mpsc::channel();
         let media = Worker::spawn("media-0", move |stop| {
             let thread = MediaThread::new(engine, sockets, rings, count, media_bell, stop);
-            let refused = real_time::prepare_thread(config.real_time);
+            let (core, real_time) = (config.cores.first().copied(), config.real_time);
+            let got = real_time::prepare_thread("media-0", core, real_time, memory_locked);
             // Nobody listens only if `start` has failed, and then the wish to stop is there.
-            let _heard = ready.send(refused);
+            let _heard = ready.send(got);
             drop(ready);
             thread.run()
         })?;
         let ended = |_| system("media-0")(io::Error::other("it panicked at its start"));
-        warnings.extend(started.recv().map_err(ended)?);
+        let (condition, refused) = started.recv().map_err(ended)?;
+        warnings.extend(refused);
         Ok(Self {
             orders,
             scrap,
@@ -141,6 +148,7 @@ impl Media {
             recorder,
             media_count,
             recorder_count,
+            conditions: vec![condition],
             warnings,
         })
     }
@@ -184,6 +192,11 @@ impl Media {
     pub fn is_alive(&self) -> bool {
         let given_up = self.media_count.dead.load(Ordering::Acquire);
         !given_up && self.media.is_running() && self.recorder.is_running()
+    }
+
+    /// What each media thread got of what makes it punctual.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
     }
 
     /// What the system refused at the start, for one warning each.
@@ -281,12 +294,15 @@ fn ntp_now() -> u64 {
 
 /// Walks once round the ring, so that its pages exist before the media thread writes to them: a page
 /// fault is a wait.
-fn touch(tapped: &mut HeapProd<RecordFrame>, frames: &mut HeapCons<RecordFrame>) {
-    let blank =
-        RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
-    while tapped.try_push(blank).is_ok() {}
-    frames.clear();
+fn touch<T: Copy>(one_end: &mut HeapProd<T>, other_end: &mut HeapCons<T>, blank: T) {
+    while one_end.try_push(blank).is_ok() {}
+    other_end.clear();
 }
+
+const BLANK_FRAME: RecordFrame =
+    RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
+
+const BLANK_EVENT: Event = Event::Refused { leg: LegName(0), what: "" };
 
 fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
     move |source| StartError::System { what, source: source.into() }

@@ -8,7 +8,7 @@ pub mod counters;
 mod form;
 pub mod handle;
 pub mod ports;
-mod real_time;
+pub mod real_time;
 pub mod recorder;
 pub mod sealed;
 mod socket;

@@ -1,6 +1,10 @@
 //! What the engine has to say, until it is fetched: answers have their place, news may be lost.
 
-use crate::{leg::prompts::PROMPTS_MAX, order::Event};
+use crate::{
+    leg::prompts::PROMPTS_MAX,
+    order::{Event, LegName, LegReport},
+    touch,
+};
 use std::collections::VecDeque;
 
 /// A queue of fixed size.
@@ -26,6 +30,8 @@ impl Events {
     pub(super) fn new(legs_max: usize, talks_max: usize) -> Self {
         let queue =
             VecDeque::with_capacity(legs_max + talks_max + prompts_max(legs_max) + NEWS_MAX);
+        let blank = || Event::Closed { leg: LegName(0), report: LegReport::default() };
+        let queue = touch::queue(queue, || (Place::Leg, blank()));
         Self { queue, news: 0, legs: 0, talks: 0, prompts: 0 }
     }
 

@@ -1,8 +1,8 @@
 //! Tables of fixed size: things by slot and name, legs by port, and who is served when.
 
-use crate::{clock::PHASES, order::PortName};
+use crate::{clock::PHASES, order::PortName, touch};
 
-/// Things with a name, in slots that do not move. All memory is taken at the start.
+/// Things with a name, in slots that do not move. All memory is taken, and written to, at the start.
 #[derive(Debug)]
 pub(super) struct Slots<T> {
     items: Vec<Option<T>>,
@@ -12,11 +12,13 @@ pub(super) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, blank: impl Fn() -> T) -> Self {
+        let mut items = touch::vec(Vec::with_capacity(capacity), || Some(blank()));
+        items.resize_with(capacity, || None);
         Self {
-            items: std::iter::repeat_with(|| None).take(capacity).collect(),
+            items,
             free: (0..capacity).rev().collect(),
-            names: Vec::with_capacity(capacity),
+            names: touch::vec(Vec::with_capacity(capacity), Default::default),
         }
     }
 
@@ -98,7 +100,8 @@ pub(super) struct Phases(Vec<Vec<usize>>);
 
 impl Phases {
     pub(super) fn new(capacity: usize) -> Self {
-        Self((0..PHASES).map(|_| Vec::with_capacity(capacity)).collect())
+        let slots = || touch::vec(Vec::with_capacity(capacity), Default::default);
+        Self((0..PHASES).map(|_| slots()).collect())
     }
 
     /// The phase that serves fewest.
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_free_again_after_its_name_has_gone() {
-        let mut slots = Slots::new(2);
+        let mut slots = Slots::new(2, Default::default);
         let first = slots.insert(10, 'a').unwrap();
 
         assert_eq!(slots.insert(10, 'x'), None, "a name is taken once");

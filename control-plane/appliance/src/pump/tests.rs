@@ -81,6 +81,7 @@ impl Bench {
             recorder,
             rings: RingSizes::USUAL,
             real_time: false,
+            cores: vec![],
         };
         let media = Media::start(media).unwrap();
         let (turns, _turns) = sync_channel(16);

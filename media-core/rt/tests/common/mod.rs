@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr, UdpSocket},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process, thread,
     time::{Duration, Instant},
@@ -46,9 +47,13 @@ impl Drop for Folder {
 
 /// The media plane on a loopback address of its own, with four pairs from 21000.
 pub(crate) fn media(address: IpAddr, folder: &Folder) -> Media {
-    let ports = PortPool::open(address, 21_000..=21_007).unwrap();
+    media_with(address, folder, 21_000..=21_007)
+}
+
+pub(crate) fn media_with(address: IpAddr, folder: &Folder, ports: RangeInclusive<u16>) -> Media {
+    let ports = PortPool::open(address, ports).unwrap();
     let engine = EngineConfig {
-        legs_max: 8,
+        legs_max: ports.names().len().max(8),
         talks_max: 4,
         silent_after: Duration::from_secs(30),
         tunes: Vec::new(),
@@ -60,7 +65,8 @@ pub(crate) fn media(address: IpAddr, folder: &Folder) -> Media {
     let name = |talk: TalkName| format!("call-{:08x}", talk.0);
     let recorder = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
     let rings = RingSizes::USUAL;
-    Media::start(MediaConfig { ports, engine, recorder, rings, real_time: false }).unwrap()
+    Media::start(MediaConfig { ports, engine, recorder, rings, real_time: false, cores: vec![] })
+        .unwrap()
 }
 
 /// One party: says its own tone in A-law and keeps what it hears.
