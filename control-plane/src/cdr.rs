@@ -509,6 +509,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::NoPorts => "no_ports",
         Reason::NoSuchNumber => "no_such_number",
         Reason::NobodySignedIn => "nobody_signed_in",
+        Reason::Overloaded => "overloaded",
         Reason::Restart => "restart",
         Reason::Shutdown => "shutdown",
         Reason::TeamRemoved => "team_removed",

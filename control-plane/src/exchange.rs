@@ -8,7 +8,8 @@ mod restart;
 use crate::{
     cdr::{CallRecord, Ledger},
     config::{Plan, SELF_TEST_NUMBER},
-    fact::{End, Fact},
+    fact::{End, Fact, Reason, Step, What},
+    headroom::{Headroom, Limits, Measured},
     ids::{CallId, OfferId, SeatId},
     journal::{Memory, Note, Record},
     legs::{
@@ -50,6 +51,8 @@ pub struct Start {
     /// Marks in the journal by which login a phone registered, so that the next process can tell a
     /// changed password. The same for every process of a box, and known to nobody else.
     pub login_key: [u8; 32],
+    /// Beyond these the media plane takes no new call.
+    pub headroom: Limits,
     /// `None`: nothing has ever happened on this box.
     pub restart: Option<Restart>,
 }
@@ -111,6 +114,8 @@ pub struct Exchange {
     ledger: Ledger,
     cdrs: VecDeque<CallRecord>,
     media_refusals: u64,
+    headroom: Headroom,
+    refused_for_load: u64,
     probed: VecDeque<(ProbeId, Probed)>,
     /// Whose phones are elsewhere than when somebody last asked.
     relisted: BTreeSet<SeatId>,
@@ -118,7 +123,17 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn new(start: Start, now: Instant) -> Self {
-        let Start { mut sip, board, ports, media_address, seed, wall, login_key, restart } = start;
+        let Start {
+            mut sip,
+            board,
+            ports,
+            media_address,
+            seed,
+            wall,
+            login_key,
+            headroom,
+            restart,
+        } = start;
         sip.first_leg = board.next_leg();
         let last = restart.as_ref().map_or_else(|| board.now(), |restart| restart.restarted.last);
         let clock = Clock::new(now, wall.max(board.now()).max(last));
@@ -140,6 +155,8 @@ impl Exchange {
             ledger,
             cdrs: VecDeque::new(),
             media_refusals: 0,
+            headroom: Headroom::new(headroom),
+            refused_for_load: 0,
             probed: VecDeque::new(),
             relisted: BTreeSet::new(),
         };
@@ -245,6 +262,15 @@ impl Exchange {
     /// The recorder gave one up: the call goes on, its story says so.
     pub fn handle_recording_failed(&mut self, talk: TalkName, what: String, now: Instant) {
         self.inbox.push_back(Input::RecordingFailed { call: CallId(talk.0), what });
+        self.work(now);
+    }
+
+    /// What each media thread measured of itself, once a second. Only what changes by it is an input.
+    pub fn handle_headroom(&mut self, threads: &[Measured], now: Instant) {
+        let Some((on, best)) = self.headroom.judge(threads) else { return };
+        let lateness_us = u32::try_from(best.lateness_p999.as_micros()).unwrap_or(u32::MAX);
+        let used_permille = best.used_permille;
+        self.inbox.push_back(Input::Overload { on, lateness_us, used_permille });
         self.work(now);
     }
 
@@ -397,6 +423,11 @@ impl Exchange {
         self.media_refusals
     }
 
+    /// Calls refused because the media plane had no room for them.
+    pub fn refused_for_load(&self) -> u64 {
+        self.refused_for_load
+    }
+
     /// Port pairs in use.
     pub fn ports_taken(&self) -> usize {
         self.media.ports().taken()
@@ -530,6 +561,9 @@ impl Exchange {
             self.carry_out(output, now);
         }
         while let Some(fact) = self.board.poll_fact() {
+            if let What::Call(_, Step::Over { reason: Reason::Overloaded, .. }) = fact.what {
+                self.refused_for_load += 1;
+            }
             if let Some(record) = self.ledger.apply(&fact) {
                 self.count_fruitless(&record, now);
                 self.cdrs.push_back(record);

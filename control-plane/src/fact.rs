@@ -269,6 +269,8 @@ pub enum Reason {
     NoPorts,
     NoSuchNumber,
     NobodySignedIn,
+    /// The media plane had no room for one more.
+    Overloaded,
     /// The process ended under the call.
     Restart,
     Shutdown,

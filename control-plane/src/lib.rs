@@ -13,6 +13,7 @@ pub mod cdr;
 pub mod config;
 pub mod exchange;
 pub mod fact;
+pub mod headroom;
 pub mod ids;
 pub mod journal;
 pub mod legs;

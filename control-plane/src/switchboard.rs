@@ -101,6 +101,13 @@ pub enum Input {
         recorded: Option<Recorded>,
         quality: Vec<Quality>,
     },
+    /// From here on the media plane has no room for another call, or has again. What its threads
+    /// measured stands beside for who reads it.
+    Overload {
+        on: bool,
+        lateness_us: u32,
+        used_permille: u32,
+    },
     /// Where these agents are called from here on; nobody else has moved.
     Phones(BTreeMap<SeatId, BTreeSet<Place>>),
     /// `word` is for people: "lunch".
@@ -276,6 +283,9 @@ pub struct Switchboard {
     next_offer: u64,
     /// One more than the greatest leg ever seen here; the endpoint goes on from it.
     next_leg: u64,
+    /// No new call is taken; those that are here go on, and so do the offers made for them.
+    #[serde(default)]
+    overloaded: bool,
     now: Stamp,
     seq: u64,
     #[serde(skip)]
@@ -317,6 +327,7 @@ impl Switchboard {
             next_call: 1,
             next_offer: 1,
             next_leg: 1,
+            overloaded: false,
             now: Stamp::default(),
             seq: 0,
             outputs: VecDeque::new(),
@@ -353,6 +364,7 @@ impl Switchboard {
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);
             }
+            Input::Overload { on, .. } => self.overloaded = *on,
             Input::Phones(moved) => self.phones_moved(moved),
             Input::Pause { seat, word } => self.seats.pause(*seat, word.as_deref()),
             Input::RecordPause(call) => self.record_pause(*call),
@@ -408,6 +420,11 @@ impl Switchboard {
 
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
+    }
+
+    /// The media plane has no room for another call.
+    pub fn is_overloaded(&self) -> bool {
+        self.overloaded
     }
 
     /// Ids up to this one are in use somewhere, whatever the journal says: they are never given

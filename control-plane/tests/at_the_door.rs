@@ -109,6 +109,7 @@ fn exchange(ports: u16, now: Instant) -> Exchange {
             seed: [2; 32],
             wall: Stamp(1),
             login_key: [3; 32],
+            headroom: control_plane::headroom::Limits::USUAL,
             restart: None,
         },
         now,

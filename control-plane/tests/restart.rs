@@ -153,6 +153,7 @@ impl Process {
             seed: [seed; 32],
             wall: Stamp(1_000_000 + u64::from(seed)),
             login_key: [3; 32],
+            headroom: control_plane::headroom::Limits::USUAL,
             restart,
         };
         let exchange = Exchange::new(start, now);

@@ -210,6 +210,20 @@ pub(crate) const TABLES: &[Table] = &[
                 Restart,
                 "The cores the media threads are pinned to, one for each.",
             ),
+            key(
+                "lateness_ms_max",
+                Whole { from: 1, to: 1_000, unit: "milliseconds" },
+                Is("20"),
+                Restart,
+                "How late one tick of a thousand may be; beyond, new calls are refused with 503.",
+            ),
+            key(
+                "load_percent_max",
+                Whole { from: 1, to: 100, unit: "percent" },
+                Is("70"),
+                Restart,
+                "How much of its time a media thread may work; beyond, new calls are refused with 503.",
+            ),
         ],
     },
     Table {

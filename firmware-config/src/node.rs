@@ -64,6 +64,10 @@ pub struct Media {
     pub threads: u32,
     /// The cores they are pinned to, one each; empty: any.
     pub cpus: Vec<u16>,
+    /// How late one tick of a thousand may be before new calls are refused.
+    pub lateness_max: Duration,
+    /// The same for the share of its time that a media thread works.
+    pub load_percent_max: u32,
 }
 
 /// Where the API and the metrics are served.
@@ -161,6 +165,8 @@ fn read_media(
     let ports = section.parsed("ports", "20000-29999", port_range);
     let threads = one_thread(section);
     let cpus = cores(section, threads.as_ref().ok().copied());
+    let lateness = section.whole("lateness_ms_max", 1..=1_000);
+    let load = section.whole("load_percent_max", 1..=100);
 
     let ports_line = ports.as_ref().ok().and_then(Option::as_ref).map(|at| at.line);
     let ports = ports.and_then(|given| match given {
@@ -184,12 +190,15 @@ fn read_media(
             None => section.refuse_table(&format!("ports: {what}")),
         });
     }
+    let lateness_ms = lateness?.map_or(20, |given| given.value);
     Ok(Media {
         address,
         advertise,
         ports,
         threads,
         cpus: cpus?,
+        lateness_max: Duration::from_millis(lateness_ms.into()),
+        load_percent_max: load?.map_or(70, |given| given.value),
     })
 }
 

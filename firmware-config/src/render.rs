@@ -156,6 +156,8 @@ fn blocks(config: &Config) -> Vec<Block> {
                 ("ports", text(&ports)),
                 ("threads", plain(&media.threads.to_string())),
                 ("cpus", plain(&format!("{:?}", media.cpus))),
+                ("lateness_ms_max", plain(&media.lateness_max.as_millis().to_string())),
+                ("load_percent_max", plain(&media.load_percent_max.to_string())),
             ],
         ),
         one(

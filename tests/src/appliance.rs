@@ -117,6 +117,7 @@ impl Appliance {
              [node]\nname = \"test\"\ndata_dir = \"data\"\nsite = \"site.toml\"\n\
              [sip]\nudp = \"{}\"\ntcp = \"{sip}\"\ndomain = \"clavija.test\"\n\
              [media]\naddress = \"127.0.0.1\"\nports = \"{ports}\"\nthreads = 1\n\
+             lateness_ms_max = 1000\nload_percent_max = 100\n\
              [http]\nadmin = \"{http}\"\nadmin_token_file = \"data/admin.token\"\n\
              [recording]\ndir = \"data/recordings\"\n",
             udp.expect("a UDP port is free"),

@@ -4,6 +4,7 @@ use crate::dice::Dice;
 use control_plane::{
     config::{Destination, NumberRow, Plan, Trunk},
     exchange::{Exchange, Restart, Start},
+    headroom,
     journal::{Log, Past},
     switchboard::Switchboard,
     time::Stamp,
@@ -146,6 +147,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         seed: Dice::new(2, 0).seed(),
         wall: Stamp(1_800_000_000_000_000),
         login_key: [3; 32],
+        headroom: headroom::Limits::USUAL,
         restart,
     };
     Exchange::new(start, now)

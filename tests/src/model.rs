@@ -58,6 +58,8 @@ pub struct Model {
     /// When the box died, each time.
     deaths: Vec<Death>,
     first_turn: bool,
+    /// The media plane has no room for another call.
+    loaded: bool,
     pub seen: Seen,
 }
 
@@ -71,6 +73,8 @@ pub struct Seen {
     pub duplicate_invite: u64,
     /// A second branch of a fork said 200 as well.
     pub fork_with_two_2xx: u64,
+    /// A new call was refused because the media plane had no room for it.
+    pub refused_for_load: u64,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,8 @@ struct Dialog {
     heard: bool,
     /// The box promised a place to who called: 18x or 200.
     welcomed: bool,
+    /// It came while the box had no room for it.
+    came_under_load: bool,
     /// The box answered the INVITE of a peer.
     answered: Option<Instant>,
     /// The ACK of that answer came.
@@ -170,6 +176,7 @@ impl Model {
             hung_up_by_asking: BTreeSet::new(),
             deaths: vec![],
             first_turn: false,
+            loaded: false,
             seen: Seen::default(),
         }
     }
@@ -218,6 +225,7 @@ impl Model {
     /// Its box's process is gone.
     pub fn dies(&mut self, now: Instant) {
         self.deaths.push(Death { at: now, noted: Stamp::default() });
+        self.loaded = false;
         self.requests.clear();
         self.owed.clear();
         self.by_port.clear();
@@ -226,6 +234,11 @@ impl Model {
             // What it had not acknowledged, it may not have heard.
             dialog.answers.retain(|_, answer| answer.acked);
         }
+    }
+
+    /// From now on there is no room for another call, or there is again.
+    pub fn loaded(&mut self, loaded: bool) {
+        self.loaded = loaded;
     }
 
     /// This is the last thing that the process which died has written down.

@@ -9,6 +9,7 @@ mod crash;
 mod day;
 mod evening;
 mod hostile;
+mod load;
 mod reached;
 mod site;
 mod turn;

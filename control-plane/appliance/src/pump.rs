@@ -11,6 +11,7 @@ use crate::{
 };
 use control_plane::{
     exchange::{Exchange, Problem, Request},
+    headroom::Measured,
     journal::{Chain, Moment},
     succession::NoIdLeft,
 };
@@ -19,6 +20,8 @@ use media_core::order::Order;
 use media_rt::{
     counters::{MediaCounters, RecorderCounters},
     handle::Media,
+    headroom::Headroom,
+    real_time::Condition,
     recorder::RecorderEvent,
 };
 use sip_net::{
@@ -67,6 +70,8 @@ const ORDERS_WAITING_MAX: usize = 100_000;
 const TURNS_WAITING_MAX: usize = 100_000;
 /// How often the counts are shown to metrics.
 const COUNT_EVERY: Duration = Duration::from_millis(250);
+/// How often the media threads are asked how much room they had.
+const HEADROOM_EVERY: Duration = Duration::from_secs(1);
 /// How soon a full ring is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 /// Bans that get a line at one look at the counts.
@@ -97,6 +102,12 @@ pub struct Counts {
     pub ports_taken: usize,
     pub media_refusals: u64,
     pub media: MediaCounters,
+    /// Of each media thread: over the last seconds, and what it got at the start.
+    pub headroom: Vec<Headroom>,
+    pub conditions: Arc<[Condition]>,
+    /// No new call is taken for want of room, and how many have not been.
+    pub overloaded: bool,
+    pub refused_for_load: u64,
     pub recorder: RecorderCounters,
     pub recordings_failed: u64,
     pub turns_lost: u64,
@@ -301,6 +312,9 @@ pub(crate) struct Pump {
     media_waits: bool,
     /// Ticks of the media thread at the last look, and how many looks they have stood still.
     ticks: (u64, u32),
+    headroom: Vec<Headroom>,
+    measured: Instant,
+    conditions: Arc<[Condition]>,
     recordings_failed: u64,
     turns_lost: u64,
     datagrams_refused: u64,
@@ -343,6 +357,8 @@ impl Pump {
             journal,
         };
         let pump = Self {
+            conditions: media.conditions().into(),
+            headroom: media.conditions().iter().map(|_| Headroom::default()).collect(),
             orphans_left: exchange.endpoint().orphans().left() > 0,
             exchange,
             store,
@@ -360,6 +376,7 @@ impl Pump {
             wrote: Instant::now(),
             media_waits: false,
             ticks: (0, 0),
+            measured: Instant::now(),
             recordings_failed: 0,
             turns_lost: 0,
             datagrams_refused: 0,
@@ -441,6 +458,7 @@ impl Pump {
         if now.duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
             sip.tcp.check(now);
+            self.measure(now);
             self.show_counts(Some(&sip.udp));
         }
     }
@@ -622,6 +640,33 @@ impl Pump {
         }
     }
 
+    /// Asks the media threads how much room they had, and says so once when new calls are no longer
+    /// taken for that, or are again.
+    fn measure(&mut self, now: Instant) {
+        if now.duration_since(self.measured) < HEADROOM_EVERY {
+            return;
+        }
+        self.measured = now;
+        self.headroom = self.media.headroom();
+        let measured: Vec<_> = self.headroom.iter().map(measured).collect();
+        let before = self.exchange.board().is_overloaded();
+        self.exchange.handle_headroom(&measured, now);
+        let overloaded = self.exchange.board().is_overloaded();
+        if overloaded != before {
+            let lateness = measured.iter().map(|thread| thread.lateness_p999).max();
+            let used = measured.iter().map(|thread| thread.used_permille / 10).max();
+            let (lateness, used_percent) = (lateness.unwrap_or_default(), used.unwrap_or_default());
+            match overloaded {
+                true => tracing::warn!(
+                    ?lateness,
+                    used_percent,
+                    "the media threads have no room left: new calls are refused"
+                ),
+                false => tracing::info!(?lateness, used_percent, "new calls are taken again"),
+            }
+        }
+    }
+
     /// A media thread that has ended or stands still takes every call's voice with it, and nothing
     /// but a new process can help.
     fn media_fault(&self) -> Option<&'static str> {
@@ -691,6 +736,10 @@ impl Pump {
             ports_taken: self.exchange.ports_taken(),
             media_refusals: self.exchange.media_refusals(),
             media,
+            headroom: self.headroom.clone(),
+            conditions: Arc::clone(&self.conditions),
+            overloaded: self.exchange.board().is_overloaded(),
+            refused_for_load: self.exchange.refused_for_load(),
             recorder: self.media.recorder_counters(),
             recordings_failed: self.recordings_failed,
             turns_lost: self.turns_lost,
@@ -715,6 +764,11 @@ impl Pump {
         self.state.store(BoxState::Stopped as u8, Ordering::Release);
         self.store.close();
     }
+}
+
+fn measured(headroom: &Headroom) -> Measured {
+    let Headroom { ticks, lateness_p999, used_permille, used_p99_permille: _ } = *headroom;
+    Measured { ticks, lateness_p999, used_permille }
 }
 
 /// The view, whatever became of who held it last: it is only read.

@@ -22,6 +22,7 @@ use control_plane::{
     config::Plan,
     exchange::{Exchange, Start},
     fact::What,
+    headroom::Limits,
     ids::CallId,
     journal::Past,
     legs::shared_codings,
@@ -171,6 +172,10 @@ impl Appliance {
             seed: seed()?,
             wall: wall(),
             login_key: login_key::of(&config.node.data_dir, seed()?),
+            headroom: Limits {
+                lateness_max: config.media.lateness_max,
+                used_permille_max: config.media.load_percent_max * 10,
+            },
             restart: (!history.is_first).then_some(restart),
         };
         let mut exchange = Exchange::new(start, now);

@@ -112,6 +112,10 @@ impl Switchboard {
         media: &Media,
     ) -> Result<(), No> {
         self.tell(id, Step::Routed { to: route.to });
+        if self.overloaded {
+            let no = No::new(503, End::Congestion, Reason::Overloaded);
+            return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
+        }
         self.can_be_reached(route.to)?;
         let hops_left = self.calls.get(&id).map_or(0, |call| call.max_forwards);
         if hops_left == 0 && matches!(route.to, Destination::Trunk(_)) {

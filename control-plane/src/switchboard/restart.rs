@@ -31,6 +31,8 @@ impl Switchboard {
         }
         self.end_every_leg();
         self.silent.clear();
+        // Its media plane is gone; the new one has nothing to do yet.
+        self.overloaded = false;
         self.deadlines.clear();
         let ending =
             self.offers.iter().filter(|(_, offer)| matches!(offer.phase, Phase::Ending(_)));

@@ -69,6 +69,7 @@ impl Input {
             | Self::LegRinging(_)
             | Self::LegSilent(_)
             | Self::MediaEnded { .. }
+            | Self::Overload { .. }
             | Self::Pause { .. }
             | Self::Phones(_)
             | Self::RecordPause(_)

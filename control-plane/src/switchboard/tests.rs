@@ -714,6 +714,59 @@ fn who_has_no_codec_in_common_hears_488_and_who_finds_no_port_503() {
 }
 
 #[test]
+fn without_room_in_the_media_plane_who_calls_is_told_so_and_who_waits_gets_their_agent() {
+    let mut bench = Bench::new();
+    bench.feed(Input::SignedIn(ANA));
+    let (first, outputs) = bench.calls(SUPPORT);
+    let (ana, leg) = bench.ring(&outputs)[0];
+    let (second, _) = bench.calls(SUPPORT);
+    let overload = |on| Input::Overload { on, lateness_us: 90, used_permille: 990 };
+
+    assert_eq!(bench.feed(overload(true)), []);
+    for (source, number) in [
+        (Source::Trunk(TrunkId(0)), SUPPORT),
+        (Source::Trunk(TrunkId(0)), DIRECT),
+        (Source::Phone(UserId(1)), PBX),
+    ] {
+        let (caller, outputs) = bench.calls_from(source, number);
+        let (status, retry_after_seconds, warning) = (503, Some(5), None);
+        let leg = caller;
+        let refused = Output::Refuse { leg, status, retry_after_seconds, warning };
+        assert_eq!(outputs[0], refused, "before anything rings, and no seat is taken");
+        let (end, reason) = (End::Congestion, Reason::Overloaded);
+        assert_eq!(bench.steps().last(), Some(&&Step::Over { end, reason }));
+    }
+    let (_, nowhere) = bench.calls("999");
+    assert_eq!(refused_with(&nowhere), Some(404), "there is no room to be had for it");
+
+    let bridged = bench.feed(Input::LegAnswered(leg));
+    let is_theirs =
+        |output: &Output| matches!(output, Output::Bridge { caller, .. } if *caller == first);
+    assert!(bridged.iter().any(is_theirs), "{bridged:?}");
+    bench.ends(first, Cause::Bye);
+    let mut next = bench.ends(leg, Cause::Released);
+    next.extend(bench.pass(60));
+    assert_eq!((ana, dialled(&next).len()), (ANA, 1), "{second:?} is offered meanwhile: {next:?}");
+
+    bench.feed(overload(false));
+    let (_, taken) = bench.calls(SUPPORT);
+    assert_eq!(refused_with(&taken), None);
+}
+
+#[test]
+fn the_next_process_has_room_whatever_the_last_one_had() {
+    let mut bench = Bench::with_agents(&[ANA]);
+    bench.feed(Input::Overload { on: true, lateness_us: 90, used_permille: 990 });
+
+    let plan = Arc::clone(bench.board.plan());
+    let (last, cut, phones) = (bench.now, BTreeMap::new(), BTreeMap::new());
+    bench.feed(Input::Restarted(Restarted { last, cut, plan, phones }));
+
+    assert!(!bench.board.is_overloaded());
+    assert_eq!(refused_with(&bench.calls(SUPPORT).1), None);
+}
+
+#[test]
 fn stopping_hangs_up_everybody_and_says_why() {
     let mut bench = Bench::with_agents(&[ANA]);
     let (caller, outputs) = bench.calls(SUPPORT);

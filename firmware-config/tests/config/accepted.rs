@@ -152,20 +152,23 @@ fn what_is_left_out_has_the_contracts_defaults() {
     assert_eq!(config.media.advertise.to_string(), "127.0.0.1");
     assert_eq!(config.media.ports, 20000..=29999);
     assert_eq!((config.media.threads, config.media.cpus), (1, vec![]));
+    assert_eq!(config.media.lateness_max, Duration::from_millis(20));
+    assert_eq!(config.media.load_percent_max, 70);
     assert_eq!(config.http.admin.to_string(), "127.0.0.1:8080");
     assert_eq!(config.http.admin_token_file, Path::new("/etc/x/d/admin.token"));
     assert_eq!(config.recording.dir, Path::new("/etc/x/d/recordings"));
 }
 
 #[test]
-fn a_media_thread_may_have_a_core_of_its_own() {
+fn a_media_thread_may_have_a_core_of_its_own_and_limits_of_its_own() {
     let folder = Folder::with_contract();
-    let own = "threads = 1\ncpus = [3]";
+    let own = "threads = 1\ncpus = [3]\nlateness_ms_max = 5\nload_percent_max = 90";
     folder.edit("node.toml", "threads = 1", own);
 
     let media = folder.load().unwrap().config.media;
 
-    assert_eq!(media.cpus, [3]);
+    assert_eq!((media.cpus, media.lateness_max), (vec![3], Duration::from_millis(5)));
+    assert_eq!(media.load_percent_max, 90);
 }
 
 #[test]

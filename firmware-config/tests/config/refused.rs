@@ -195,6 +195,19 @@ fn each_media_thread_has_one_core_of_its_own() {
 }
 
 #[test]
+fn limits_of_the_media_threads_are_whole_numbers_in_their_range() {
+    for (key, value, range) in [
+        ("lateness_ms_max", "0", "from 1 to 1000"),
+        ("lateness_ms_max", "1001", "from 1 to 1000"),
+        ("load_percent_max", "0.7", "from 1 to 100"),
+        ("load_percent_max", "101", "from 1 to 100"),
+    ] {
+        let line = format!("threads = 1\n{key} = {value}");
+        check("node.toml", "threads = 1", &line, &[&format!("media.{key}: {value}"), range]);
+    }
+}
+
+#[test]
 fn a_wildcard_on_a_host_with_several_addresses_asks_which_one_to_advertise() {
     let folder = Folder::with_contract();
     folder.edit("node.toml", "udp = \"127.0.0.1:5060\"", "udp = \"0.0.0.0:5060\"");

@@ -8,6 +8,8 @@ use std::{
 
 use media_core::counters::{Counters, Dropped};
 
+use crate::headroom::Effort;
+
 /// Upper edges of the buckets of both histograms, in microseconds; a last bucket has no edge.
 pub const BUCKETS_US: [u64; 10] = [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000];
 
@@ -161,6 +163,7 @@ pub(crate) struct MediaCount {
     pub(crate) ticks_late: Counter,
     pub(crate) ticks_skipped: Counter,
     pub(crate) lateness: DurationCounter,
+    pub(crate) effort: Effort,
     pub(crate) forward_latency: DurationCounter,
     pub(crate) datagrams_received: Counter,
     pub(crate) datagrams_sent: Counter,

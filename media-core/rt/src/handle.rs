@@ -26,6 +26,7 @@ use ringbuf::{
 use crate::{
     clerk::Clerk,
     counters::{MediaCount, MediaCounters, RecorderCount, RecorderCounters},
+    headroom::{Headroom, Window},
     ports::PortPool,
     real_time::{self, Condition},
     recorder::{FolderError, Recorder, RecorderConfig, RecorderEvent, Writer, check_folder},
@@ -85,6 +86,7 @@ pub struct Media {
     recorder: Worker<Recorder>,
     media_count: Arc<MediaCount>,
     recorder_count: Arc<RecorderCount>,
+    window: Window,
     conditions: Vec<Condition>,
     warnings: Vec<String>,
 }
@@ -148,6 +150,7 @@ impl Media {
             recorder,
             media_count,
             recorder_count,
+            window: Window::default(),
             conditions: vec![condition],
             warnings,
         })
@@ -181,6 +184,13 @@ impl Media {
 
     pub fn counters(&self) -> MediaCounters {
         self.media_count.read()
+    }
+
+    /// How much room each media thread had over the last seconds. To be asked once a second.
+    pub fn headroom(&mut self) -> Vec<Headroom> {
+        let count = &self.media_count;
+        let ticks = count.ticks.read() + count.ticks_skipped.read();
+        vec![self.window.look(&count.effort, ticks)]
     }
 
     pub fn recorder_counters(&self) -> RecorderCounters {

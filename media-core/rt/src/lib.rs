@@ -7,6 +7,7 @@ mod clerk;
 pub mod counters;
 mod form;
 pub mod handle;
+pub mod headroom;
 pub mod ports;
 pub mod real_time;
 pub mod recorder;

@@ -104,6 +104,7 @@ impl MediaThread {
     fn count(&self, wake: Wake) {
         self.counters.ticks.bump();
         self.counters.lateness.observe(wake.late, 1);
+        self.counters.effort.lateness.observe(wake.late);
         if wake.late >= TICK {
             self.counters.ticks_late.bump();
         }
@@ -121,6 +122,7 @@ impl MediaThread {
         if self.counters.ticks.read().is_multiple_of(PUBLISH_EVERY) {
             self.counters.publish(self.engine.counters());
         }
+        self.counters.effort.worked(now.elapsed());
     }
 
     fn take_orders(&mut self, now: Instant) {

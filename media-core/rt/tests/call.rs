@@ -94,6 +94,25 @@ fn check_recording(folder: &Folder, said: &Said) {
 }
 
 #[test]
+fn a_thread_says_how_much_room_it_has() {
+    let folder = Folder::new("headroom");
+    let address = IpAddr::from([127, 77, 3, 5]);
+    let mut media = media(address, &folder);
+    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+    let before = media.headroom();
+    give(&mut media, caller.orders(CALLER));
+    give(&mut media, other.orders(OTHER));
+
+    talk(&mut media, &mut Said::default(), [&mut caller, &mut other], 20);
+
+    let [before, after] = [before, media.headroom()].map(|threads| threads[0]);
+    assert_eq!((before.ticks, before.used_permille), (0, 0), "of one reading nothing follows");
+    assert!(after.ticks > 0 && after.used_p99_permille > 0, "{after:?}");
+    assert_eq!(media.conditions()[0].thread, "media-0");
+}
+
+#[test]
 fn stopping_in_the_middle_of_a_call_keeps_the_recording_whole() {
     let folder = Folder::new("stop-in-call");
     let address = IpAddr::from([127, 77, 3, 2]);

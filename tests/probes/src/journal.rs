@@ -4,6 +4,7 @@
 use control_plane::{
     config::Plan,
     exchange::{Exchange, Start},
+    headroom,
     journal::{read, replay},
     time::Stamp,
 };
@@ -57,6 +58,7 @@ fn rebuild(bytes: &[u8]) -> bool {
         seed: [7; 32],
         wall: Stamp(1),
         login_key: [7; 32],
+        headroom: headroom::Limits::USUAL,
         restart: Some(restart),
     };
     let mut exchange = Exchange::new(start, *EPOCH);

@@ -38,8 +38,28 @@ impl Model {
                 }
                 self.is_dismissed(text, now);
             }
-            (None, Some(status)) => self.responds(text, status, now),
+            (None, Some(status)) => {
+                self.check_load(text, status)?;
+                self.responds(text, status, now);
+            }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Who calls while there is no room hears no promise, and is not kept from the next box.
+    fn check_load(&mut self, text: &Text<'_>, status: u16) -> Result<(), String> {
+        let promise = text.cseq().1 == "INVITE" && (101..300).contains(&status);
+        let came = self.dialog(text).is_some_and(|dialog| dialog.came_under_load);
+        if came && promise {
+            return Err(format!("promised without room for it: {}", text.short()));
+        }
+        let first = |dialog: &&mut Dialog| dialog.refused.is_none();
+        if came && status == 503 && self.dialog(text).as_ref().is_some_and(first) {
+            self.seen.refused_for_load += 1;
+            if text.header("Retry-After").is_none() {
+                return Err(format!("refused for want of room without a time: {}", text.short()));
+            }
         }
         Ok(())
     }
@@ -193,6 +213,7 @@ impl Model {
             number: (self.number)(invite.to_user()),
             heard: false,
             welcomed: false,
+            came_under_load: !called && self.loaded,
             answered: None,
             confirmed: false,
             declined: false,

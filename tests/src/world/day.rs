@@ -49,6 +49,10 @@ pub(super) enum Deed {
         from: SocketAddr,
     },
     Forge(Forgery),
+    /// The media threads have no room left, or have again.
+    Load {
+        on: bool,
+    },
     /// Bytes that are no call.
     Garbage {
         carrier: usize,
@@ -80,6 +84,7 @@ const LAST_CALL_MS: u64 = 110_000;
 impl World {
     pub(super) fn plan_the_day(&mut self) {
         self.plan_crashes();
+        self.plan_loads();
         self.plan_cuts();
         self.plan_forgeries();
         for caller in 0..self.dice.number(20..40) {
@@ -141,6 +146,8 @@ impl World {
             Deed::Flood { from } => self.flood(from),
             Deed::Forge(forgery) => self.forge(forgery),
             Deed::Garbage { carrier } => self.send_garbage(carrier),
+            Deed::Load { .. } if self.down_until.is_some() => {}
+            Deed::Load { on } => return self.load(on),
             Deed::Leave { from_user } => self.leave(&from_user),
             Deed::Resume(call) => return self.resume(call),
             Deed::Sign { phone, signed_in } => {

@@ -65,6 +65,8 @@ reached! {
     forged,
     flood,
     fork_with_two_2xx,
+    /// Called while the media plane had no room for another call, and told so.
+    refused_for_load,
     /// It knew of its call no more and was back before the box had given it up.
     phone_rebooted_in_a_call,
 }
@@ -83,6 +85,7 @@ impl Reached {
         self.callers_cancel_crossed_200 += seen.callers_cancel_crossed_200;
         self.duplicate_invite += seen.duplicate_invite;
         self.fork_with_two_2xx += seen.fork_with_two_2xx;
+        self.refused_for_load += seen.refused_for_load;
     }
 
     fn count_step(&mut self, step: &Step) {

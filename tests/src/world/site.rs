@@ -9,6 +9,7 @@ use crate::{
 use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     exchange::{Exchange, Restart, Start},
+    headroom::Limits,
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
     time::Stamp,
@@ -155,6 +156,7 @@ impl Site {
             seed,
             wall,
             login_key: [3; 32],
+            headroom: Limits::USUAL,
             restart,
         };
         Exchange::new(start, now)

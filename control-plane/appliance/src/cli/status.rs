@@ -3,7 +3,7 @@
 use super::output::{Column, Output};
 use crate::{client::Client, error::Failure};
 
-const ROWS: [Column; 11] = [
+const ROWS: [Column; 13] = [
     ("node", "node"),
     ("version", "version"),
     ("state", "state"),
@@ -14,6 +14,8 @@ const ROWS: [Column; 11] = [
     ("agents available", "agents_available"),
     ("recordings", "recordings_active"),
     ("double claims", "double_claims"),
+    ("overloaded", "overloaded"),
+    ("media threads", "media_threads"),
     ("alarms", "alarms"),
 ];
 

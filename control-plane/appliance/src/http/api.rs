@@ -6,7 +6,7 @@ use super::{
     types::{Ban, Call, CallStory, CallsQuery, Cdr, Cdrs, CdrsQuery, Items, Status, WantedState},
 };
 use crate::{
-    pump::{BoxState, read},
+    pump::{BoxState, Counts, read},
     view::{Agent, AgentAndPhones, Queue, Since, View, Which},
 };
 use axum::{
@@ -49,8 +49,19 @@ pub(super) async fn status(Of(state): Shared) -> Json<Status> {
         agents_available: agents.iter().filter(|agent| agent.state == available).count(),
         recordings_active: counts.recorder.active,
         double_claims: counts.double_claims,
+        overloaded: counts.overloaded,
+        media_threads: media_threads(&counts),
         alarms: state.live.shown().alarms.words().into_iter().map(str::to_owned).collect(),
     })
+}
+
+fn media_threads(counts: &Counts) -> Vec<String> {
+    let used = |number: usize| match counts.headroom.get(number) {
+        Some(room) => format!("; {} % used", room.used_permille / 10),
+        None => String::new(),
+    };
+    let threads = counts.conditions.iter().enumerate();
+    threads.map(|(number, condition)| format!("{condition}{}", used(number))).collect()
 }
 
 /// Every agent of the configuration.

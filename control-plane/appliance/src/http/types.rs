@@ -176,6 +176,10 @@ pub(super) struct Status {
     pub(super) recordings_active: u64,
     /// Double claims ever detected on this run; 0.
     pub(super) double_claims: u64,
+    /// New calls are refused because the media threads have no room.
+    pub(super) overloaded: bool,
+    /// What each media thread got of what makes it punctual, and how much of its time it works.
+    pub(super) media_threads: Vec<String>,
     /// As `/readyz` has them.
     pub(super) alarms: Vec<String>,
 }

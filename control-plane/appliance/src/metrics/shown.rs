@@ -124,7 +124,9 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     by_reason(text, name, help, with_zero(&sip.parse_errors, "not_sip"));
     let (name, help) =
         ("clavija_sip_rejected_total", "SIP requests refused or dropped on purpose.");
-    by_reason(text, name, help, with_zero(&sip.rejected, "unknown_source"));
+    let mut rejected = with_zero(&sip.rejected, "unknown_source");
+    rejected.insert("overload", shown.counts.refused_for_load);
+    by_reason(text, name, help, rejected);
     let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
     let help = "SIP messages sent again because no answer came.";
     counter(text, "clavija_sip_retransmissions_total", help, sip.retransmissions);
@@ -258,8 +260,33 @@ fn media_thread(text: &mut Text, shown: &Shown<'_>) {
     counter(text, "clavija_media_tick_overruns_total", help, media.ticks_late);
     let help = "Ticks left out after a stall.";
     counter(text, "clavija_media_ticks_skipped_total", help, media.ticks_skipped);
+    let help = "Whether new calls are refused because the media threads have no room: 1 or 0.";
+    text.one("clavija_media_overloaded", help, Kind::Gauge, u8::from(shown.counts.overloaded));
+    headroom(text, shown);
     let help = "Orders the media plane could not carry out.";
     counter(text, "clavija_media_refusals_total", help, shown.counts.media_refusals);
+}
+
+/// What the decision about new calls was made of; each thread by its number.
+fn headroom(text: &mut Text, shown: &Shown<'_>) {
+    let threads = || (0_u32..).map(|number| number.to_string()).zip(&shown.counts.headroom);
+    let (name, help) =
+        ("clavija_media_thread_utilization_ratio", "Share of its time that a media thread worked.");
+    text.family(name, help, Kind::Gauge);
+    for (thread, room) in threads() {
+        text.sample(name, &[("thread", &thread)], f64::from(room.used_permille) / 1_000.0);
+    }
+    let name = "clavija_media_tick_used_p99_ratio";
+    text.family(name, "What 99 of 100 ticks used of their millisecond at most.", Kind::Gauge);
+    for (thread, room) in threads() {
+        text.sample(name, &[("thread", &thread)], f64::from(room.used_p99_permille) / 1_000.0);
+    }
+    let name = "clavija_media_tick_lateness_p999_seconds";
+    let help = "How late 999 of 1,000 ticks of the last 10 s began at most.";
+    text.family(name, help, Kind::Gauge);
+    for (thread, room) in threads() {
+        text.sample(name, &[("thread", &thread)], room.lateness_p999.as_secs_f64());
+    }
 }
 
 fn recordings(text: &mut Text, shown: &Shown<'_>) {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::view::test_plan::{self, Story};
 use control_plane::fact::Reason;
+use media_rt::headroom::Headroom;
 use std::collections::BTreeSet;
 
 /// One family: name, type and labels (those of histograms without `le`), and its help.
@@ -30,7 +31,7 @@ impl Box {
     fn text(&self) -> String {
         self.metrics.render(&Shown {
             view: &self.view,
-            counts: &Counts::default(),
+            counts: &Counts { headroom: vec![Headroom::default()], ..Counts::default() },
             journal: &StoreCounts::default(),
             cdrs: &CdrCounts::default(),
             state: BoxState::Ready,

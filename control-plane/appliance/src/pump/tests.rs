@@ -5,6 +5,7 @@ use control_plane::{
     cdr::Ledger,
     config::Plan,
     exchange::Start,
+    headroom::Limits,
     journal::{Memory, Moment},
     switchboard::Switchboard,
     time::Stamp,
@@ -68,6 +69,7 @@ impl Bench {
             seed: [1; 32],
             wall: Stamp(1),
             login_key: [1; 32],
+            headroom: Limits::USUAL,
             restart: None,
         };
         let recorder = RecorderConfig {

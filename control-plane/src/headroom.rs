@@ -1,0 +1,151 @@
+//! Whether the media plane has room for one more call: decided by what its threads measured, with a
+//! margin between *no more* and *again*, so that it does not flap.
+
+use std::time::Duration;
+
+/// Beyond these no new call is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How late one tick of a thousand may be.
+    pub lateness_max: Duration,
+    /// Thousandths of its time that a media thread may work.
+    pub used_permille_max: u32,
+}
+
+impl Limits {
+    /// The defaults of the configuration.
+    pub const USUAL: Self =
+        Self { lateness_max: Duration::from_millis(20), used_permille_max: 700 };
+}
+
+/// What one media thread measured of itself over the last seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Ticks that were due in the time that the lateness is of.
+    pub ticks: u64,
+    /// Of a thousand ticks one began later than this.
+    pub lateness_p999: Duration,
+    /// Thousandths of its time that it worked.
+    pub used_permille: u32,
+}
+
+/// The judge; once a second it hears what was measured.
+#[derive(Debug)]
+pub(crate) struct Headroom {
+    limits: Limits,
+    overloaded: bool,
+    /// Times in a row that there was room again.
+    calm: u32,
+}
+
+impl Headroom {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, overloaded: false, calm: 0 }
+    }
+
+    /// Says what is from now on so, if it is not as before: the thread with most room has none, or
+    /// has some again. A thread that has room takes what the others cannot.
+    pub(crate) fn judge(&mut self, threads: &[Measured]) -> Option<(bool, Measured)> {
+        let best = threads.iter().min_by_key(|thread| self.strain(thread)).copied()?;
+        let strain = self.strain(&best);
+        if !self.overloaded {
+            self.calm = 0;
+            self.overloaded = strain > FULL;
+            return self.overloaded.then_some((true, best));
+        }
+        self.calm = if strain <= ROOMY { self.calm + 1 } else { 0 };
+        self.overloaded = self.calm < CALM_LOOKS;
+        (!self.overloaded).then_some((false, best))
+    }
+
+    /// How near a thread is to what it may, the nearer of both, in thousandths of that.
+    fn strain(&self, thread: &Measured) -> u64 {
+        let known = thread.ticks >= TICKS_MIN;
+        let late = u64::try_from(thread.lateness_p999.as_micros()).unwrap_or(u64::MAX);
+        let late_max = u64::try_from(self.limits.lateness_max.as_micros()).unwrap_or(u64::MAX);
+        let lateness = if known { per_mille(late, late_max) } else { 0 };
+        let used = per_mille(thread.used_permille.into(), self.limits.used_permille_max.into());
+        lateness.max(used)
+    }
+}
+
+fn per_mille(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(1_000) / whole.max(1)
+}
+
+/// At the limit.
+const FULL: u64 = 1_000;
+
+/// So far below it there is room again: what a new call brings must not fill it at once.
+const ROOMY: u64 = 850;
+
+/// Looks in a row with room before it is believed.
+const CALM_LOOKS: u32 = 3;
+
+/// Of fewer ticks a single late one says too much: a start is no overload.
+const TICKS_MIN: u64 = 5_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thread(lateness_ms: u64, used_permille: u32) -> Measured {
+        let lateness_p999 = Duration::from_millis(lateness_ms);
+        Measured { ticks: 10_000, lateness_p999, used_permille }
+    }
+
+    /// What is said at each look.
+    fn said(looks: &[&[Measured]]) -> Vec<Option<bool>> {
+        let mut headroom = Headroom::new(Limits::USUAL);
+        looks.iter().map(|threads| headroom.judge(threads).map(|(on, _)| on)).collect()
+    }
+
+    #[test]
+    fn too_late_or_too_busy_is_overload_and_at_the_limit_is_not() {
+        for (measured, overloaded) in [
+            (thread(20, 700), None),
+            (thread(21, 0), Some(true)),
+            (thread(0, 701), Some(true)),
+            (thread(50, 900), Some(true)),
+        ] {
+            assert_eq!(said(&[&[measured]]), [overloaded], "{measured:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_over_after_three_looks_with_a_margin_and_said_once() {
+        let (full, near, calm) = ([thread(0, 800)], [thread(0, 650)], [thread(0, 500)]);
+
+        let looks: [&[Measured]; 9] =
+            [&full, &full, &calm, &calm, &near, &calm, &calm, &calm, &calm];
+
+        let none = None;
+        let expected = [Some(true), none, none, none, none, none, none, Some(false), none];
+        assert_eq!(said(&looks), expected);
+    }
+
+    #[test]
+    fn values_about_the_limit_do_not_flap() {
+        let looks: Vec<_> = (0..60).map(|n| [thread(19 + n % 3, 690 + (n % 20) as u32)]).collect();
+        let looks: Vec<&[Measured]> = looks.iter().map(|look| &look[..]).collect();
+
+        assert_eq!(said(&looks).into_iter().flatten().collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn while_one_thread_has_room_calls_are_taken() {
+        let (full, roomy) = (thread(40, 900), thread(1, 100));
+
+        assert_eq!(said(&[&[full, roomy], &[full, full]]), [None, Some(true)]);
+    }
+
+    #[test]
+    fn lateness_of_the_first_seconds_and_of_no_threads_says_nothing() {
+        let starting = Measured { ticks: 999, ..thread(300, 100) };
+
+        assert_eq!(
+            said(&[&[starting], &[], &[Measured { ticks: 999, ..thread(300, 900) }]]),
+            [None, None, Some(true)]
+        );
+    }
+}
