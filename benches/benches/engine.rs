@@ -148,7 +148,11 @@ impl Bench {
             sends: true,
             receives: true,
         };
-        for order in [Order::Open { leg, port, stream }, connect, Order::Hear { leg, source }] {
+        for order in [
+            Order::Open { leg, port, stream, talk: TalkName(0) },
+            connect,
+            Order::Hear { leg, source },
+        ] {
             self.engine.handle_order(order, self.now);
         }
     }

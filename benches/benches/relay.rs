@@ -225,6 +225,7 @@ fn start_media(folder: &Folder) -> Result<Media, Box<dyn Error>> {
         recorder: RecorderConfig { dir: folder.0.clone(), name, seal: Seal::Off },
         rings: RingSizes::USUAL,
         real_time: false,
+        threads: 1,
         cores: vec![],
     })?)
 }
@@ -243,7 +244,7 @@ fn orders(kind: Kind, callers: &Callers) -> Result<Vec<Order>, Box<dyn Error>> {
             Kind::Bare(_) | Kind::Bridged { .. } => Source::Silence,
         };
         orders.extend([
-            Order::Open { leg, port, stream },
+            Order::Open { leg, port, stream, talk: TalkName(0) },
             Order::Connect {
                 leg,
                 remote,

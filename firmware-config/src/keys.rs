@@ -95,6 +95,9 @@ const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, option
                     required; what we offer is encrypted with required only.";
 const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and underscore";
 
+/// Each has memory for all legs, and a way to each other one.
+pub(crate) const THREADS_MAX: u32 = 16;
+
 /// As many as a set of the kernel's holds.
 pub(crate) const CPU_MAX: u32 = 1023;
 
@@ -198,10 +201,10 @@ pub(crate) const TABLES: &[Table] = &[
             ),
             key(
                 "threads",
-                Whole { from: 1, to: 1, unit: "threads" },
+                Whole { from: 1, to: THREADS_MAX, unit: "threads" },
                 Is("1"),
                 Restart,
-                "Media threads.",
+                "Media threads; a conversation lives on one of them.",
             ),
             key(
                 "cpus",

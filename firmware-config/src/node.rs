@@ -4,7 +4,7 @@ use crate::{
     address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
     check::{choices, host_name, name},
     fault::Reported,
-    keys::CPU_MAX,
+    keys::{CPU_MAX, THREADS_MAX},
     limits::{self, Limits},
     reader::{At, Given, Section},
     secret::{self, Read, Secret},
@@ -163,7 +163,8 @@ fn read_media(
     let address = section.parsed("address", "192.0.2.10", bound_ip);
     let advertise = section.parsed("advertise", "203.0.113.10", reachable_ip);
     let ports = section.parsed("ports", "20000-29999", port_range);
-    let threads = one_thread(section);
+    let threads = section.whole("threads", 1..=THREADS_MAX);
+    let threads = threads.map(|given| given.map_or(1, |given| given.value));
     let cpus = cores(section, threads.as_ref().ok().copied());
     let lateness = section.whole("lateness_ms_max", 1..=1_000);
     let load = section.whole("load_percent_max", 1..=100);
@@ -273,15 +274,6 @@ fn whole_pairs(
 fn meets(ports: &RangeInclusive<u16>, address: IpAddr, sip: SocketAddr) -> bool {
     let apart = sip.ip() != address && !sip.ip().is_unspecified() && !address.is_unspecified();
     !apart && ports.contains(&sip.port())
-}
-
-fn one_thread(section: &mut Section<'_>) -> Result<u32, Reported> {
-    let Some(threads) = section.value("threads") else { return Ok(1) };
-    if threads.get_ref().as_integer().is_some_and(|number| number.as_str() == "1") {
-        return Ok(1);
-    }
-    let what = "is not served by this version, which has one media thread; write 1";
-    Err(section.refuse_value("threads", threads, what))
 }
 
 /// One core for each thread: two on one core would wait for each other, and a thread without one

@@ -5,6 +5,7 @@
 //! All memory is taken, and written to, by [`Engine::new`]; nothing after it allocates or waits.
 
 mod events;
+pub mod moving;
 mod orders;
 mod prompts;
 mod rooms;
@@ -38,6 +39,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -106,6 +108,8 @@ pub struct Engine {
     endings: VecDeque<Ending>,
     /// The last reports of legs that have gone.
     farewells: Vec<Farewell>,
+    /// Legs that have come from another engine since the last tick.
+    arrived: Vec<usize>,
     events: Events,
     /// Coders and keys that were left over.
     scrap: Vec<Scrap>,
@@ -142,6 +146,7 @@ impl Engine {
             due_talks: Phases::new(talks_max),
             endings: touch::queue(VecDeque::with_capacity(talks_max), ending),
             farewells: touch::vec(Vec::with_capacity(legs_max), farewell),
+            arrived: touch::vec(Vec::with_capacity(legs_max), Default::default),
             events: Events::new(legs_max, talks_max),
             scrap: Vec::with_capacity(SCRAP_MAX),
             effort: Effort::Usual,
@@ -173,7 +178,8 @@ impl Engine {
             }
         };
         let mut out = Guarded { out, securities: &mut securities };
-        match (opened, channel) {
+        // Whoever catches a panic goes on with this engine: without its keys it would speak plainly.
+        let handled = catch_unwind(AssertUnwindSafe(|| match (opened, channel) {
             (Ok(bytes), Channel::Rtp) => self.handle_rtp(port, from, bytes, now, &mut out),
             (Ok(bytes), Channel::Rtcp) => self.handle_rtcp(port, from, bytes, now),
             (Err(why), Channel::Rtp) => self.refuse_rtp(port, why),
@@ -181,8 +187,9 @@ impl Engine {
                 self.counters.reports_in += 1;
                 self.counters.reports_refused += 1;
             }
-        }
+        }));
         self.take_back(securities);
+        handled.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     /// Serves what is due: legs and recordings of the phases that have come since the last call.
@@ -191,6 +198,13 @@ impl Engine {
         self.end_recordings(out);
         let mut securities = std::mem::take(&mut self.securities);
         let out = &mut Guarded { out, securities: &mut securities };
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve_due(now, out)));
+        self.take_back(securities);
+        served.unwrap_or_else(|panic| resume_unwind(panic));
+    }
+
+    fn serve_due(&mut self, now: Instant, out: &mut impl Out) {
+        self.serve_arrived(now, out);
         let last = self.clock.millis(now);
         // Every phase is served once at most: how much is due each leg knows by itself.
         let first = self.next_ms.max((last + 1).saturating_sub(PHASES));
@@ -201,7 +215,6 @@ impl Engine {
             self.run_tapes(ms % PHASES, now, out);
         }
         self.next_ms = self.next_ms.max(last + 1);
-        self.take_back(securities);
     }
 
     /// How much encoders may spend from now on: under pressure less, so that everybody is served in time.

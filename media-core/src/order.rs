@@ -209,8 +209,9 @@ pub enum Role {
 /// An order to the media plane. Orders are carried out one by one in the order given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
-    /// Takes a port pair. Packets that come before `Connect` are counted and dropped.
-    Open { leg: LegName, port: PortName, stream: Stream },
+    /// Takes a port pair. Packets that come before `Connect` are counted and dropped. `talk`: the
+    /// conversation it is opened for, beside whose other legs it is served.
+    Open { leg: LegName, port: PortName, stream: Stream, talk: TalkName },
     /// What was agreed. May come again when a re-INVITE moves the far side: the same outgoing
     /// stream goes on and the source is learned anew.
     Connect {

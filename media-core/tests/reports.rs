@@ -80,7 +80,7 @@ fn a_sender_report_says_what_the_stream_has_come_to() {
 fn who_sends_nothing_reports_as_receiver_and_who_is_not_connected_not_at_all() {
     let mut bench = Bench::new();
     bench.party(1, Law::A);
-    bench.order(Order::Open { leg: leg(2), port: port(2), stream: stream(2) });
+    bench.order(Order::Open { leg: leg(2), port: port(2), stream: stream(2), talk: TalkName(0) });
     let mut phone_says = Speaker::new(1, Law::A);
     bench.run(12_000, |bench, ms| {
         if ms % 20 == 2 {
@@ -269,7 +269,8 @@ fn orders_that_cannot_be_carried_out_are_refused_in_words() {
     let mut bench = Bench::new();
     bench.party(1, Law::A);
     bench.party(2, Law::A);
-    let open = |l, p| Order::Open { leg: leg(l), port: PortName(p), stream: stream(l) };
+    let open =
+        |l, p| Order::Open { leg: leg(l), port: PortName(p), stream: stream(l), talk: TalkName(0) };
     let bridge = |caller, other| Order::Bridge {
         talk: TalkName(1),
         caller: leg(caller),
@@ -315,7 +316,7 @@ fn a_full_house_is_refused_and_every_close_is_answered_even_if_nobody_listens() 
         for n in 0..100 {
             let leg = media_core::order::LegName(round * 100 + n);
             let port = PortName(20_000 + u16::try_from(n).unwrap() * 2);
-            let order = Order::Open { leg, port, stream: stream(1) };
+            let order = Order::Open { leg, port, stream: stream(1), talk: TalkName(0) };
             bench.engine.handle_order(order, bench.now);
         }
         assert_eq!(bench.engine.legs(), if round == 0 { 40 } else { 0 });
@@ -368,7 +369,7 @@ fn closing_one_of_two_leaves_the_other_in_silence_and_the_port_free() {
     assert_one_stream(1, &heard);
     assert!(heard[21..].iter().all(|(_, _, said)| *said == [0xD5; 160]));
     assert_eq!(bench.engine.counters().dropped(Dropped::NoLeg), 20);
-    bench.order(Order::Open { leg: leg(3), port: port(2), stream: stream(3) });
+    bench.order(Order::Open { leg: leg(3), port: port(2), stream: stream(3), talk: TalkName(0) });
     assert!(!matches!(bench.events.last(), Some(Event::Refused { .. })));
 }
 

@@ -309,7 +309,7 @@ fn a_held_party_is_sent_nothing_and_its_stream_goes_on_afterwards() {
 #[test]
 fn a_far_side_that_gave_no_address_is_sent_nothing() {
     let mut bench = Bench::new();
-    bench.order(Order::Open { leg: leg(1), port: port(1), stream: stream(1) });
+    bench.order(Order::Open { leg: leg(1), port: port(1), stream: stream(1), talk: TalkName(0) });
     let Order::Connect { leg, mut remote, codec, telephone_event, sends, receives } =
         connect(1, Law::A)
     else {
@@ -463,7 +463,7 @@ fn what_is_no_audio_of_this_call_is_dropped_by_reason() {
     bench.datagram(1, Channel::Rtp, phone(1), &[0x80, 200, 0, 6, 0, 0, 0, 1]);
     bench.datagram(1, Channel::Rtp, phone(1), b"GET / HTTP/1.1");
     bench.datagram(9, Channel::Rtp, phone(1), &[0; 172]);
-    bench.order(Order::Open { leg: leg(3), port: port(3), stream: stream(3) });
+    bench.order(Order::Open { leg: leg(3), port: port(3), stream: stream(3), talk: TalkName(0) });
     bench.datagram(3, Channel::Rtp, phone(3), &[0x80; 172]);
 
     let counters = bench.engine.counters();

@@ -114,7 +114,7 @@ fn short() -> Tune {
 
 fn open(engine: &mut Engine, n: u16, now: Instant) {
     let stream = Stream { ssrc: u32::from(n), sequence: 1, timestamp: 1 };
-    engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, now);
+    engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream, talk: TalkName(0) }, now);
     let rtcp = SocketAddr::new(phone(n).ip(), 4001);
     let remote = Remote { rtp: phone(n), rtcp, signalling: phone(n).ip() };
     let payload_type = if law(n) == Law::A { 8 } else { 0 };
@@ -354,7 +354,10 @@ fn nothing_allocates_between_any_two_codecs_in_music_talk_and_conference() {
     for turn in 0..turns {
         for n in 0..legs {
             let stream = Stream { ssrc: n.into(), sequence: 1, timestamp: 1 };
-            engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, now);
+            engine.handle_order(
+                Order::Open { leg: leg(n), port: port(n), stream, talk: TalkName(0) },
+                now,
+            );
         }
         for _ in 0..legs {
             engine.handle_order(made.pop().unwrap(), now);
@@ -525,7 +528,10 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
     let mut engine = Engine::new(config, epoch);
     for n in 0..2 {
         let stream = Stream { ssrc: u32::from(n), sequence: 1, timestamp: 1 };
-        engine.handle_order(Order::Open { leg: leg(n), port: port(n), stream }, epoch);
+        engine.handle_order(
+            Order::Open { leg: leg(n), port: port(n), stream, talk: TalkName(0) },
+            epoch,
+        );
         let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
         let codec = Codec::g711(Law::A, 8);
         let order = Order::Connect {

@@ -73,6 +73,16 @@ impl Appliance {
         })
     }
 
+    /// The same with so many media threads.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_contract_files_with_threads(threads: u32) -> Self {
+        // Tests run on machines that do other things.
+        let media = format!("threads = {threads}\nlateness_ms_max = 1000\nload_percent_max = 100");
+        Self::on_edited_contract_files(|text| text.replace("threads = 1", &media))
+    }
+
     /// On the contract's files as `edit` leaves them.
     ///
     /// # Panics
@@ -107,6 +117,14 @@ impl Appliance {
     /// # Panics
     /// If it does not get ready; says what it logged.
     pub fn on_site(site: &str, ports: &str) -> Self {
+        Self::on_site_with_threads(site, ports, 1)
+    }
+
+    /// The same with so many media threads.
+    ///
+    /// # Panics
+    /// If it does not get ready; says what it logged.
+    pub fn on_site_with_threads(site: &str, ports: &str, threads: u32) -> Self {
         let folder = TestFolder::new("site");
         let udp = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         // Both are held until each has a port of its own.
@@ -116,7 +134,7 @@ impl Appliance {
             "schema = \"clavija/v1\"\n\
              [node]\nname = \"test\"\ndata_dir = \"data\"\nsite = \"site.toml\"\n\
              [sip]\nudp = \"{}\"\ntcp = \"{sip}\"\ndomain = \"clavija.test\"\n\
-             [media]\naddress = \"127.0.0.1\"\nports = \"{ports}\"\nthreads = 1\n\
+             [media]\naddress = \"127.0.0.1\"\nports = \"{ports}\"\nthreads = {threads}\n\
              lateness_ms_max = 1000\nload_percent_max = 100\n\
              [http]\nadmin = \"{http}\"\nadmin_token_file = \"data/admin.token\"\n\
              [recording]\ndir = \"data/recordings\"\n",

@@ -85,7 +85,7 @@ impl MediaModel {
     /// The error says which promise the order breaks.
     pub fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), String> {
         match order {
-            Order::Open { leg, port, stream: _ } => self.open(leg, port, now)?,
+            Order::Open { leg, port, stream: _, talk: _ } => self.open(leg, port, now)?,
             Order::Connect { leg, remote, .. } => {
                 let leg = self.leg(leg, order)?;
                 let since = leg.remote.map_or(now, |(_, since)| since);

@@ -38,38 +38,45 @@ fn bruno() -> SocketAddr {
 #[test]
 fn a_caller_waits_to_the_customers_music_reaches_one_free_agent_and_is_recorded_and_accounted_for()
 {
-    let appliance = Appliance::on_contract_files();
-    sign_in_both(&appliance);
-    let phones = both_phones();
-    let mut caller =
-        Caller::dial(appliance.sip(), carrier(), "+541155550100", &[Law::A, Law::Mu], CALLER_HZ);
+    for threads in [1, 2] {
+        let appliance = Appliance::on_contract_files_with_threads(threads);
+        sign_in_both(&appliance);
+        let phones = both_phones();
+        let mut caller = Caller::dial(
+            appliance.sip(),
+            carrier(),
+            "+541155550100",
+            &[Law::A, Law::Mu],
+            CALLER_HZ,
+        );
 
-    caller.await_answer();
-    let waiting = caller.audio.listen(2 * SECOND);
-    let (mut agent, idle) = whoever_rings(phones.0, phones.1);
-    agent.answer();
-    let call = appliance.await_call("talking");
-    let (at_caller, at_agent) = listen_both(&caller, &agent);
-    caller.hang_up();
-    let (_, by_caller) = caller.finish();
-    let (_, by_agent) = agent.finish();
+        caller.await_answer();
+        let waiting = caller.audio.listen(2 * SECOND);
+        let (mut agent, idle) = whoever_rings(phones.0, phones.1);
+        agent.answer();
+        let call = appliance.await_call("talking");
+        let (at_caller, at_agent) = listen_both(&caller, &agent);
+        caller.hang_up();
+        let (_, by_caller) = caller.finish();
+        let (_, by_agent) = agent.finish();
 
-    let hz = if call["agent"] == "ana" { ANA_HZ } else { BRUNO_HZ };
-    assert!(!idle.is_called(), "one caller, one agent");
-    assert_hears_music(&appliance, &by_caller, waiting);
-    assert_hears(&by_caller, at_caller, hz, CALLER_HZ);
-    assert_hears(&by_agent, at_agent, CALLER_HZ, hz);
-    assert_eq!(by_caller.breaks(), [""; 0], "one stream from the first note to the last word");
-    let record = assert_accounts_agree(
-        &appliance,
-        &json!({
-            "number": "+541155550100", "team": "support", "agent": call["agent"],
-            "from": "+541144440000", "end": "completed", "state": "ended", "direction": "inbound",
-        }),
-    );
-    assert_recording(&appliance, &record, hz);
-    assert_eq!(record["id"], call["id"]);
-    appliance.stop();
+        let hz = if call["agent"] == "ana" { ANA_HZ } else { BRUNO_HZ };
+        assert!(!idle.is_called(), "one caller, one agent");
+        assert_hears_music(&appliance, &by_caller, waiting);
+        assert_hears(&by_caller, at_caller, hz, CALLER_HZ);
+        assert_hears(&by_agent, at_agent, CALLER_HZ, hz);
+        assert_eq!(by_caller.breaks(), [""; 0], "one stream from the first note to the last word");
+        let record = assert_accounts_agree(
+            &appliance,
+            &json!({
+                "number": "+541155550100", "team": "support", "agent": call["agent"],
+                "from": "+541144440000", "end": "completed", "state": "ended", "direction": "inbound",
+            }),
+        );
+        assert_recording(&appliance, &record, hz);
+        assert_eq!(record["id"], call["id"]);
+        appliance.stop();
+    }
 }
 
 #[test]
@@ -189,41 +196,47 @@ fn a_caller_who_gives_up_while_the_trunk_rings_takes_the_ringing_away() {
 
 #[test]
 fn music_bridge_hold_music_and_bridge_again_are_one_stream() {
-    let appliance = Appliance::on_contract_files();
-    sign_in_both(&appliance);
-    let phones = both_phones();
-    let mut caller =
-        Caller::dial(appliance.sip(), carrier(), "+541155550100", &[Law::A], CALLER_HZ);
-    caller.await_answer();
-    let waiting = caller.audio.listen(2 * SECOND);
-    let (mut agent, _idle) = whoever_rings(phones.0, phones.1);
-    agent.answer();
-    let call = appliance.await_call("talking");
-    let id = call["id"].as_str().unwrap().to_owned();
-    let hz = if call["agent"] == "ana" { ANA_HZ } else { BRUNO_HZ };
+    for threads in [1, 2] {
+        let appliance = Appliance::on_contract_files_with_threads(threads);
+        sign_in_both(&appliance);
+        let phones = both_phones();
+        let mut caller =
+            Caller::dial(appliance.sip(), carrier(), "+541155550100", &[Law::A], CALLER_HZ);
+        caller.await_answer();
+        let waiting = caller.audio.listen(2 * SECOND);
+        let (mut agent, _idle) = whoever_rings(phones.0, phones.1);
+        agent.answer();
+        let call = appliance.await_call("talking");
+        let id = call["id"].as_str().unwrap().to_owned();
+        let hz = if call["agent"] == "ana" { ANA_HZ } else { BRUNO_HZ };
 
-    let (first_talk, _) = listen_both(&caller, &agent);
-    assert_eq!(appliance.post(&format!("calls/{id}/actions/hold"), &json!({})), 202);
-    appliance.await_call("held");
-    let (held, agent_alone) = listen_both(&caller, &agent);
-    assert_eq!(appliance.post(&format!("calls/{id}/actions/resume"), &json!({})), 202);
-    appliance.await_call("talking");
-    let (second_talk, _) = listen_both(&caller, &agent);
-    caller.hang_up();
-    let (_, by_caller) = caller.finish();
-    let (by_phone, by_agent) = agent.finish();
+        let (first_talk, _) = listen_both(&caller, &agent);
+        assert_eq!(appliance.post(&format!("calls/{id}/actions/hold"), &json!({})), 202);
+        appliance.await_call("held");
+        let (held, agent_alone) = listen_both(&caller, &agent);
+        assert_eq!(appliance.post(&format!("calls/{id}/actions/resume"), &json!({})), 202);
+        appliance.await_call("talking");
+        let (second_talk, _) = listen_both(&caller, &agent);
+        caller.hang_up();
+        let (_, by_caller) = caller.finish();
+        let (by_phone, by_agent) = agent.finish();
 
-    assert_hears_music(&appliance, &by_caller, waiting);
-    assert_hears(&by_caller, first_talk, hz, CALLER_HZ);
-    assert_hears_music(&appliance, &by_caller, held);
-    assert_hears(&by_caller, second_talk, hz, CALLER_HZ);
-    assert!(by_agent.share(agent_alone, CALLER_HZ) < 0.05, "a held caller is not heard");
-    assert_eq!(by_caller.breaks(), [""; 0], "same SSRC, sequence +1, timestamp +160 throughout");
-    assert_eq!(by_caller.sources().len(), 1);
-    assert_eq!(by_agent.breaks(), [""; 0]);
-    let invites = by_phone.iter().filter(|m| m.is_request(Way::Received, "INVITE")).count();
-    assert_eq!(invites, 1, "nobody is sent a re-INVITE to hold");
-    appliance.stop();
+        assert_hears_music(&appliance, &by_caller, waiting);
+        assert_hears(&by_caller, first_talk, hz, CALLER_HZ);
+        assert_hears_music(&appliance, &by_caller, held);
+        assert_hears(&by_caller, second_talk, hz, CALLER_HZ);
+        assert!(by_agent.share(agent_alone, CALLER_HZ) < 0.05, "a held caller is not heard");
+        assert_eq!(
+            by_caller.breaks(),
+            [""; 0],
+            "same SSRC, sequence +1, timestamp +160 throughout"
+        );
+        assert_eq!(by_caller.sources().len(), 1);
+        assert_eq!(by_agent.breaks(), [""; 0]);
+        let invites = by_phone.iter().filter(|m| m.is_request(Way::Received, "INVITE")).count();
+        assert_eq!(invites, 1, "nobody is sent a re-INVITE to hold");
+        appliance.stop();
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What systemd is told (sd_notify(3)): ready, alive, reloading, draining. Where there is no
 //! NOTIFY_SOCKET nobody is told anything.
 //!
-//! The watchdog is fed by what the pump shows of itself, and only when the media thread has ticked
-//! since: of two threads that stand still, either one is enough to be started anew.
+//! The watchdog is fed by what the pump shows of itself, and only when every media thread has ticked
+//! since: of threads that stand still, any one is enough to be started anew.
 
 use crate::{
     drain::Running,
@@ -53,8 +53,8 @@ impl Drop for Reloading {
 pub(crate) async fn keep_told(handle: Handle) {
     let (mut counts, mut teller) = (handle.watch_counts(), Teller::default());
     while counts.changed().await.is_ok() {
-        let ticks = counts.borrow_and_update().media.ticks;
-        let Some(alive) = teller.look(ticks, Instant::now()) else { continue };
+        let ticks = counts.borrow_and_update().ticks.clone();
+        let Some(alive) = teller.look(&ticks, Instant::now()) else { continue };
         let status = status(&handle);
         let mut states = vec![NotifyState::Status(&status)];
         if alive {
@@ -67,22 +67,24 @@ pub(crate) async fn keep_told(handle: Handle) {
     }
 }
 
-/// When there is something to tell, and whether the media thread has ticked since.
+/// When there is something to tell, and whether every media thread has ticked since.
 #[derive(Debug, Default)]
 struct Teller {
-    last: Option<(u64, Instant)>,
+    last: Option<(Vec<u64>, Instant)>,
 }
 
 impl Teller {
     /// `None`: not yet.
-    fn look(&mut self, ticks: u64, now: Instant) -> Option<bool> {
-        if let Some((_, told)) = self.last
-            && now.duration_since(told) < TELL_EVERY
+    fn look(&mut self, ticks: &[u64], now: Instant) -> Option<bool> {
+        if let Some((_, told)) = &self.last
+            && now.duration_since(*told) < TELL_EVERY
         {
             return None;
         }
-        let before = self.last.replace((ticks, now)).map_or(0, |(before, _)| before);
-        Some(ticks != before)
+        let before = self.last.replace((ticks.to_vec(), now));
+        let before = before.map_or_else(Vec::new, |(before, _)| before);
+        let stood = |thread: usize| before.get(thread).copied().unwrap_or(0) == ticks[thread];
+        Some(!ticks.is_empty() && !(0..ticks.len()).any(stood))
     }
 }
 
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn a_media_thread_that_stands_still_feeds_no_watchdog() {
         let (mut teller, start) = (Teller::default(), Instant::now());
-        let mut look = |ticks, second| teller.look(ticks, start + TELL_EVERY * second);
+        let mut look = |ticks, second| teller.look(&[ticks], start + TELL_EVERY * second);
 
         assert_eq!(look(1, 0), Some(true));
         assert_eq!(look(1_000, 1), Some(true));
@@ -118,8 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn one_media_thread_that_stands_still_is_enough() {
+        let (mut teller, start) = (Teller::default(), Instant::now());
+        let mut look = |ticks, second| teller.look(ticks, start + TELL_EVERY * second);
+
+        assert_eq!(look(&[10, 10], 0), Some(true));
+        assert_eq!(look(&[20, 10], 1), Some(false));
+        assert_eq!(look(&[30, 11], 2), Some(true));
+    }
+
+    #[test]
     fn a_thread_that_never_ticked_is_not_alive() {
-        assert_eq!(Teller::default().look(0, Instant::now()), Some(false));
+        assert_eq!(Teller::default().look(&[0], Instant::now()), Some(false));
+        assert_eq!(Teller::default().look(&[], Instant::now()), Some(false));
     }
 
     #[test]
@@ -127,7 +140,7 @@ mod tests {
         let (mut teller, start) = (Teller::default(), Instant::now());
         let quarter = |n: u32| start + TELL_EVERY / 4 * n;
 
-        let told = (0..40).filter(|&n| teller.look(n.into(), quarter(n)).is_some()).count();
+        let told = (0..40).filter(|&n| teller.look(&[n.into()], quarter(n)).is_some()).count();
 
         assert_eq!(told, 10);
     }

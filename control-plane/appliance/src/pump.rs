@@ -61,7 +61,7 @@ const DATAGRAMS_PER_TURN: usize = 64;
 const NEWS_PER_TURN: usize = 64;
 /// Media events taken in one turn; the others have the next.
 const EVENTS_PER_TURN: usize = 1024;
-/// So many looks at the counts, [`COUNT_EVERY`] apart, without a tick of the media thread, and it
+/// So many looks at the counts, [`COUNT_EVERY`] apart, without a tick of a media thread, and it
 /// will never tick again. Looks, not time: a box that was frozen whole must not be ended for it.
 const LOOKS_WITHOUT_TICK: u32 = 20;
 /// Orders that wait for room in the ring; more, and the media plane is dead.
@@ -102,7 +102,9 @@ pub struct Counts {
     pub ports_taken: usize,
     pub media_refusals: u64,
     pub media: MediaCounters,
-    /// Of each media thread: over the last seconds, and what it got at the start.
+    /// Of each media thread: its ticks so far, how much room it had over the last seconds, and what it
+    /// got at the start.
+    pub ticks: Vec<u64>,
     pub headroom: Vec<Headroom>,
     pub conditions: Arc<[Condition]>,
     /// No new call is taken for want of room, and how many have not been.
@@ -310,8 +312,8 @@ pub(crate) struct Pump {
     orphans_left: bool,
     /// More media events wait than one turn takes.
     media_waits: bool,
-    /// Ticks of the media thread at the last look, and how many looks they have stood still.
-    ticks: (u64, u32),
+    /// Ticks of each media thread at the last look, and how many looks they have stood still.
+    ticks: Vec<(u64, u32)>,
     headroom: Vec<Headroom>,
     measured: Instant,
     conditions: Arc<[Condition]>,
@@ -375,7 +377,7 @@ impl Pump {
             counted: Instant::now(),
             wrote: Instant::now(),
             media_waits: false,
-            ticks: (0, 0),
+            ticks: vec![],
             measured: Instant::now(),
             recordings_failed: 0,
             turns_lost: 0,
@@ -673,7 +675,8 @@ impl Pump {
         if !self.media.is_alive() {
             return Some("a media thread has ended");
         }
-        (self.ticks.1 >= LOOKS_WITHOUT_TICK).then_some("the media thread stands still")
+        let stands = self.ticks.iter().any(|(_, still)| *still >= LOOKS_WITHOUT_TICK);
+        stands.then_some("a media thread stands still")
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
@@ -715,8 +718,12 @@ impl Pump {
         let calls = self.exchange.board().calls().count();
         self.calls.send_if_modified(|shown| std::mem::replace(shown, calls) != calls);
         let media = self.media.counters();
-        let still = if media.ticks == self.ticks.0 { self.ticks.1 + 1 } else { 0 };
-        self.ticks = (media.ticks, still);
+        let ticks = self.media.ticks();
+        self.ticks.resize(ticks.len(), (0, 0));
+        for ((before, still), now) in self.ticks.iter_mut().zip(&ticks) {
+            *still = if before == now { *still + 1 } else { 0 };
+            *before = *now;
+        }
         let orphans = self.exchange.endpoint().orphans();
         if self.orphans_left && orphans.left() == 0 {
             self.orphans_left = false;
@@ -736,6 +743,7 @@ impl Pump {
             ports_taken: self.exchange.ports_taken(),
             media_refusals: self.exchange.media_refusals(),
             media,
+            ticks,
             headroom: self.headroom.clone(),
             conditions: Arc::clone(&self.conditions),
             overloaded: self.exchange.board().is_overloaded(),

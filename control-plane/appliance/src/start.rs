@@ -83,7 +83,7 @@ pub enum StartError {
     Journal(#[from] StoreError),
     #[error(transparent)]
     Media(#[from] media_rt::handle::StartError),
-    #[error("the media thread has not run once in {} s", FIRST_TICK_WITHIN.as_secs())]
+    #[error("a media thread has not run once in {} s", FIRST_TICK_WITHIN.as_secs())]
     NoTick,
     #[error(transparent)]
     Ports(#[from] PortError),
@@ -147,7 +147,7 @@ impl Appliance {
             tracing::info!(%condition, "a media thread runs");
         }
         for warning in media.warnings() {
-            tracing::warn!(%warning, "the media thread runs without");
+            tracing::warn!(%warning, "a media thread runs without");
         }
 
         let metrics = Arc::new(Metrics::new(&plan));
@@ -261,6 +261,7 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
         },
         rings: RingSizes::USUAL,
         real_time: true,
+        threads: usize::try_from(config.media.threads).unwrap_or(1),
         cores: config.media.cpus.clone(),
     };
     let media = Media::start(media)?;
@@ -268,11 +269,11 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
     Ok(media)
 }
 
-/// Nobody may be told that calls are taken before the thread that carries them has run.
+/// Nobody may be told that calls are taken before the threads that carry them have run.
 fn await_first_tick(media: &Media) -> Result<(), StartError> {
     let looks = FIRST_TICK_WITHIN.as_millis() / LOOK_EVERY.as_millis();
     for _ in 0..looks {
-        if media.counters().ticks > 0 {
+        if media.ticks().iter().all(|ticks| *ticks > 0) {
             return Ok(());
         }
         thread::sleep(LOOK_EVERY);

@@ -104,7 +104,7 @@ impl MediaLegs {
         self.had_media.insert(call);
         self.open.insert(leg, Open { port, call, side });
         self.by_call.insert((call, leg));
-        self.orders.push_back(Order::Open { leg, port, stream });
+        self.orders.push_back(Order::Open { leg, port, stream, talk: TalkName(call.0) });
     }
 
     pub(crate) fn is_open(&self, leg: LegName) -> bool {

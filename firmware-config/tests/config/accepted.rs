@@ -160,15 +160,15 @@ fn what_is_left_out_has_the_contracts_defaults() {
 }
 
 #[test]
-fn a_media_thread_may_have_a_core_of_its_own_and_limits_of_its_own() {
+fn media_threads_may_have_cores_and_limits_of_their_own() {
     let folder = Folder::with_contract();
-    let own = "threads = 1\ncpus = [3]\nlateness_ms_max = 5\nload_percent_max = 90";
+    let own = "threads = 2\ncpus = [3, 1]\nlateness_ms_max = 5\nload_percent_max = 90";
     folder.edit("node.toml", "threads = 1", own);
 
     let media = folder.load().unwrap().config.media;
 
-    assert_eq!((media.cpus, media.lateness_max), (vec![3], Duration::from_millis(5)));
-    assert_eq!(media.load_percent_max, 90);
+    assert_eq!((media.cpus, media.lateness_max), (vec![3, 1], Duration::from_millis(5)));
+    assert_eq!((media.threads, media.load_percent_max), (2, 90));
 }
 
 #[test]

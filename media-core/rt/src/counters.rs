@@ -2,6 +2,7 @@
 //! media thread.
 
 use std::{
+    ops::AddAssign,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -22,7 +23,7 @@ pub struct Durations {
     pub sum: Duration,
 }
 
-/// What the media thread counted since start.
+/// What one media thread, or all of them together, counted since start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MediaCounters {
     pub ticks: u64,
@@ -81,6 +82,57 @@ pub struct EngineCounters {
     pub events_lost: u64,
     /// In the order of [`Dropped::ALL`].
     pub dropped: [u64; Dropped::ALL.len()],
+}
+
+impl AddAssign for Durations {
+    fn add_assign(&mut self, other: Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
+        self.sum += other.sum;
+    }
+}
+
+impl AddAssign for MediaCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.ticks += other.ticks;
+        self.ticks_late += other.ticks_late;
+        self.ticks_skipped += other.ticks_skipped;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_sent += other.datagrams_sent;
+        self.datagrams_cut += other.datagrams_cut;
+        self.receive_errors += other.receive_errors;
+        self.send_errors += other.send_errors;
+        self.ports_refused += other.ports_refused;
+        self.events_delayed += other.events_delayed;
+        self.panics += other.panics;
+        self.lateness += other.lateness;
+        self.forward_latency += other.forward_latency;
+        self.engine += other.engine;
+    }
+}
+
+impl AddAssign for EngineCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.packets_in += other.packets_in;
+        self.packets_out += other.packets_out;
+        self.reports_in += other.reports_in;
+        self.reports_out += other.reports_out;
+        self.reports_refused += other.reports_refused;
+        self.reports_malformed += other.reports_malformed;
+        self.packets_lost += other.packets_lost;
+        self.packets_reordered += other.packets_reordered;
+        self.frames_inserted += other.frames_inserted;
+        self.frames_concealed += other.frames_concealed;
+        self.digits_in += other.digits_in;
+        self.digits_out += other.digits_out;
+        self.digits_lost += other.digits_lost;
+        self.stalls += other.stalls;
+        self.phases_skipped += other.phases_skipped;
+        self.record_frames += other.record_frames;
+        self.record_frames_lost += other.record_frames_lost;
+        self.recordings_unfinished += other.recordings_unfinished;
+        self.events_lost += other.events_lost;
+        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, count)| *sum += count);
+    }
 }
 
 impl EngineCounters {

@@ -1,42 +1,36 @@
 //! The control side: orders in, events out. Nothing here waits but `start` and `stop`.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    thread::{self, JoinHandle},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use media_core::{
-    coder::{Command, Scrap},
-    engine::{Engine, EngineConfig},
-    order::{Event, LegName, Order, RecordFrame, RecordKind, TalkName},
+    engine::EngineConfig,
+    order::{Event, Order},
 };
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use ringbuf::{
-    HeapCons, HeapProd, HeapRb,
-    traits::{Consumer, Producer, Split},
+    HeapCons, HeapRb,
+    traits::{Consumer, Split},
 };
 
 use crate::{
     clerk::Clerk,
-    counters::{MediaCount, MediaCounters, RecorderCount, RecorderCounters},
-    headroom::{Headroom, Window},
+    counters::{MediaCounters, RecorderCount, RecorderCounters},
+    headroom::Headroom,
+    lane::{self, Common, Lane, Own},
     ports::PortPool,
     real_time::{self, Condition},
     recorder::{FolderError, Recorder, RecorderConfig, RecorderEvent, Writer, check_folder},
-    socket::Sockets,
+    router::Router,
     tape::Disk,
-    thread::{MediaThread, Rings},
+    worker::Worker,
 };
-
-/// Coders on their way back; what has no room waits on the media thread's side.
-const SCRAP: usize = 256;
 
 /// What the media plane is made of.
 #[derive(Debug)]
@@ -48,6 +42,8 @@ pub struct MediaConfig {
     pub rings: RingSizes,
     /// Ask for SCHED_FIFO and for memory that is never swapped. A refusal is a warning.
     pub real_time: bool,
+    /// How many media threads; a conversation and its legs live on one.
+    pub threads: usize,
     /// The cores the media threads are to run on, one each; a thread without one runs on any.
     pub cores: Vec<u16>,
 }
@@ -77,35 +73,29 @@ pub enum StartError {
 
 /// The running media plane. Dropping it stops it.
 pub struct Media {
-    orders: HeapProd<Command>,
-    scrap: HeapCons<Scrap>,
-    events: HeapCons<Event>,
+    lanes: Vec<Lane>,
+    router: Router,
+    /// Heard while something else was waited for.
+    heard: VecDeque<Event>,
     recorder_events: HeapCons<RecorderEvent>,
     bell: Arc<EventFd>,
-    media: Worker<MediaThread>,
     recorder: Worker<Recorder>,
-    media_count: Arc<MediaCount>,
     recorder_count: Arc<RecorderCount>,
-    window: Window,
     conditions: Vec<Condition>,
     warnings: Vec<String>,
 }
 
 impl Media {
-    /// Starts both threads and returns when the media thread is about to tick.
+    /// Starts all threads and returns when the media threads are about to tick.
     pub fn start(config: MediaConfig) -> Result<Self, StartError> {
         check_folder(&config.recorder.dir)?;
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let bell = Arc::new(EventFd::from_flags(flags).map_err(system("eventfd"))?);
-        let sockets = Sockets::new(config.ports.into_pairs()).map_err(system("epoll"))?;
-        let (orders, taken_orders) = HeapRb::new(config.rings.orders).split();
-        let (mut told_events, mut events) = HeapRb::new(config.rings.events).split();
-        touch(&mut told_events, &mut events, BLANK_EVENT);
-        let (mut tapped, mut frames) = HeapRb::new(config.rings.record_frames).split();
-        touch(&mut tapped, &mut frames, BLANK_FRAME);
         let (told_recordings, recorder_events) = HeapRb::new(config.rings.events).split();
-        let media_count = Arc::new(MediaCount::default());
         let recorder_count = Arc::new(RecorderCount::default());
+        let threads = config.threads.max(1);
+        let size = config.rings.record_frames / threads;
+        let (taps, frames): (Vec<_>, Vec<_>) = (0..threads).map(|_| lane::frames(size)).unzip();
 
         let writer = Writer::new(
             config.recorder,
@@ -116,61 +106,78 @@ impl Media {
         let recorder_bell = bell.clone();
         let recorder = Worker::spawn("recorder", move |stop| {
             Recorder { writer, frames, events: told_recordings, bell: recorder_bell, stop }.run()
-        })?;
+        })
+        .map_err(system("thread"))?;
 
         let locked = if config.real_time { real_time::lock_memory() } else { Err(String::new()) };
         let memory_locked = locked.is_ok();
         let mut warnings: Vec<_> = locked.err().filter(|_| config.real_time).into_iter().collect();
-        let epoch = EngineConfig { ntp_epoch: ntp_now(), ..config.engine };
-        let engine = Engine::new(epoch, Instant::now());
-        let (thrown, scrap) = HeapRb::new(SCRAP).split();
-        let rings =
-            Rings { orders: taken_orders, events: told_events, frames: tapped, scrap: thrown };
-        let (count, media_bell) = (media_count.clone(), bell.clone());
-        let (ready, started) = mpsc::channel();
-        let media = Worker::spawn("media-0", move |stop| {
-            let thread = MediaThread::new(engine, sockets, rings, count, media_bell, stop);
-            let (core, real_time) = (config.cores.first().copied(), config.real_time);
-            let got = real_time::prepare_thread("media-0", core, real_time, memory_locked);
-            // Nobody listens only if `start` has failed, and then the wish to stop is there.
-            let _heard = ready.send(got);
-            drop(ready);
-            thread.run()
-        })?;
-        let ended = |_| system("media-0")(io::Error::other("it panicked at its start"));
-        let (condition, refused) = started.recv().map_err(ended)?;
-        warnings.extend(refused);
+        let common = Common {
+            engine: EngineConfig { ntp_epoch: ntp_now(), ..config.engine },
+            epoch: Instant::now(),
+            pairs: Arc::new(config.ports.into_pairs()),
+            bell: bell.clone(),
+            rings: config.rings,
+            real_time: config.real_time,
+            memory_locked,
+        };
+        let mut lanes = Vec::with_capacity(threads);
+        for ((number, frames), doors) in taps.into_iter().enumerate().zip(lane::doors(threads)) {
+            let core = config.cores.get(number).copied();
+            let mut lane = Lane::start(&common, Own { number, core, frames, doors })?;
+            warnings.append(&mut lane.refused);
+            lanes.push(lane);
+        }
         Ok(Self {
-            orders,
-            scrap,
-            events,
+            conditions: lanes.iter().map(|lane| lane.condition.clone()).collect(),
+            router: Router::new(threads),
+            lanes,
+            heard: VecDeque::new(),
             recorder_events,
             bell,
-            media,
             recorder,
-            media_count,
             recorder_count,
-            window: Window::default(),
-            conditions: vec![condition],
             warnings,
         })
     }
 
-    /// Gives an order, and makes what it needs. A full ring gives it back; then the media thread is dead or far
-    /// behind.
+    /// Gives an order, and makes what it needs. A full ring gives it back; then a media thread is dead or
+    /// far behind.
     pub fn push(&mut self, order: Order) -> Result<(), Order> {
-        self.drop_scrap();
-        self.orders.try_push(Command::equip(order)).map_err(|command| *command.order())
+        self.lanes.iter_mut().for_each(Lane::drop_scrap);
+        let room = self.router.room_needed();
+        if self.lanes.iter().any(|lane| lane.room() < room) {
+            return Err(order);
+        }
+        self.router.take(order)?;
+        self.give();
+        Ok(())
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.drop_scrap();
-        self.events.try_pop()
+        self.lanes.iter_mut().for_each(Lane::drop_scrap);
+        self.heard.pop_front().or_else(|| self.hear())
     }
 
-    /// What the media thread has no use for any more gives its memory back here.
-    fn drop_scrap(&mut self) {
-        while self.scrap.try_pop().is_some() {}
+    fn hear(&mut self) -> Option<Event> {
+        for thread in 0..self.lanes.len() {
+            while let Some(said) = self.lanes[thread].hear() {
+                let event = self.router.hear(said);
+                self.give();
+                if event.is_some() {
+                    return event;
+                }
+            }
+        }
+        None
+    }
+
+    /// There is room for all that can wait: see [`Router::room_needed`].
+    fn give(&mut self) {
+        while let Some((thread, task)) = self.router.next() {
+            let given = self.lanes.get_mut(thread).is_some_and(|lane| lane.give(task));
+            debug_assert!(given, "no room for {task:?}");
+        }
     }
 
     pub fn poll_recorder_event(&mut self) -> Option<RecorderEvent> {
@@ -182,26 +189,34 @@ impl Media {
         Ok(Bell(self.bell.as_fd().try_clone_to_owned()?))
     }
 
+    /// Of all media threads together.
     pub fn counters(&self) -> MediaCounters {
-        self.media_count.read()
+        let mut all = MediaCounters::default();
+        self.lanes.iter().for_each(|lane| all += lane.counters());
+        all
     }
 
-    /// How much room each media thread had over the last seconds. To be asked once a second.
+    /// Of each media thread: one that stands still is seen by it.
+    pub fn ticks(&self) -> Vec<u64> {
+        self.lanes.iter().map(Lane::ticks).collect()
+    }
+
+    /// How much room each media thread had over the last seconds. To be asked once a second: new
+    /// conversations begin where there is most.
     pub fn headroom(&mut self) -> Vec<Headroom> {
-        let count = &self.media_count;
-        let ticks = count.ticks.read() + count.ticks_skipped.read();
-        vec![self.window.look(&count.effort, ticks)]
+        let rooms: Vec<_> = self.lanes.iter_mut().map(Lane::headroom).collect();
+        self.router.measured(&rooms);
+        rooms
     }
 
     pub fn recorder_counters(&self) -> RecorderCounters {
         self.recorder_count.read()
     }
 
-    /// False once either thread has given up or ended. A thread that stalls is alive; its `ticks`
+    /// False once any thread has given up or ended. A thread that stalls is alive; its `ticks`
     /// stand still.
     pub fn is_alive(&self) -> bool {
-        let given_up = self.media_count.dead.load(Ordering::Acquire);
-        !given_up && self.media.is_running() && self.recorder.is_running()
+        self.lanes.iter().all(Lane::is_alive) && self.recorder.is_running()
     }
 
     /// What each media thread got of what makes it punctual.
@@ -217,11 +232,32 @@ impl Media {
     /// Carries out the orders given so far, ends the threads, and closes every recording at the
     /// length it has. Their last events can be polled afterwards.
     pub fn stop(&mut self) {
-        self.media.stop();
-        // After the media thread: its last frames are still written.
+        self.await_moves();
+        self.lanes.iter().for_each(Lane::wish_to_stop);
+        self.lanes.iter_mut().for_each(Lane::stop);
+        // After the media threads: their last frames are still written.
         self.recorder.stop();
     }
 }
+
+impl Media {
+    /// Orders that wait for legs on their way are given before the threads are told to stop.
+    fn await_moves(&mut self) {
+        for _ in 0..MOVE_LOOKS {
+            if self.router.is_settled() || !self.is_alive() {
+                return;
+            }
+            while let Some(event) = self.hear() {
+                self.heard.push_back(event);
+            }
+            thread::sleep(MOVE_LOOK_EVERY);
+        }
+    }
+}
+
+/// Legs on their way arrive within a tick or two.
+const MOVE_LOOKS: u32 = 500;
+const MOVE_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// An eventfd that becomes readable when there is something to poll. Each is a descriptor of its
 /// own, but all share one count: [`clear`](Self::clear) it, then poll until there is nothing.
@@ -249,48 +285,6 @@ impl AsRawFd for Bell {
     }
 }
 
-/// A thread that gives its belongings back when it ends. Dropping it waits for that.
-struct Worker<T> {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<T>>,
-}
-
-impl<T: Send + 'static> Worker<T> {
-    fn spawn(
-        name: &'static str,
-        work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
-    ) -> Result<Self, StartError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(told))
-            .map_err(system("thread"))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl<T> Worker<T> {
-    fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
-
-    fn stop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // What the thread owned is dropped here. A panic of it has been printed.
-            drop(thread.join());
-        }
-    }
-}
-
-impl<T> Drop for Worker<T> {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
 /// The wall clock as RTCP reports write it: seconds since 1900 and their fraction, 32.32 bits
 /// (RFC 3550 §4).
 fn ntp_now() -> u64 {
@@ -302,18 +296,6 @@ fn ntp_now() -> u64 {
     (seconds << 32) | fraction
 }
 
-/// Walks once round the ring, so that its pages exist before the media thread writes to them: a page
-/// fault is a wait.
-fn touch<T: Copy>(one_end: &mut HeapProd<T>, other_end: &mut HeapCons<T>, blank: T) {
-    while one_end.try_push(blank).is_ok() {}
-    other_end.clear();
-}
-
-const BLANK_FRAME: RecordFrame =
-    RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
-
-const BLANK_EVENT: Event = Event::Refused { leg: LegName(0), what: "" };
-
-fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
+pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
     move |source| StartError::System { what, source: source.into() }
 }

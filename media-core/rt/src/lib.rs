@@ -1,16 +1,20 @@
-//! The media plane's shell: one thread that owns the sockets and the engine, one that writes
+//! The media plane's shell: threads that own an engine and the sockets of its legs, one that writes
 //! recordings, and the rings between them and the control side.
 //!
-//! Start with [`handle::Media`]; then `thread.rs`, which is the loop.
+//! Start with [`handle::Media`]; then `thread.rs`, which is the loop, and `router.rs`, which knows on
+//! which thread a leg lives.
 
 mod clerk;
 pub mod counters;
 mod form;
 pub mod handle;
 pub mod headroom;
+mod lane;
+mod placing;
 pub mod ports;
 pub mod real_time;
 pub mod recorder;
+mod router;
 pub mod sealed;
 mod socket;
 mod sys;
@@ -20,3 +24,4 @@ mod test_folder;
 mod thread;
 mod tick;
 pub mod wav;
+mod worker;

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use media_core::order::PortName;
@@ -50,14 +51,16 @@ impl PortPool {
         &self.taken
     }
 
-    pub(crate) fn into_pairs(self) -> Vec<Pair> {
-        self.pairs
+    pub(crate) fn into_pairs(self) -> Pairs {
+        Pairs::new(self.pairs)
     }
 
     fn add(&mut self, address: IpAddr, name: PortName) -> Result<(), PortError> {
         let bound = bind(address, name.0).and_then(|rtp| Ok((rtp, bind(address, name.0 + 1)?)));
         match bound {
-            Ok((rtp, rtcp)) => self.pairs.push(Pair { name, rtp, rtcp }),
+            Ok((rtp, rtcp)) => {
+                self.pairs.push(Pair { name, rtp, rtcp, taken: AtomicBool::new(false) });
+            }
             Err(Failed::Taken(port, source)) => {
                 self.taken.push(Taken { port, why: source.to_string() });
             }
@@ -73,6 +76,50 @@ pub(crate) struct Pair {
     pub(crate) name: PortName,
     pub(crate) rtp: Socket,
     pub(crate) rtcp: Socket,
+    /// A leg of some media thread has it.
+    taken: AtomicBool,
+}
+
+impl Pair {
+    /// False: somebody has it already.
+    pub(crate) fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+}
+
+/// All pairs of the pool, found by name: of all media threads, of which each listens to its own legs'.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    pairs: Vec<Pair>,
+    /// Place in `pairs` by half the distance from the first port.
+    places: Vec<Option<usize>>,
+    first: u16,
+}
+
+impl Pairs {
+    fn new(pairs: Vec<Pair>) -> Self {
+        let first = pairs.iter().map(|pair| pair.name.0).min().unwrap_or(0);
+        let last = pairs.iter().map(|pair| pair.name.0).max().unwrap_or(0);
+        let mut places = vec![None; usize::from((last - first) / 2) + 1];
+        for (place, pair) in pairs.iter().enumerate() {
+            places[usize::from((pair.name.0 - first) / 2)] = Some(place);
+        }
+        Self { pairs, places, first }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub(crate) fn get(&self, port: PortName) -> Option<&Pair> {
+        let distance = port.0.checked_sub(self.first)?;
+        let place = (*self.places.get(usize::from(distance / 2))?)?;
+        self.pairs.get(place).filter(|pair| pair.name == port)
+    }
 }
 
 /// A port somebody else has, and what the system said.

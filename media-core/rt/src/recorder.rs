@@ -119,7 +119,8 @@ const BACKLOG_MAX: usize = 4096;
 /// The thread around a [`Writer`].
 pub(crate) struct Recorder {
     pub(crate) writer: Writer,
-    pub(crate) frames: HeapCons<RecordFrame>,
+    /// One ring of each media thread; a talk is in one of them from start to end.
+    pub(crate) frames: Vec<HeapCons<RecordFrame>>,
     pub(crate) events: HeapProd<RecorderEvent>,
     pub(crate) bell: Arc<EventFd>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -151,9 +152,11 @@ impl Recorder {
 
     fn pass(&mut self, now: Instant) {
         // One ring's worth at most, so that files are also written when frames never stop coming.
-        for _ in 0..self.frames.capacity().get() {
-            let Some(frame) = self.frames.try_pop() else { break };
-            self.writer.handle_frame(&frame, now);
+        for frames in &mut self.frames {
+            for _ in 0..frames.capacity().get() {
+                let Some(frame) = frames.try_pop() else { break };
+                self.writer.handle_frame(&frame, now);
+            }
         }
         self.writer.write(now);
         self.hand_over_events();

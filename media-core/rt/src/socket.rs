@@ -1,6 +1,6 @@
 //! The thread's sockets: which of them listen, which have something to read, and sending in runs.
 
-use std::{net::SocketAddr, os::fd::AsFd, time::Instant};
+use std::{net::SocketAddr, os::fd::AsFd, sync::Arc, time::Instant};
 
 use media_core::{
     engine::Channel,
@@ -11,19 +11,16 @@ use socket2::Socket;
 
 use crate::{
     counters::MediaCount,
-    ports::{Pair, close_ears, open_ears},
+    ports::{Pair, Pairs, close_ears, open_ears},
     sys::{BATCH, DATAGRAM_BYTES, Inbox, Parcel, SEND_BATCH, send_many},
 };
 
-/// All pairs of the pool. Those that a leg has opened are watched; the others keep nothing.
+/// The pairs of this thread's legs are watched; what others have is theirs, and the rest keeps nothing.
 pub(crate) struct Sockets {
-    pairs: Vec<Pair>,
-    /// Place in `pairs` by half the distance from the first port.
-    places: Vec<Option<usize>>,
-    first: u16,
+    pairs: Arc<Pairs>,
     epoll: Epoll,
     ready: Vec<EpollEvent>,
-    /// Who has which pair.
+    /// Who of this thread has which pair.
     taken: Vec<(LegName, PortName)>,
 }
 
@@ -35,16 +32,8 @@ pub(crate) struct Name {
 }
 
 impl Sockets {
-    pub(crate) fn new(pairs: Vec<Pair>) -> nix::Result<Self> {
-        let first = pairs.iter().map(|pair| pair.name.0).min().unwrap_or(0);
-        let last = pairs.iter().map(|pair| pair.name.0).max().unwrap_or(0);
-        let mut places = vec![None; usize::from((last - first) / 2) + 1];
-        for (place, pair) in pairs.iter().enumerate() {
-            places[usize::from((pair.name.0 - first) / 2)] = Some(place);
-        }
+    pub(crate) fn new(pairs: Arc<Pairs>) -> nix::Result<Self> {
         Ok(Self {
-            places,
-            first,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             ready: vec![EpollEvent::empty(); pairs.len() * 2],
             taken: Vec::with_capacity(pairs.len()),
@@ -55,29 +44,61 @@ impl Sockets {
     /// Makes a pair listen. What lay in it is thrown away first. False: no such port, somebody
     /// has it, or the system refused.
     pub(crate) fn open(&mut self, leg: LegName, port: PortName, inbox: &mut Inbox) -> bool {
-        let free = self.taken.iter().all(|&(_, other)| other != port);
-        let Some(pair) = self.pair(port).filter(|_| free) else {
+        let Some(pair) = self.pairs.get(port).filter(|pair| pair.take()) else {
             return false;
         };
-        let opened = [(&pair.rtp, Channel::Rtp), (&pair.rtcp, Channel::Rtcp)]
-            .into_iter()
-            .all(|(socket, channel)| self.listen(socket, Name { port, channel }, inbox));
-        if opened {
+        let opened = [&pair.rtp, &pair.rtcp].into_iter().all(|socket| {
+            drain(socket, inbox);
+            open_ears(socket).is_ok()
+        });
+        if opened && self.watch(pair) {
             self.taken.push((leg, port));
-        } else if let Some(pair) = self.pair(port) {
-            self.rest(pair, inbox);
+            return true;
         }
-        opened
+        self.rest(pair, inbox);
+        false
     }
 
     /// Lets what the leg opened keep nothing again.
     pub(crate) fn close(&mut self, leg: LegName, inbox: &mut Inbox) {
-        while let Some(place) = self.taken.iter().position(|&(who, _)| who == leg) {
-            let (_, port) = self.taken.swap_remove(place);
-            if let Some(pair) = self.pair(port) {
+        while let Some(port) = self.forget(leg) {
+            if let Some(pair) = self.pairs.get(port) {
                 self.rest(pair, inbox);
             }
         }
+    }
+
+    /// No longer watches what the leg opened, which goes on keeping what comes: another thread will
+    /// read it. False: it has opened none.
+    pub(crate) fn let_go(&mut self, leg: LegName) -> bool {
+        let Some(port) = self.forget(leg) else { return false };
+        if let Some(pair) = self.pairs.get(port) {
+            self.unwatch(pair);
+        }
+        true
+    }
+
+    /// Watches a pair that another thread has let go. False: the system refused, and it is at rest.
+    pub(crate) fn take_over(&mut self, leg: LegName, port: PortName, inbox: &mut Inbox) -> bool {
+        let Some(pair) = self.pairs.get(port) else { return false };
+        if self.watch(pair) {
+            self.taken.push((leg, port));
+            return true;
+        }
+        self.rest(pair, inbox);
+        false
+    }
+
+    /// Lets a pair rest that another thread has let go and that nobody takes over.
+    pub(crate) fn abandon(&self, port: PortName, inbox: &mut Inbox) {
+        if let Some(pair) = self.pairs.get(port) {
+            self.rest(pair, inbox);
+        }
+    }
+
+    fn forget(&mut self, leg: LegName) -> Option<PortName> {
+        let place = self.taken.iter().position(|&(who, _)| who == leg)?;
+        Some(self.taken.swap_remove(place).1)
     }
 
     /// Looks which listening sockets have something, without waiting. Returns how many; each is
@@ -93,33 +114,37 @@ impl Sockets {
     }
 
     pub(crate) fn socket(&self, name: Name) -> Option<&Socket> {
-        let pair = self.pair(name.port)?;
+        let pair = self.pairs.get(name.port)?;
         Some(match name.channel {
             Channel::Rtp => &pair.rtp,
             Channel::Rtcp => &pair.rtcp,
         })
     }
 
-    fn pair(&self, port: PortName) -> Option<&Pair> {
-        let distance = port.0.checked_sub(self.first)?;
-        let place = (*self.places.get(usize::from(distance / 2))?)?;
-        self.pairs.get(place).filter(|pair| pair.name == port)
+    fn watch(&self, pair: &Pair) -> bool {
+        [(&pair.rtp, Channel::Rtp), (&pair.rtcp, Channel::Rtcp)].into_iter().all(
+            |(socket, channel)| {
+                let name = Name { port: pair.name, channel };
+                self.epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, name.token())).is_ok()
+            },
+        )
     }
 
-    fn listen(&self, socket: &Socket, name: Name, inbox: &mut Inbox) -> bool {
-        drain(socket, inbox);
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, name.token());
-        open_ears(socket).is_ok() && self.epoll.add(socket, event).is_ok()
+    fn unwatch(&self, pair: &Pair) {
+        for socket in [&pair.rtp, &pair.rtcp] {
+            let _unwatched = self.epoll.delete(socket);
+        }
     }
 
     /// No call of these can be helped if it fails: a socket that is not watched gets what its
     /// receive buffer holds and no more, and `open` throws that away.
     fn rest(&self, pair: &Pair, inbox: &mut Inbox) {
+        self.unwatch(pair);
         for socket in [&pair.rtp, &pair.rtcp] {
-            let _unwatched = self.epoll.delete(socket);
             let _deaf = close_ears(socket);
             drain(socket, inbox);
         }
+        pair.give_back();
     }
 }
 
@@ -245,7 +270,7 @@ mod tests {
         let pool = PortPool::open(address, 21_000..=21_007).unwrap();
         let peer = UdpSocket::bind((address, 0)).unwrap();
         peer.set_nonblocking(true).unwrap();
-        (Sockets::new(pool.into_pairs()).unwrap(), address, peer)
+        (Sockets::new(Arc::new(pool.into_pairs())).unwrap(), address, peer)
     }
 
     /// What one look at the sockets gives: which had something, and how many datagrams.
@@ -305,6 +330,27 @@ mod tests {
         for port in [21_000, 21_001, 20_998, 21_008, 0, u16::MAX] {
             assert!(!sockets.open(LegName(8), PortName(port), &mut inbox), "{port}");
         }
+    }
+
+    #[test]
+    fn a_pair_changes_hands_with_what_lies_in_it_and_listens_all_the_while() {
+        let (mut from, address, peer) = sockets(8);
+        let mut to = Sockets::new(Arc::clone(&from.pairs)).unwrap();
+        let mut inbox = Inbox::new();
+        assert!(from.open(LEG, PORT, &mut inbox));
+        assert!(!to.open(LegName(8), PORT, &mut inbox), "it is somebody's, whichever thread's");
+        peer.send_to(b"before", (address, 21_000)).unwrap();
+
+        assert!(from.let_go(LEG) && !from.let_go(LEG));
+        peer.send_to(b"between", (address, 21_000)).unwrap();
+        assert_eq!(heard(&mut from, &mut inbox), []);
+        assert!(!from.open(LegName(8), PORT, &mut inbox), "nor is it nobody's on the way");
+        assert!(to.take_over(LEG, PORT, &mut inbox));
+        peer.send_to(b"after", (address, 21_000)).unwrap();
+
+        assert_eq!(heard(&mut to, &mut inbox), [(Name { port: PORT, channel: Channel::Rtp }, 3)]);
+        to.close(LEG, &mut inbox);
+        assert!(from.open(LegName(8), PORT, &mut inbox), "anybody may have it again");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! lets the engine tick, and says what happened. It waits for nobody and allocates nothing.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     os::fd::AsFd,
@@ -15,8 +16,8 @@ use std::{
 
 use media_core::{
     coder::{Command, Scrap},
-    engine::{Channel, Engine, Out},
-    order::{Event, Order, PortName, RecordFrame, RecordKind},
+    engine::{Channel, Engine, Out, moving::Traveller},
+    order::{LegName, Order, PortName, RecordFrame, RecordKind},
 };
 use nix::sys::eventfd::EventFd;
 use ringbuf::{
@@ -26,6 +27,7 @@ use ringbuf::{
 
 use crate::{
     counters::MediaCount,
+    router::{MOVES_MAX, Said, Task},
     socket::{Name, Outbox, Sockets},
     sys::Inbox,
     tick::{TICK, Ticker, Wake},
@@ -46,11 +48,42 @@ const PANICS_MAX: u32 = 50;
 
 /// The thread's half of every ring.
 pub(crate) struct Rings {
-    pub(crate) orders: HeapCons<Command>,
-    pub(crate) events: HeapProd<Event>,
+    pub(crate) jobs: HeapCons<Job>,
+    pub(crate) said: HeapProd<Said>,
     pub(crate) frames: HeapProd<RecordFrame>,
     /// Coders and keys nobody has a use for: memory is given back on the other side.
     pub(crate) scrap: HeapProd<Scrap>,
+    pub(crate) doors: Doors,
+}
+
+/// A task with what it needs.
+pub(crate) enum Job {
+    Carry(Command),
+    Move { leg: LegName, to: usize, leaves: bool },
+}
+
+impl From<Task> for Job {
+    /// Takes memory, and for some codecs time.
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Carry(order) => Self::Carry(Command::equip(order)),
+            Task::Move { leg, to, leaves } => Self::Move { leg, to, leaves },
+        }
+    }
+}
+
+/// The ways to the other media threads and from them, by their numbers; none to itself.
+#[derive(Default)]
+pub(crate) struct Doors {
+    pub(crate) to: Vec<Option<HeapProd<Moving>>>,
+    pub(crate) from: Vec<HeapCons<Moving>>,
+}
+
+/// A leg on its way from one thread to another.
+pub(crate) struct Moving {
+    pub(crate) traveller: Traveller,
+    /// Its sockets listen: they could be opened.
+    pub(crate) listens: bool,
 }
 
 /// All that the thread owns. It is made and dropped on the control side.
@@ -60,8 +93,10 @@ pub(crate) struct MediaThread {
     inbox: Inbox,
     outbox: Outbox,
     rings: Rings,
-    /// An event for which the ring had no room.
-    delayed: Option<Event>,
+    /// What is to be said for which the ring had no room.
+    delayed: Option<Said>,
+    /// Legs that came or stayed, of whom nobody has been told.
+    moved: VecDeque<Said>,
     counters: Arc<MediaCount>,
     bell: Arc<EventFd>,
     stop: Arc<AtomicBool>,
@@ -77,7 +112,8 @@ impl MediaThread {
         stop: Arc<AtomicBool>,
     ) -> Self {
         let (inbox, outbox) = (Inbox::new(), Outbox::new());
-        Self { engine, sockets, inbox, outbox, rings, delayed: None, counters, bell, stop }
+        let moved = VecDeque::with_capacity(2 * MOVES_MAX);
+        Self { engine, sockets, inbox, outbox, rings, delayed: None, moved, counters, bell, stop }
     }
 
     /// Runs until it is told to stop. Gives everything back, to be dropped where it was made.
@@ -113,6 +149,7 @@ impl MediaThread {
 
     fn wake(&mut self) {
         let now = Instant::now();
+        self.take_in();
         self.take_orders(now);
         self.receive(now);
         let (engine, mut outlet) = self.outlet(None);
@@ -127,7 +164,14 @@ impl MediaThread {
 
     fn take_orders(&mut self, now: Instant) {
         for _ in 0..ORDERS_MAX {
-            let Some(command) = self.rings.orders.try_pop() else { return };
+            let Some(job) = self.rings.jobs.try_pop() else { return };
+            let command = match job {
+                Job::Carry(command) => command,
+                Job::Move { leg, to, leaves } => {
+                    self.hand_over(leg, to, leaves);
+                    continue;
+                }
+            };
             match command.order() {
                 // The engine says no to a port somebody has; one that cannot listen is counted.
                 Order::Open { leg, port, .. } => {
@@ -162,6 +206,37 @@ impl MediaThread {
         {
             // It has room: nobody else pushes.
             let _pushed = self.rings.scrap.try_push(coder);
+        }
+    }
+
+    /// A leg goes to another thread with its sockets. What comes for it meanwhile waits in them.
+    fn hand_over(&mut self, leg: LegName, to: usize, leaves: bool) {
+        let door = self.rings.doors.to.get_mut(to).and_then(Option::as_mut);
+        // There is room for all that may be on their way at a time.
+        let door = door.filter(|door| !door.is_full());
+        let taken = door.and_then(|door| Some((door, self.engine.take_out(leg, leaves)?)));
+        let Some((door, traveller)) = taken else {
+            self.moved.push_back(Said::Stayed(leg));
+            return;
+        };
+        let listens = self.sockets.let_go(leg);
+        let handed = door.try_push(Moving { traveller, listens });
+        debug_assert!(handed.is_ok(), "there was room");
+    }
+
+    /// Legs that other threads have handed over.
+    fn take_in(&mut self) {
+        for door in &mut self.rings.doors.from {
+            while let Some(Moving { traveller, listens }) = door.try_pop() {
+                let (leg, port) = (traveller.leg(), traveller.port());
+                let there = self.engine.put_in(traveller);
+                if listens && there && !self.sockets.take_over(leg, port, &mut self.inbox) {
+                    self.counters.ports_refused.bump();
+                } else if listens && !there {
+                    self.sockets.abandon(port, &mut self.inbox);
+                }
+                self.moved.push_back(Said::Moved(leg));
+            }
         }
     }
 
@@ -206,11 +281,11 @@ impl MediaThread {
     fn tell(&mut self) {
         let mut told = false;
         for _ in 0..EVENTS_MAX {
-            let Some(event) = self.delayed.take().or_else(|| self.engine.poll_event()) else {
-                break;
-            };
-            if let Err(event) = self.rings.events.try_push(event) {
-                self.delayed = Some(event);
+            let waiting = self.delayed.take().or_else(|| self.moved.pop_front());
+            let said = waiting.or_else(|| self.engine.poll_event().map(Said::Event));
+            let Some(said) = said else { break };
+            if let Err(said) = self.rings.said.try_push(said) {
+                self.delayed = Some(said);
                 self.counters.events_delayed.bump();
                 break;
             }
@@ -276,13 +351,15 @@ impl Out for Outlet<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Pairs;
     use media_core::order::TalkName;
     use ringbuf::{HeapRb, traits::Split};
 
     #[test]
     fn a_recording_can_end_when_the_ring_has_no_room_for_audio() {
         let (mut frames, _recorder) = HeapRb::new(128).split();
-        let (sockets, counters) = (Sockets::new(vec![]).unwrap(), MediaCount::default());
+        let pairs = Arc::new(Pairs::default());
+        let (sockets, counters) = (Sockets::new(pairs).unwrap(), MediaCount::default());
         let mut outbox = Outbox::new();
         let mut outlet = Outlet {
             sockets: &sockets,

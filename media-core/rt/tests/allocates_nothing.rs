@@ -1,5 +1,5 @@
-//! The media thread's loop in a recorded call: orders, packets, ticks, frames and events, and not
-//! one allocation or release of memory.
+//! The media threads' loop in a recorded call, to which a leg moves from one to the other: orders,
+//! packets, ticks, frames and events, and not one allocation or release of memory.
 #![allow(clippy::unwrap_used)]
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
@@ -21,12 +21,14 @@ use nix::unistd::gettid;
 fn the_media_thread_allocates_nothing_in_a_recorded_call() {
     let folder = Folder::new("allocates-nothing");
     let address = IpAddr::from([127, 77, 4, 1]);
-    let mut media = media(address, &folder);
-    // Its start-up is over when it ticks.
-    while media.counters().ticks == 0 {
+    let mut media = media(2, address, &folder);
+    // Their start-up is over when they tick.
+    while media.ticks().contains(&0) {
         std::thread::yield_now();
     }
-    WATCHED.store(thread_named("media-0"), SeqCst);
+    WATCHED.iter().zip(["media-0", "media-1"]).for_each(|(watched, name)| {
+        watched.store(thread_named(name), SeqCst);
+    });
     let mut caller = Party::new(SocketAddr::new(address, 21_000), 400.0, 1);
     let mut other = Party::new(SocketAddr::new(address, 21_002), 1_000.0, 2);
     let mut said = Said::default();
@@ -54,7 +56,7 @@ fn the_media_thread_allocates_nothing_in_a_recorded_call() {
     assert_eq!((ALLOCATED.load(SeqCst), RELEASED.load(SeqCst)), (0, 0));
 
     // The watch itself: this thread allocates, and is seen to.
-    WATCHED.store(gettid().as_raw(), SeqCst);
+    WATCHED[0].store(gettid().as_raw(), SeqCst);
     drop(std::hint::black_box(vec![1_u8; 100]));
     assert!(ALLOCATED.load(SeqCst) > 0 && RELEASED.load(SeqCst) > 0);
 }
@@ -68,19 +70,19 @@ fn thread_named(name: &str) -> i32 {
     found.expect("the thread runs under its name")
 }
 
-/// Counts what the watched thread does.
+/// Counts what the watched threads do.
 struct Watch;
 
 #[global_allocator]
 static WATCH: Watch = Watch;
 
-static WATCHED: AtomicI32 = AtomicI32::new(0);
+static WATCHED: [AtomicI32; 2] = [AtomicI32::new(0), AtomicI32::new(0)];
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 static RELEASED: AtomicU64 = AtomicU64::new(0);
 
 fn count(counter: &AtomicU64) {
-    let watched = WATCHED.load(SeqCst);
-    if watched != 0 && watched == gettid().as_raw() {
+    let watched = WATCHED.each_ref().map(|thread| thread.load(SeqCst));
+    if watched != [0, 0] && watched.contains(&gettid().as_raw()) {
         counter.fetch_add(1, SeqCst);
     }
 }

@@ -13,41 +13,62 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 const CALLER_HERTZ: f64 = 400.0;
 const OTHER_HERTZ: f64 = 1_000.0;
 
+/// Everything holds with one media thread and where the two begin on one each.
+fn each(test: impl Fn(usize)) {
+    [1, 2].into_iter().for_each(test);
+}
+
+fn address(threads: usize, last: u8) -> IpAddr {
+    IpAddr::from([127, 77, 3, last + 10 * u8::try_from(threads).unwrap()])
+}
+
 #[test]
 fn two_parties_hear_each_other_and_are_recorded_apart() {
-    let folder = Folder::new("call");
-    let address = IpAddr::from([127, 77, 3, 1]);
-    let mut media = media(address, &folder);
-    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-    let mut said = Said::default();
+    each(|threads| {
+        let folder = Folder::new(&format!("call-{threads}"));
+        let address = address(threads, 1);
+        let mut media = media(threads, address, &folder);
+        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+        let mut said = Said::default();
 
-    give(&mut media, caller.orders(CALLER));
-    give(&mut media, other.orders(OTHER));
-    give(&mut media, [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }]);
-    talk(&mut media, &mut said, [&mut caller, &mut other], 100);
-    give(
-        &mut media,
-        [Order::EndTalk { talk: TALK }, Order::Close { leg: CALLER }, Order::Close { leg: OTHER }],
-    );
-    said.wait(&mut media, "end", |said| {
-        said.closed(CALLER) && said.closed(OTHER) && said.finished().is_some()
+        give(&mut media, caller.orders(CALLER));
+        give(&mut media, other.orders(OTHER));
+        give(
+            &mut media,
+            [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }],
+        );
+        talk(&mut media, &mut said, [&mut caller, &mut other], 100);
+        give(
+            &mut media,
+            [
+                Order::EndTalk { talk: TALK },
+                Order::Close { leg: CALLER },
+                Order::Close { leg: OTHER },
+            ],
+        );
+        said.wait(&mut media, "end", |said| {
+            said.closed(CALLER) && said.closed(OTHER) && said.finished().is_some()
+        });
+        for party in [&mut caller, &mut other] {
+            party.listen();
+        }
+
+        let bridged = |event: &&Event| matches!(event, Event::Bridged { talk: TALK, .. });
+        assert_eq!(said.events.iter().filter(bridged).count(), 1);
+        hears(&caller.heard, OTHER_HERTZ, CALLER_HERTZ);
+        hears(&other.heard, CALLER_HERTZ, OTHER_HERTZ);
+        check_recording(&folder, &said);
+        let counters = media.counters();
+        assert!(
+            counters.engine.packets_in >= 150 && counters.datagrams_sent >= 150,
+            "{counters:?}"
+        );
+        assert_eq!((counters.panics, counters.send_errors, counters.ports_refused), (0, 0, 0));
+        assert!(media.is_alive());
+        media.stop();
+        assert!(!media.is_alive());
     });
-    for party in [&mut caller, &mut other] {
-        party.listen();
-    }
-
-    let bridged = |event: &&Event| matches!(event, Event::Bridged { talk: TALK, .. });
-    assert_eq!(said.events.iter().filter(bridged).count(), 1);
-    hears(&caller.heard, OTHER_HERTZ, CALLER_HERTZ);
-    hears(&other.heard, CALLER_HERTZ, OTHER_HERTZ);
-    check_recording(&folder, &said);
-    let counters = media.counters();
-    assert!(counters.engine.packets_in >= 150 && counters.datagrams_sent >= 150, "{counters:?}");
-    assert_eq!((counters.panics, counters.send_errors, counters.ports_refused), (0, 0, 0));
-    assert!(media.is_alive());
-    media.stop();
-    assert!(!media.is_alive());
 }
 
 /// The last second holds this tone and not the other.
@@ -95,82 +116,98 @@ fn check_recording(folder: &Folder, said: &Said) {
 
 #[test]
 fn a_thread_says_how_much_room_it_has() {
-    let folder = Folder::new("headroom");
-    let address = IpAddr::from([127, 77, 3, 5]);
-    let mut media = media(address, &folder);
-    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-    let before = media.headroom();
-    give(&mut media, caller.orders(CALLER));
-    give(&mut media, other.orders(OTHER));
+    each(|threads| {
+        let folder = Folder::new(&format!("headroom-{threads}"));
+        let address = address(threads, 5);
+        let mut media = media(threads, address, &folder);
+        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+        let before = media.headroom();
+        give(&mut media, caller.orders(CALLER));
+        give(&mut media, other.orders(OTHER));
 
-    talk(&mut media, &mut Said::default(), [&mut caller, &mut other], 20);
+        talk(&mut media, &mut Said::default(), [&mut caller, &mut other], 20);
 
-    let [before, after] = [before, media.headroom()].map(|threads| threads[0]);
-    assert_eq!((before.ticks, before.used_permille), (0, 0), "of one reading nothing follows");
-    assert!(after.ticks > 0 && after.used_p99_permille > 0, "{after:?}");
-    assert_eq!(media.conditions()[0].thread, "media-0");
+        let after = media.headroom();
+        assert_eq!(
+            (before.len(), after.len(), media.conditions().len()),
+            (threads, threads, threads)
+        );
+        let (before, after) = (before[0], after[0]);
+        assert_eq!((before.ticks, before.used_permille), (0, 0), "of one reading nothing follows");
+        assert!(after.ticks > 0 && after.used_p99_permille > 0, "{after:?}");
+        assert_eq!(media.conditions()[0].thread, "media-0");
+    });
 }
 
 #[test]
 fn stopping_in_the_middle_of_a_call_keeps_the_recording_whole() {
-    let folder = Folder::new("stop-in-call");
-    let address = IpAddr::from([127, 77, 3, 2]);
-    let mut media = media(address, &folder);
-    let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-    let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-    let mut said = Said::default();
-    give(&mut media, caller.orders(CALLER));
-    give(&mut media, other.orders(OTHER));
-    give(&mut media, [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }]);
-    talk(&mut media, &mut said, [&mut caller, &mut other], 20);
+    each(|threads| {
+        let folder = Folder::new(&format!("stop-in-call-{threads}"));
+        let address = address(threads, 2);
+        let mut media = media(threads, address, &folder);
+        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+        let mut said = Said::default();
+        give(&mut media, caller.orders(CALLER));
+        give(&mut media, other.orders(OTHER));
+        give(
+            &mut media,
+            [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }],
+        );
+        talk(&mut media, &mut said, [&mut caller, &mut other], 20);
 
-    media.stop();
+        media.stop();
 
-    said.poll(&mut media);
-    let Some(&RecorderEvent::Finished { frames, .. }) = said.finished() else {
-        panic!("{:?}", said.recorder);
-    };
-    let reader = hound::WavReader::open(folder.path().join("call-0000001d.wav")).unwrap();
-    assert_eq!(u64::from(reader.duration()), frames * 160);
-    assert!(frames >= 10, "{frames}");
+        said.poll(&mut media);
+        let Some(&RecorderEvent::Finished { frames, .. }) = said.finished() else {
+            panic!("{:?}", said.recorder);
+        };
+        let reader = hound::WavReader::open(folder.path().join("call-0000001d.wav")).unwrap();
+        assert_eq!(u64::from(reader.duration()), frames * 160);
+        assert!(frames >= 10, "{frames}");
+    });
 }
 
 #[test]
 fn the_bell_rings_for_what_is_said_and_is_silent_once_cleared() {
-    let folder = Folder::new("bell");
-    let address = IpAddr::from([127, 77, 3, 3]);
-    let mut media = media(address, &folder);
-    let bell = media.bell().unwrap();
-    bell.clear();
-    assert!(!readable(&bell, 0));
+    each(|threads| {
+        let folder = Folder::new(&format!("bell-{threads}"));
+        let address = address(threads, 3);
+        let mut media = media(threads, address, &folder);
+        let bell = media.bell().unwrap();
+        bell.clear();
+        assert!(!readable(&bell, 0));
 
-    // A talk that was never bridged ends too.
-    give(&mut media, [Order::EndTalk { talk: TALK }]);
+        // A talk that was never bridged ends too.
+        give(&mut media, [Order::EndTalk { talk: TALK }]);
 
-    assert!(readable(&bell, 20_000));
-    bell.clear();
-    assert!(matches!(media.poll_event(), Some(Event::TalkEnded { talk: TALK, .. })));
-    assert!(!readable(&bell, 0));
+        assert!(readable(&bell, 20_000));
+        bell.clear();
+        assert!(matches!(media.poll_event(), Some(Event::TalkEnded { talk: TALK, .. })));
+        assert!(!readable(&bell, 0));
+    });
 }
 
 #[test]
 fn orders_given_before_a_stop_are_carried_out_and_later_ones_come_back() {
-    let folder = Folder::new("orders");
-    let address = IpAddr::from([127, 77, 3, 4]);
-    let mut media = media(address, &folder);
-    let party = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-    give(&mut media, party.orders(CALLER));
-    give(&mut media, [Order::Close { leg: CALLER }]);
+    each(|threads| {
+        let folder = Folder::new(&format!("orders-{threads}"));
+        let address = address(threads, 4);
+        let mut media = media(threads, address, &folder);
+        let party = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+        give(&mut media, party.orders(CALLER));
+        give(&mut media, [Order::Close { leg: CALLER }]);
 
-    media.stop();
+        media.stop();
 
-    let mut said = Said::default();
-    said.poll(&mut media);
-    assert!(said.closed(CALLER), "{:?}", said.events);
-    let order = Order::Hear { leg: CALLER, source: Source::Silence };
-    let refused = (0..1_000_000).find_map(|_| media.push(order).err());
-    assert_eq!(refused, Some(order));
+        let mut said = Said::default();
+        said.poll(&mut media);
+        assert!(said.closed(CALLER), "{:?}", said.events);
+        let order = Order::Hear { leg: CALLER, source: Source::Silence };
+        let refused = (0..1_000_000).find_map(|_| media.push(order).err());
+        assert_eq!(refused, Some(order));
+    });
 }
 
 fn readable(bell: &Bell, timeout_ms: u16) -> bool {

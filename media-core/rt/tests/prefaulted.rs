@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::{Folder, give, media_with};
-use media_core::order::{Codec, Law, LegName, Order, PortName, Remote, Source, Stream};
+use media_core::order::{Codec, Law, LegName, Order, PortName, Remote, Source, Stream, TalkName};
 use media_rt::handle::Media;
 
 /// Each has a page of its own, and most of a second.
@@ -23,7 +23,7 @@ const LEGS: u16 = 300;
 fn legs_that_are_opened_cost_the_media_thread_no_page_fault() {
     let folder = Folder::new("prefaulted");
     let address = IpAddr::from([127, 77, 5, 1]);
-    let mut media = media_with(address, &folder, 21_000..=21_000 + 2 * LEGS - 1);
+    let mut media = media_with(1, address, &folder, 21_000..=21_000 + 2 * LEGS - 1);
     // Code is mapped as it is first run: one leg goes through all of it.
     open(&mut media, address, 0..1);
     sent(&media, 20);
@@ -46,7 +46,7 @@ fn open(media: &mut Media, address: IpAddr, legs: std::ops::Range<u16>) {
         give(
             media,
             [
-                Order::Open { leg, port, stream },
+                Order::Open { leg, port, stream, talk: TalkName(0) },
                 Order::Connect {
                     leg,
                     remote,

@@ -256,7 +256,7 @@ impl Bench {
     fn party(&mut self, codec: Codec, hertz: f64) -> u16 {
         let n = u16::try_from(self.far.len()).unwrap() + 1;
         let stream = Stream { ssrc: n.into(), sequence: 65_530, timestamp: u32::MAX - 1_000 };
-        self.order(Order::Open { leg: name(n), port: port(n), stream });
+        self.order(Order::Open { leg: name(n), port: port(n), stream, talk: TalkName(0) });
         self.connect(n, codec);
         self.far.push(Far::new(n, codec, hertz));
         n

@@ -20,7 +20,7 @@ impl Engine {
     pub fn handle_order(&mut self, command: impl Into<Command>, now: Instant) {
         let Command { order, coder, srtp } = command.into();
         match order {
-            Order::Open { leg, port, stream } => self.open(leg, port, stream),
+            Order::Open { leg, port, stream, talk: _ } => self.open(leg, port, stream),
             Order::Connect { leg, remote, codec, telephone_event, sends, receives } => {
                 let agreed = Agreed { codec, telephone_event, sends, receives };
                 self.connect(leg, remote, agreed, coder, now);
@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Memory is given back elsewhere.
-    fn throw_away(&mut self, coder: Option<Box<Coder>>) {
+    pub(super) fn throw_away(&mut self, coder: Option<Box<Coder>>) {
         self.throw(coder.map(Scrap::Coder));
     }
 

@@ -36,7 +36,47 @@ pub(super) enum Found<'a> {
     Keyed(&'a mut Context),
 }
 
+/// What a leg takes along to another engine.
+#[derive(Debug)]
+pub(super) enum Held {
+    Plain,
+    Shut,
+    Keyed(Box<Context>),
+}
+
 impl Securities {
+    /// Takes what a pair has, to be put elsewhere.
+    pub(super) fn take_held(&mut self, port: PortName) -> Held {
+        if self.of(port).is_none() {
+            return Held::Plain;
+        }
+        self.take(port).map_or(Held::Shut, Held::Keyed)
+    }
+
+    /// Puts it there. What finds no room is given back, and the pair is shut.
+    pub(super) fn put_held(&mut self, port: PortName, held: Held) -> Option<Box<Context>> {
+        let context = match held {
+            Held::Plain => return None,
+            Held::Shut => {
+                self.put(port, SHUT);
+                return None;
+            }
+            Held::Keyed(context) => context,
+        };
+        let place = self.free.pop();
+        match place.and_then(|place| self.contexts.get_mut(usize::from(place))) {
+            Some(entry) => {
+                *entry = Some(context);
+                self.put(port, place.map_or(SHUT, |place| place + 1));
+                None
+            }
+            None => {
+                self.put(port, SHUT);
+                Some(context)
+            }
+        }
+    }
+
     /// Room for so many legs.
     pub(super) fn new(legs: usize) -> Self {
         let legs = u16::try_from(legs).unwrap_or(SHUT - 1).min(SHUT - 1);

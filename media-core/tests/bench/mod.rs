@@ -133,7 +133,12 @@ impl Bench {
 
     /// Opens and connects a party.
     pub(crate) fn party(&mut self, n: u16, law: Law) {
-        self.order(Order::Open { leg: leg(n), port: port(n), stream: stream(n) });
+        self.order(Order::Open {
+            leg: leg(n),
+            port: port(n),
+            stream: stream(n),
+            talk: TalkName(0),
+        });
         self.order(connect(n, law));
     }
 

@@ -83,6 +83,7 @@ impl Bench {
             recorder,
             rings: RingSizes::USUAL,
             real_time: false,
+            threads: 1,
             cores: vec![],
         };
         let media = Media::start(media).unwrap();
@@ -146,12 +147,12 @@ fn a_media_thread_that_does_not_tick_is_noticed_after_twenty_looks() {
         thread::yield_now();
     }
     bench.pump.show_counts(None);
-    assert_eq!(bench.pump.ticks.1, 0);
+    assert_eq!(bench.pump.ticks[0].1, 0);
     bench.pump.media.stop();
 
     (0..=LOOKS_WITHOUT_TICK).for_each(|_| bench.pump.show_counts(None));
 
-    assert_eq!(bench.pump.ticks.1, LOOKS_WITHOUT_TICK);
+    assert_eq!(bench.pump.ticks[0].1, LOOKS_WITHOUT_TICK);
 }
 
 #[test]

@@ -46,11 +46,16 @@ impl Drop for Folder {
 }
 
 /// The media plane on a loopback address of its own, with four pairs from 21000.
-pub(crate) fn media(address: IpAddr, folder: &Folder) -> Media {
-    media_with(address, folder, 21_000..=21_007)
+pub(crate) fn media(threads: usize, address: IpAddr, folder: &Folder) -> Media {
+    media_with(threads, address, folder, 21_000..=21_007)
 }
 
-pub(crate) fn media_with(address: IpAddr, folder: &Folder, ports: RangeInclusive<u16>) -> Media {
+pub(crate) fn media_with(
+    threads: usize,
+    address: IpAddr,
+    folder: &Folder,
+    ports: RangeInclusive<u16>,
+) -> Media {
     let ports = PortPool::open(address, ports).unwrap();
     let engine = EngineConfig {
         legs_max: ports.names().len().max(8),
@@ -65,8 +70,16 @@ pub(crate) fn media_with(address: IpAddr, folder: &Folder, ports: RangeInclusive
     let name = |talk: TalkName| format!("call-{:08x}", talk.0);
     let recorder = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
     let rings = RingSizes::USUAL;
-    Media::start(MediaConfig { ports, engine, recorder, rings, real_time: false, cores: vec![] })
-        .unwrap()
+    Media::start(MediaConfig {
+        ports,
+        engine,
+        recorder,
+        rings,
+        real_time: false,
+        threads,
+        cores: vec![],
+    })
+    .unwrap()
 }
 
 /// One party: says its own tone in A-law and keeps what it hears.
@@ -86,7 +99,8 @@ impl Party {
         Self { socket, media, hertz, ssrc, said: 0, heard: Vec::new() }
     }
 
-    /// Its leg, opened and connected.
+    /// Its leg, opened and connected, for a talk of its own: with several media threads each leg begins on
+    /// another.
     pub(crate) fn orders(&self, leg: LegName) -> [Order; 3] {
         let rtp = self.socket.local_addr().unwrap();
         let remote =
@@ -94,7 +108,7 @@ impl Party {
         let codec = Codec::g711(Law::A, 8);
         let stream = Stream { ssrc: self.ssrc + 1_000, sequence: 65_530, timestamp: 7 };
         [
-            Order::Open { leg, port: PortName(self.media.port()), stream },
+            Order::Open { leg, port: PortName(self.media.port()), stream, talk: TalkName(leg.0) },
             Order::Connect {
                 leg,
                 remote,
@@ -163,10 +177,19 @@ impl Said {
 
     /// Polls until it has been said. The bound is only there so that a fault is not a hang.
     pub(crate) fn wait(&mut self, media: &mut Media, what: &str, there: impl Fn(&Self) -> bool) {
+        self.wait_for(media, what, |_, said| there(said));
+    }
+
+    pub(crate) fn wait_for(
+        &mut self,
+        media: &mut Media,
+        what: &str,
+        there: impl Fn(&Media, &Self) -> bool,
+    ) {
         let give_up = Instant::now() + Duration::from_secs(20);
         loop {
             self.poll(media);
-            if there(self) {
+            if there(media, self) {
                 return;
             }
             assert!(Instant::now() < give_up, "no {what}: {:?} {:?}", self.events, self.recorder);
