@@ -101,6 +101,7 @@ fn exchange(trunk: Srtp, seat: Srtp, now: Instant) -> Exchange {
         seed: [2; 32],
         wall: Stamp(1),
         login_key: [3; 32],
+        headroom: control_plane::headroom::Limits::USUAL,
         restart: None,
     };
     Exchange::new(start, now)

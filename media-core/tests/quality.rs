@@ -67,7 +67,12 @@ fn a_far_side_is_told_how_its_voice_sounds_only_once_it_has_asked() {
     bench.order(Order::Rate { leg: leg(1), tells: true });
     bench.order(Order::Close { leg: leg(1) });
     bench.run_ms(50);
-    bench.order(Order::Open { leg: leg(1), port: port(1), stream: stream(1) });
+    bench.order(Order::Open {
+        leg: leg(1),
+        port: port(1),
+        stream: stream(1),
+        talk: media_core::order::TalkName(7),
+    });
     bench.order(Order::Rate { leg: leg(1), tells: true });
     talk(&mut bench, 12_000, |n| (n % 20 != 7).then_some(0));
 

@@ -88,7 +88,7 @@ impl Bench {
         };
         for (leg, ssrc) in [(SAFE, 100), (PLAIN, 101)] {
             let stream = Stream { ssrc, sequence: 65_500, timestamp: 1 };
-            bench.order(Order::Open { leg, port: port(leg), stream });
+            bench.order(Order::Open { leg, port: port(leg), stream, talk: TalkName(1) });
         }
         bench.order(Order::Secure { leg: SAFE, keys: Some(keys(suite, 1, 2)) });
         for (leg, n) in [(SAFE, 0), (PLAIN, 1)] {

@@ -154,6 +154,10 @@ impl Router {
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
             | Order::Leave { leg, .. }
+            | Order::Play { leg, .. }
+            | Order::Rate { leg, .. }
+            | Order::Secure { leg, .. }
+            | Order::StopPrompts { leg }
             | Order::Close { leg } => self.of_leg(leg),
             Order::Bridge { talk, caller, other, .. } => {
                 let callers = self.of_leg(caller);
@@ -170,9 +174,10 @@ impl Router {
                 }
                 thread
             }
-            Order::Part { talk, .. } | Order::EndTalk { talk } => {
-                self.talks.get(&talk).copied().unwrap_or(0)
-            }
+            Order::Part { talk, .. }
+            | Order::RecordPause { talk }
+            | Order::RecordResume { talk }
+            | Order::EndTalk { talk } => self.talks.get(&talk).copied().unwrap_or(0),
         };
         self.tasks.push_back((thread, Task::Carry(order)));
         true
@@ -221,6 +226,7 @@ impl Router {
             Event::Closed { leg, .. } => self.leave(leg),
             Event::TalkEnded { talk, .. } => _ = self.talks.remove(&talk),
             Event::Bridged { .. }
+            | Event::PromptEnded { .. }
             | Event::Silent { .. }
             | Event::Heard { .. }
             | Event::Digit { .. }
@@ -245,6 +251,10 @@ impl Names {
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
             | Order::Leave { leg, .. }
+            | Order::Play { leg, .. }
+            | Order::Rate { leg, .. }
+            | Order::Secure { leg, .. }
+            | Order::StopPrompts { leg }
             | Order::Close { leg } => (Some(leg), None, None),
             Order::Bridge { talk, caller, other, .. } => (Some(caller), Some(other), Some(talk)),
             Order::Join { talk, leg, role: Role::Whispers { to } } => {
@@ -253,7 +263,10 @@ impl Names {
             Order::Join { talk, leg, role: Role::Speaks | Role::Listens } => {
                 (Some(leg), None, Some(talk))
             }
-            Order::Part { talk, .. } | Order::EndTalk { talk } => (None, None, Some(talk)),
+            Order::Part { talk, .. }
+            | Order::RecordPause { talk }
+            | Order::RecordResume { talk }
+            | Order::EndTalk { talk } => (None, None, Some(talk)),
         };
         Self { legs: [one, two], talk }
     }

@@ -11,7 +11,9 @@ mod lib;
 mod lib;
 
 #[cfg(all(feature = "opus", feature = "audiopus"))]
-compile_error!("features opus and audiopus exclude each other: with two of libopus the older one wins");
+compile_error!(
+    "features opus and audiopus exclude each other: with two of libopus the older one wins"
+);
 #[cfg(not(any(feature = "opus", feature = "audiopus")))]
 compile_error!("choose libopus: feature opus (bundled) or audiopus (the distribution's)");
 

@@ -284,7 +284,10 @@ mod tests {
 
         let Report::Sender { ssrc, ntp, blocks } = reports[0] else { panic!("{reports:?}") };
         assert_eq!((ssrc, ntp), (0xCAFE, INFO.ntp));
-        assert_eq!(blocks.about(0xBEEF), Some(Block { ssrc: 0xBEEF, fraction_lost: 64, lost: -2, last: LAST }));
+        assert_eq!(
+            blocks.about(0xBEEF),
+            Some(Block { ssrc: 0xBEEF, fraction_lost: 64, lost: -2, last: LAST })
+        );
         assert_eq!(blocks.about(1), None);
         assert_eq!(reports[1..], [Report::Other, Report::Other]);
     }

@@ -107,7 +107,7 @@ impl Talk {
         for n in 0..PARTIES {
             let (leg, port) = (leg(n), port(n));
             let stream = Stream { ssrc: 100 + u32::from(n), sequence: 65_530, timestamp: 9 };
-            talk.order(Order::Open { leg, port, stream });
+            talk.order(Order::Open { leg, port, stream, talk: TALK });
             talk.connect(n, usize::from(who) + usize::from(n) * 3);
         }
         let (caller, other) = (leg(0), leg(1));

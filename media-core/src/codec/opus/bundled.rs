@@ -61,7 +61,12 @@ impl Decoder {
     }
 
     /// An empty packet is one that never came.
-    pub(super) fn decode(&mut self, packet: &[u8], samples: &mut [i16], fec: bool) -> Option<usize> {
+    pub(super) fn decode(
+        &mut self,
+        packet: &[u8],
+        samples: &mut [i16],
+        fec: bool,
+    ) -> Option<usize> {
         self.0.decode(packet, samples, fec).ok()
     }
 

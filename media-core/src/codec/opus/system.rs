@@ -66,7 +66,12 @@ impl Decoder {
     }
 
     /// An empty packet is one that never came.
-    pub(super) fn decode(&mut self, packet: &[u8], samples: &mut [i16], fec: bool) -> Option<usize> {
+    pub(super) fn decode(
+        &mut self,
+        packet: &[u8],
+        samples: &mut [i16],
+        fec: bool,
+    ) -> Option<usize> {
         let came = if packet.is_empty() { None } else { Some(Packet::try_from(packet).ok()?) };
         self.0.decode(came, MutSignals::try_from(samples).ok()?, fec).ok()
     }
@@ -87,9 +92,10 @@ pub(super) fn version() -> &'static str {
 }
 
 fn rate(hertz: u32) -> Result<SampleRate, OpusError> {
-    i32::try_from(hertz).ok().and_then(|hertz| SampleRate::try_from(hertz).ok()).ok_or_else(|| {
-        OpusError(format!("no rate of {hertz} Hz"))
-    })
+    i32::try_from(hertz)
+        .ok()
+        .and_then(|hertz| SampleRate::try_from(hertz).ok())
+        .ok_or_else(|| OpusError(format!("no rate of {hertz} Hz")))
 }
 
 fn said(error: audiopus::Error) -> OpusError {
