@@ -2,20 +2,16 @@
 //! packet beside rtpengine and a bare relay, and what the box carries without a failure.
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 
-mod calls;
-mod delays;
-mod ng;
 mod programme;
-mod report;
-mod runs;
-mod sip;
-mod talk;
-mod target;
 
-use clavija_benches::floor::Wakes;
-use runs::Between;
+use clavija_benches::{
+    floor::Wakes,
+    load::{
+        runs::{self, Between},
+        target::Kind,
+    },
+};
 use std::{env, error::Error, time::Duration};
-use target::Kind;
 
 const USAGE: &str = "usage: load
        load calls RATE SECONDS clavija|kamailio

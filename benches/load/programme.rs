@@ -2,12 +2,15 @@
 //! hits all alike, and ratios are taken within a round.
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 
-use crate::{
-    report::{Report, short},
-    runs::{self, Between, CallRun, TalkRun},
-    target::{Kind, Ports},
+use clavija_benches::{
+    floor::Wakes,
+    load::{
+        delays::Delays,
+        report::{Report, short},
+        runs::{self, Between, CallRun, TalkRun},
+        target::{Kind, Ports},
+    },
 };
-use clavija_benches::floor::Wakes;
 use std::{
     env,
     error::Error,
@@ -295,7 +298,7 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
     said
 }
 
-fn percentiles(delays: &crate::delays::Delays) -> String {
+fn percentiles(delays: &Delays) -> String {
     let Some([p50, p99, p999, longest]) = delays.ms([0.5, 0.99, 0.999, 1.0]) else {
         return "-".to_owned();
     };

@@ -8,6 +8,7 @@ pub mod callers;
 pub mod clock;
 pub mod cpu;
 pub mod floor;
+pub mod load;
 pub mod race;
 
 use std::{env, time::Duration};

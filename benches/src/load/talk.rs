@@ -1,8 +1,8 @@
 //! The audio of bridged calls: each end sends numbered, stamped packets 50 times a second at its own
 //! phase, and looks at what the other end's became.
 
-use crate::delays::Delays;
-use clavija_benches::{callers::PACKET_BYTES, clock};
+use crate::load::delays::Delays;
+use crate::{callers::PACKET_BYTES, clock};
 use nix::{
     errno::Errno,
     sys::{
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 8;
 const STAMP_BYTES: usize = MARK.len() + 4 + 8;
 
 /// Both ends of some calls, served by one thread; ends 2n and 2n+1 talk to each other.
-pub(crate) struct Talk {
+pub struct Talk {
     ends: Vec<End>,
     headers: MultiHeaders<()>,
     buffers: Vec<[u8; 2 * PACKET_BYTES]>,
@@ -48,22 +48,22 @@ pub(crate) struct Talk {
 
 /// What became of the packets of a span.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) sent: u64,
-    pub(crate) heard: u64,
+pub struct Seen {
+    pub sent: u64,
+    pub heard: u64,
     /// Sent and never heard.
-    pub(crate) lost: u64,
-    pub(crate) doubled: u64,
+    pub lost: u64,
+    pub doubled: u64,
     /// Heard after one with a higher number.
-    pub(crate) overtaken: u64,
+    pub overtaken: u64,
     /// Steps of the RTP sequence that were not +1, as the far end counts them.
-    pub(crate) gaps: u64,
+    pub gaps: u64,
     /// Audio that is not ours: silence or music put in.
-    pub(crate) put_in: u64,
+    pub put_in: u64,
     /// From the sender's call to the kernel until the packet lay in the receiver's socket.
-    pub(crate) latency: Delays,
+    pub latency: Delays,
     /// How late a packet was sent, by ourselves.
-    pub(crate) late: Delays,
+    pub late: Delays,
 }
 
 struct End {
@@ -81,7 +81,7 @@ struct End {
 }
 
 impl Talk {
-    pub(crate) fn new(address: IpAddr, calls: u16, first_port: u16) -> io::Result<Self> {
+    pub fn new(address: IpAddr, calls: u16, first_port: u16) -> io::Result<Self> {
         let ends = (0..2 * calls).map(|place| End::new(address, first_port + 2 * place, place));
         Ok(Self {
             ends: ends.collect::<io::Result<_>>()?,
@@ -95,26 +95,26 @@ impl Talk {
     }
 
     /// Where each call's two ends want to be spoken to.
-    pub(crate) fn addresses(&self) -> io::Result<Vec<[SocketAddr; 2]>> {
+    pub fn addresses(&self) -> io::Result<Vec<[SocketAddr; 2]>> {
         let pair = |pair: &[End]| Ok([pair[0].rtp.local_addr()?, pair[1].rtp.local_addr()?]);
         self.ends.chunks_exact(2).map(pair).collect()
     }
 
     /// Tells each end where it speaks to.
-    pub(crate) fn aim(&mut self, targets: impl IntoIterator<Item = SocketAddr>) {
+    pub fn aim(&mut self, targets: impl IntoIterator<Item = SocketAddr>) {
         for (end, target) in self.ends.iter_mut().zip(targets) {
             end.to = Some(target);
         }
     }
 
     /// All speak and listen for so long, unmeasured.
-    pub(crate) fn warm_up(&mut self, span: Duration) -> io::Result<()> {
+    pub fn warm_up(&mut self, span: Duration) -> io::Result<()> {
         let rounds = rounds(span);
         self.speak_in_turns(rounds)
     }
 
     /// All speak and listen for so long; `probe` is asked at the beginning and at the end.
-    pub(crate) fn measure<T>(
+    pub fn measure<T>(
         &mut self,
         span: Duration,
         mut probe: impl FnMut() -> T,

@@ -1,8 +1,8 @@
 //! Who is measured: each is started in the foreground with a configuration of the bench's own, on a
 //! core of its own, watched through /proc, and ended.
 
-use crate::ng::Ng;
-use clavija_benches::cpu;
+use crate::load::ng::Ng;
+use crate::cpu;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -19,15 +19,15 @@ use std::{
 };
 
 /// Addresses of this bench's own: nobody else's ports are in the way.
-pub(crate) const BOX: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 1));
-pub(crate) const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 2));
-pub(crate) const CALLEE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 3));
-pub(crate) const SIP_PORT: u16 = 5_060;
+pub const BOX: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 1));
+pub const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 2));
+pub const CALLEE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 3));
+pub const SIP_PORT: u16 = 5_060;
 const NG_PORT: u16 = 2_223;
 
 /// The target has the first core, the generator the second.
-pub(crate) const TARGET_CORE: usize = 0;
-pub(crate) const GENERATOR_CORE: usize = 1;
+pub const TARGET_CORE: usize = 0;
+pub const GENERATOR_CORE: usize = 1;
 /// Below the media thread's own priority and the generator's.
 const PRIORITY: u8 = 5;
 /// Media ports of the box: the usual range, and its first port.
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Clavija { ports: Ports, record: bool },
     Kamailio,
     Rtpengine,
@@ -48,7 +48,7 @@ pub(crate) enum Kind {
 
 /// How many media ports the box has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ports {
+pub enum Ports {
     Usual,
     /// As many as this system's limit of open files allows: a call has two pairs while it lasts,
     /// and they rest for 5 s after it.
@@ -56,7 +56,7 @@ pub(crate) enum Ports {
 }
 
 /// A running one. Dropped, it is ended, and its folder is gone.
-pub(crate) struct Target {
+pub struct Target {
     kind: Kind,
     child: Child,
     /// It and its children.
@@ -67,17 +67,17 @@ pub(crate) struct Target {
 
 /// CPU time so far: of all, and of each thread by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Used {
-    pub(crate) all: Duration,
-    pub(crate) threads: BTreeMap<String, Duration>,
+pub struct Used {
+    pub all: Duration,
+    pub threads: BTreeMap<String, Duration>,
 }
 
 impl Kind {
-    pub(crate) const CALLS: Self = Self::Clavija { ports: Ports::Many, record: false };
-    pub(crate) const TALKS: Self = Self::Clavija { ports: Ports::Usual, record: false };
-    pub(crate) const RECORDED: Self = Self::Clavija { ports: Ports::Usual, record: true };
+    pub const CALLS: Self = Self::Clavija { ports: Ports::Many, record: false };
+    pub const TALKS: Self = Self::Clavija { ports: Ports::Usual, record: false };
+    pub const RECORDED: Self = Self::Clavija { ports: Ports::Usual, record: true };
 
-    pub(crate) fn program(self) -> PathBuf {
+    pub fn program(self) -> PathBuf {
         match self {
             Self::Clavija { .. } => clavija(),
             Self::Kamailio => "kamailio".into(),
@@ -95,7 +95,7 @@ impl Kind {
     }
 
     /// What it says of its version, in a word or two.
-    pub(crate) fn version(self) -> Result<String, String> {
+    pub fn version(self) -> Result<String, String> {
         let word = if self == Self::Kamailio { "-v" } else { "--version" };
         let said = Command::new(self.program()).arg(word).stdin(Stdio::null()).output();
         let said = said.map_err(|error| {
@@ -135,7 +135,7 @@ impl Kind {
 
 impl Target {
     /// Started, and ready for calls.
-    pub(crate) fn start(kind: Kind) -> Result<Self, String> {
+    pub fn start(kind: Kind) -> Result<Self, String> {
         let program = kind.program();
         Self::try_start(kind).map_err(|error| format!("{}: {error}", program.display()))
     }
@@ -191,7 +191,7 @@ impl Target {
         Ok(())
     }
 
-    pub(crate) fn used(&self) -> Used {
+    pub fn used(&self) -> Used {
         let mut used = Used::default();
         for &id in &self.ids {
             used.all += cpu::of_process(id).unwrap_or_default();
@@ -203,7 +203,7 @@ impl Target {
     }
 
     /// Memory that is in RAM, in KiB.
-    pub(crate) fn resident_kib(&self) -> u64 {
+    pub fn resident_kib(&self) -> u64 {
         let resident = |id: &u32| {
             let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -213,14 +213,14 @@ impl Target {
     }
 
     /// Asks for its own counters, on a thread of its own: whoever sends packets must not wait.
-    pub(crate) fn counters(&self) -> JoinHandle<io::Result<Counters>> {
+    pub fn counters(&self) -> JoinHandle<io::Result<Counters>> {
         let admin = self.admin;
         thread::spawn(move || admin.map_or(Ok(Counters::new()), read_counters))
     }
 }
 
 /// By name, all labels together; none of who has none.
-pub(crate) type Counters = BTreeMap<String, f64>;
+pub type Counters = BTreeMap<String, f64>;
 
 fn read_counters(admin: SocketAddr) -> io::Result<Counters> {
     let mut stream = TcpStream::connect(admin)?;
@@ -239,7 +239,7 @@ fn read_counters(admin: SocketAddr) -> io::Result<Counters> {
 }
 
 impl Used {
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         let earlier = |name| before.threads.get(name).copied().unwrap_or_default();
         let threads = self
             .threads
@@ -265,12 +265,12 @@ impl Drop for Target {
 }
 
 /// A connection to the running rtpengine.
-pub(crate) fn ng() -> io::Result<Ng> {
+pub fn ng() -> io::Result<Ng> {
     Ng::new(CALLER, SocketAddr::new(BOX, NG_PORT))
 }
 
 /// Whether the system lets us run before everything usual.
-pub(crate) fn may_be_real_time() -> bool {
+pub fn may_be_real_time() -> bool {
     let mut chrt = Command::new("chrt");
     chrt.args(["--rr", "5", "true"]).stderr(Stdio::null());
     chrt.status().is_ok_and(|status| status.success())
@@ -297,7 +297,7 @@ fn clavija() -> PathBuf {
 }
 
 impl Ports {
-    pub(crate) fn pairs(self) -> io::Result<u64> {
+    pub fn pairs(self) -> io::Result<u64> {
         if self == Self::Usual {
             return Ok(USUAL_PAIRS);
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 /// What was measured round after round.
 #[derive(Default)]
-pub(crate) struct Report {
+pub struct Report {
     figures: Vec<Figure>,
     /// Runs that do not count, and why.
     set_aside: Vec<String>,
@@ -19,31 +19,31 @@ struct Figure {
 
 /// Least, middle and most of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) least: f64,
-    pub(crate) median: f64,
-    pub(crate) most: f64,
+pub struct Spread {
+    pub least: f64,
+    pub median: f64,
+    pub most: f64,
 }
 
 impl Report {
     /// One more value of a figure; values of one round stand at the same place.
-    pub(crate) fn add(&mut self, name: &str, unit: &'static str, value: f64) {
+    pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
         match self.figures.iter_mut().find(|figure| figure.name == name) {
             Some(figure) => figure.values.push(value),
             None => self.figures.push(Figure { name: name.to_owned(), unit, values: vec![value] }),
         }
     }
 
-    pub(crate) fn set_aside(&mut self, why: String) {
+    pub fn set_aside(&mut self, why: String) {
         self.set_aside.push(why);
     }
 
-    pub(crate) fn fact(&mut self, name: &str, value: impl Into<Value>) {
+    pub fn fact(&mut self, name: &str, value: impl Into<Value>) {
         self.facts.insert(name.to_owned(), value.into());
     }
 
     /// A ratio taken within each round: what both suffered from does not show.
-    pub(crate) fn ratio(&mut self, name: &str, of: &str, to: &str) {
+    pub fn ratio(&mut self, name: &str, of: &str, to: &str) {
         let pairs: Vec<f64> =
             self.values(of).iter().zip(self.values(to)).map(|(of, to)| of / to).collect();
         pairs.into_iter().for_each(|ratio| self.add(name, "", ratio));
@@ -53,7 +53,7 @@ impl Report {
         self.figures.iter().find(|figure| figure.name == name).map_or(&[], |figure| &figure.values)
     }
 
-    pub(crate) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         let mut table = format!("{:<58} {:>10}  {:<22} unit\n", "figure", "median", "least - most");
         for figure in &self.figures {
             let Some(Spread { least, median, most }) = spread(&figure.values) else { continue };
@@ -72,7 +72,7 @@ impl Report {
     }
 
     /// Rows for a page: the figures whose names have one of these words.
-    pub(crate) fn rows(&self, words: &[&str]) -> String {
+    pub fn rows(&self, words: &[&str]) -> String {
         let mut rows =
             String::from("| figure | median | least - most | unit |\n| --- | --- | --- | --- |\n");
         let wanted = |figure: &&Figure| words.iter().any(|word| figure.name.contains(word));
@@ -85,7 +85,7 @@ impl Report {
         rows
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let figure = |figure: &Figure| {
             let Spread { least, median, most } = spread(&figure.values)?;
             let (name, unit, values) = (&figure.name, figure.unit, &figure.values);
@@ -109,7 +109,7 @@ fn spread(values: &[f64]) -> Option<Spread> {
 }
 
 /// Three digits say all that was measured.
-pub(crate) fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),

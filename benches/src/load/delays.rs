@@ -4,20 +4,20 @@ use std::time::Duration;
 
 /// Microseconds, in the order they came.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Delays(Vec<u32>);
+pub struct Delays(Vec<u32>);
 
 impl Delays {
-    pub(crate) fn add(&mut self, took: Duration) {
+    pub fn add(&mut self, took: Duration) {
         self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
     #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
     /// In milliseconds, for these shares of all; 1.0 is the longest. Nothing of nothing.
-    pub(crate) fn ms<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
+    pub fn ms<const N: usize>(&self, shares: [f64; N]) -> Option<[f64; N]> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1)?;

@@ -11,33 +11,33 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Talks to one rtpengine.
-pub(crate) struct Ng {
+pub struct Ng {
     socket: UdpSocket,
     cookies: u64,
 }
 
 impl Ng {
-    pub(crate) fn new(from: IpAddr, to: SocketAddr) -> io::Result<Self> {
+    pub fn new(from: IpAddr, to: SocketAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind((from, 0))?;
         socket.connect(to)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { socket, cookies: 0 })
     }
 
-    pub(crate) fn is_there(&mut self) -> bool {
+    pub fn is_there(&mut self) -> bool {
         self.ask(&[("command", "ping")]).is_ok()
     }
 
     /// Gives one party's description, gets what the other is shown.
-    pub(crate) fn offer(&mut self, call: &str, description: &str) -> io::Result<String> {
+    pub fn offer(&mut self, call: &str, description: &str) -> io::Result<String> {
         self.describe("offer", call, &[("from-tag", "a")], description)
     }
 
-    pub(crate) fn answer(&mut self, call: &str, description: &str) -> io::Result<String> {
+    pub fn answer(&mut self, call: &str, description: &str) -> io::Result<String> {
         self.describe("answer", call, &[("from-tag", "a"), ("to-tag", "b")], description)
     }
 
-    pub(crate) fn delete(&mut self, call: &str) -> io::Result<()> {
+    pub fn delete(&mut self, call: &str) -> io::Result<()> {
         self.ask(&[("command", "delete"), ("call-id", call), ("from-tag", "a")]).map(drop)
     }
 

@@ -1,11 +1,11 @@
 //! Caller and callee in one thread: dialogs placed at a steady pace over UDP, the delays both saw,
 //! what failed, and how late the generator itself was.
 
-use crate::{
+use crate::load::{
     delays::Delays,
     sip::{self, Request, Text},
 };
-use clavija_benches::clock;
+use crate::clock;
 use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{
@@ -32,7 +32,7 @@ const AT_ONCE: usize = 32;
 const BUFFER_BYTES: usize = 8 << 20;
 
 /// Callers, callees and what became of their calls.
-pub(crate) struct Calls {
+pub struct Calls {
     caller: UdpSocket,
     callee: UdpSocket,
     caller_at: SocketAddr,
@@ -61,25 +61,25 @@ struct Pace {
 
 /// What was seen since it was asked for last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) placed: u64,
+pub struct Tally {
+    pub placed: u64,
     /// Set up and torn down at both ends.
-    pub(crate) whole: u64,
+    pub whole: u64,
     /// By kind; a call counts once.
-    pub(crate) failed: BTreeMap<String, u64>,
+    pub failed: BTreeMap<String, u64>,
     /// From the caller's INVITE to the callee's.
-    pub(crate) passed_on: Delays,
+    pub passed_on: Delays,
     /// To the 180 at the caller.
-    pub(crate) ring: Delays,
+    pub ring: Delays,
     /// To the 200 at the caller; the callee answers at once.
-    pub(crate) answer: Delays,
+    pub answer: Delays,
     /// From the caller's BYE to its 200.
-    pub(crate) bye: Delays,
+    pub bye: Delays,
     /// Messages that had to be said again by us, and that were heard again.
-    pub(crate) said_again: u64,
-    pub(crate) heard_again: u64,
+    pub said_again: u64,
+    pub heard_again: u64,
     /// How late a call was placed or hung up, by ourselves.
-    pub(crate) late: Delays,
+    pub late: Delays,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ enum Leg {
 
 impl Calls {
     /// Callers at the first address, callees at the second, and who stands between them.
-    pub(crate) fn new(
+    pub fn new(
         [caller, callee]: [SocketAddr; 2],
         target: SocketAddr,
         audio: Vec<[SocketAddr; 2]>,
@@ -164,35 +164,35 @@ impl Calls {
     }
 
     /// From now on calls are placed at this rate, each for so long; without end if so.
-    pub(crate) fn pace(&mut self, per_second: u32, hold: Option<Duration>, count: usize) {
+    pub fn pace(&mut self, per_second: u32, hold: Option<Duration>, count: usize) {
         let gap = Duration::from_secs(1) / per_second.max(1);
         self.pace = Some(Pace { due: clock::now(), gap, hold, left: count });
     }
 
-    pub(crate) fn stop_placing(&mut self) {
+    pub fn stop_placing(&mut self) {
         self.pace = None;
         self.measuring = false;
     }
 
     /// What follows is measured; the calls under way are not.
-    pub(crate) fn measure(&mut self) {
+    pub fn measure(&mut self) {
         let failed = std::mem::take(&mut self.tally.failed);
         self.tally = Tally { failed, ..Tally::default() };
         self.measuring = true;
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
     /// Where each call's two ends were told to send their audio.
-    pub(crate) fn told(&self) -> Vec<Option<[SocketAddr; 2]>> {
+    pub fn told(&self) -> Vec<Option<[SocketAddr; 2]>> {
         let told = |call: &Call| Some([call.audio?, call.callee.audio?]);
         self.calls.iter().map(told).collect()
     }
 
     /// Lives on until this moment.
-    pub(crate) fn run_until(&mut self, end: Duration) -> io::Result<()> {
+    pub fn run_until(&mut self, end: Duration) -> io::Result<()> {
         loop {
             let now = clock::now();
             self.place_due(now)?;
@@ -204,12 +204,12 @@ impl Calls {
         }
     }
 
-    pub(crate) fn run_for(&mut self, span: Duration) -> io::Result<()> {
+    pub fn run_for(&mut self, span: Duration) -> io::Result<()> {
         self.run_until(clock::now() + span)
     }
 
     /// Until every placed call talks or has failed, or patience ends.
-    pub(crate) fn run_until_talking(&mut self) -> io::Result<()> {
+    pub fn run_until_talking(&mut self) -> io::Result<()> {
         let waits = |call: &Call| {
             let talks = call.stage == Stage::Talking && call.callee.acknowledged;
             !talks && call.stage != Stage::Over
@@ -225,7 +225,7 @@ impl Calls {
     }
 
     /// Until every call is over at both ends; what is not is a failure.
-    pub(crate) fn run_until_over(&mut self) -> io::Result<()> {
+    pub fn run_until_over(&mut self) -> io::Result<()> {
         let end = clock::now() + self.patience + T1;
         while self.live > 0 && clock::now() < end {
             self.run_for(Duration::from_millis(20))?;
@@ -239,7 +239,7 @@ impl Calls {
     }
 
     /// The callers hang up, at this pace.
-    pub(crate) fn hang_up_all(&mut self, per_second: u32) {
+    pub fn hang_up_all(&mut self, per_second: u32) {
         let (gap, now) = (Duration::from_secs(1) / per_second.max(1), clock::now());
         for (place, number) in (0_u32..).zip(0..self.calls.len()) {
             self.timers.push(Reverse((now + gap * place, number, Timer::HangUp)));

@@ -5,14 +5,14 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 /// One message, not copied.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Text<'a> {
+pub struct Text<'a> {
     start: &'a str,
     head: &'a str,
     body: &'a str,
 }
 
 impl<'a> Text<'a> {
-    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok()?;
         let (head, body) = text.split_once("\r\n\r\n")?;
         let (start, head) = head.split_once("\r\n")?;
@@ -20,18 +20,18 @@ impl<'a> Text<'a> {
     }
 
     /// The method of a request.
-    pub(crate) fn method(&self) -> Option<&'a str> {
+    pub fn method(&self) -> Option<&'a str> {
         let word = self.start.split(' ').next()?;
         (!word.starts_with("SIP/")).then_some(word)
     }
 
     /// The code of a response.
-    pub(crate) fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         self.start.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
     }
 
     /// User part of the request URI.
-    pub(crate) fn dialled(&self) -> Option<&'a str> {
+    pub fn dialled(&self) -> Option<&'a str> {
         let (_, uri) = self.start.split_once(" sip:")?;
         uri.split_once('@').map(|(user, _)| user)
     }
@@ -43,22 +43,22 @@ impl<'a> Text<'a> {
         })
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+    pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers(name).next()
     }
 
     /// The method a response is about.
-    pub(crate) fn answers(&self) -> &'a str {
+    pub fn answers(&self) -> &'a str {
         self.header("CSeq").and_then(|value| value.split_once(' ')).map_or("", |(_, method)| method)
     }
 
-    pub(crate) fn tag_of_to(&self) -> Option<&'a str> {
+    pub fn tag_of_to(&self) -> Option<&'a str> {
         let (_, tag) = self.header("To")?.split_once(";tag=")?;
         tag.split(';').next()
     }
 
     /// The URI of Contact, without brackets.
-    pub(crate) fn contact(&self) -> Option<&'a str> {
+    pub fn contact(&self) -> Option<&'a str> {
         let value = self.header("Contact")?;
         match value.split_once('<') {
             Some((_, uri)) => uri.split_once('>').map(|(uri, _)| uri),
@@ -68,7 +68,7 @@ impl<'a> Text<'a> {
 
     /// Route lines for the requests of who got this response: Record-Route turned round (RFC 3261
     /// §12.1.2).
-    pub(crate) fn routes(&self) -> String {
+    pub fn routes(&self) -> String {
         let listed = self.headers("Record-Route").flat_map(|line| line.split(','));
         let mut routes: Vec<&str> = listed.map(str::trim).collect();
         routes.reverse();
@@ -76,13 +76,13 @@ impl<'a> Text<'a> {
     }
 
     /// Where the writer of the session description wants its audio.
-    pub(crate) fn audio(&self) -> Option<SocketAddr> {
+    pub fn audio(&self) -> Option<SocketAddr> {
         audio(self.body)
     }
 }
 
 /// Where the writer of a session description wants its audio.
-pub(crate) fn audio(description: &str) -> Option<SocketAddr> {
+pub fn audio(description: &str) -> Option<SocketAddr> {
     let line = |start| description.split("\r\n").find_map(|line| line.strip_prefix(start));
     let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
     let address = line("c=IN IP4 ")?.split('/').next()?.parse().ok()?;
@@ -90,22 +90,22 @@ pub(crate) fn audio(description: &str) -> Option<SocketAddr> {
 }
 
 /// A request of the caller.
-pub(crate) struct Request<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) uri: &'a str,
-    pub(crate) via: SocketAddr,
-    pub(crate) branch: &'a str,
-    pub(crate) call_id: &'a str,
-    pub(crate) from: &'a str,
-    pub(crate) to: &'a str,
-    pub(crate) sequence: u32,
+pub struct Request<'a> {
+    pub method: &'a str,
+    pub uri: &'a str,
+    pub via: SocketAddr,
+    pub branch: &'a str,
+    pub call_id: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub sequence: u32,
     /// Whole lines, each with its CRLF.
-    pub(crate) more: &'a str,
-    pub(crate) body: &'a str,
+    pub more: &'a str,
+    pub body: &'a str,
 }
 
 impl Request<'_> {
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let Self { method, uri, via, branch, call_id, from, to, sequence, more, body } = self;
         let mut text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK{branch};rport\r\n\
@@ -118,7 +118,7 @@ impl Request<'_> {
 }
 
 /// The answer to a request, with our tag behind To unless it has one.
-pub(crate) fn response(
+pub fn response(
     request: &Text<'_>,
     status: &str,
     tag: &str,
@@ -148,7 +148,7 @@ fn finish(text: &mut String, body: &str) {
 }
 
 /// A session description: G.711 A-law and keys, here.
-pub(crate) fn description(audio: SocketAddr) -> String {
+pub fn description(audio: SocketAddr) -> String {
     let (address, port) = (audio.ip(), audio.port());
     format!(
         "v=0\r\no=- {port} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\

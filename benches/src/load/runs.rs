@@ -1,12 +1,12 @@
 //! One run: a target started, the generator on it for a steady window, what both used and saw.
 
-use crate::{
+use crate::load::{
     calls::{Calls, Tally},
     sip,
     talk::{Seen, Talk},
     target::{self, BOX, CALLEE, CALLER, Counters, Kind, SIP_PORT, Target, Used},
 };
-use clavija_benches::{
+use crate::{
     cpu::Thread,
     floor::{Floor, Wakes},
 };
@@ -20,11 +20,11 @@ use std::{
 };
 
 /// How long a call of a signalling run lasts.
-pub(crate) const HOLD: Duration = Duration::from_secs(1);
+pub const HOLD: Duration = Duration::from_secs(1);
 /// Calls a second while those that talk are set up and torn down.
 const SET_UP_RATE: u32 = 200;
 /// Before a window: until as many calls end as begin, and until sources are known.
-pub(crate) const WARM_UP: Duration = Duration::from_millis(1_500);
+pub const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Until it has forgotten that it was asked for its counters.
 const SETTLE: Duration = Duration::from_millis(300);
 /// The ends of talking calls have their ports from here on.
@@ -39,36 +39,36 @@ const STALL_MS: f64 = 20.0;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Calls placed at a steady rate.
-pub(crate) struct CallRun {
-    pub(crate) tally: Tally,
-    pub(crate) used: Used,
+pub struct CallRun {
+    pub tally: Tally,
+    pub used: Used,
     /// Memory before the first call and at the end of the window, in KiB.
-    pub(crate) resident_kib: [u64; 2],
+    pub resident_kib: [u64; 2],
 }
 
 /// Calls that talk.
-pub(crate) struct TalkRun {
-    pub(crate) seen: Seen,
-    pub(crate) used: Used,
-    pub(crate) window: Duration,
+pub struct TalkRun {
+    pub seen: Seen,
+    pub used: Used,
+    pub window: Duration,
     /// What the target's own counters grew by in the window.
-    pub(crate) counted: Counters,
+    pub counted: Counters,
     /// Memory before the first call and with all of them, in KiB.
-    pub(crate) resident_kib: [u64; 2],
+    pub resident_kib: [u64; 2],
     /// Calls that were never set up or not torn down, by kind.
-    pub(crate) failed: BTreeMap<String, u64>,
+    pub failed: BTreeMap<String, u64>,
 }
 
 /// Who stands between the two ends of a talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Between {
+pub enum Between {
     Box(Kind),
     /// A bare relay with a socket a leg.
     Bare(Wakes),
 }
 
 /// This many calls a second on one target.
-pub(crate) fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<CallRun> {
+pub fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<CallRun> {
     let target = Target::start(kind)?;
     let fresh_kib = target.resident_kib();
     // Whoever speaks unasked fills these and then nothing: nobody reads them.
@@ -88,7 +88,7 @@ pub(crate) fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<Cal
 }
 
 /// This many calls that talk through it.
-pub(crate) fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
+pub fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
     match between {
         Between::Bare(wakes) => bare(wakes, count, window),
         Between::Box(Kind::Rtpengine) => by_offer_and_answer(count, window),
@@ -176,7 +176,7 @@ fn heard(counters: JoinHandle<io::Result<Counters>>) -> Result<Counters> {
 }
 
 /// The generator has a core of its own and runs before everything usual there.
-pub(crate) fn take_our_core() -> Result<()> {
+pub fn take_our_core() -> Result<()> {
     place(Thread::this(), target::GENERATOR_CORE, 10)
 }
 
@@ -198,38 +198,38 @@ fn sink(address: std::net::IpAddr) -> io::Result<[UdpSocket; 2]> {
 }
 
 impl CallRun {
-    pub(crate) fn cpu_ms_per_call(&self) -> f64 {
+    pub fn cpu_ms_per_call(&self) -> f64 {
         1_000.0 * self.used.all.as_secs_f64() / (self.tally.placed.max(1) as f64)
     }
 
     /// Of the target's threads, each one's share.
-    pub(crate) fn thread_ms_per_call(&self) -> Vec<(&str, f64)> {
+    pub fn thread_ms_per_call(&self) -> Vec<(&str, f64)> {
         let calls = self.tally.placed.max(1) as f64;
         let ms = |time: &Duration| 1_000.0 * time.as_secs_f64() / calls;
         self.used.threads.iter().map(|(name, time)| (name.as_str(), ms(time))).collect()
     }
 
     /// Nobody waited for the generator.
-    pub(crate) fn is_valid(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         on_time(&self.tally.late, CALL_LATE_MS)
     }
 
-    pub(crate) fn failures(&self) -> u64 {
+    pub fn failures(&self) -> u64 {
         self.tally.failed.values().sum()
     }
 }
 
 impl TalkRun {
-    pub(crate) fn cpu_ns_per_packet(&self) -> f64 {
+    pub fn cpu_ns_per_packet(&self) -> f64 {
         1e9 * self.used.all.as_secs_f64() / (self.seen.heard.max(1) as f64)
     }
 
-    pub(crate) fn is_valid(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         on_time(&self.seen.late, PACKET_LATE_MS)
     }
 
     /// What the target itself says it lost: packets, ticks, frames of recordings.
-    pub(crate) fn confessed(&self) -> Vec<(&str, f64)> {
+    pub fn confessed(&self) -> Vec<(&str, f64)> {
         const LOSSES: [&str; 5] = [
             "clavija_rtp_dropped_total",
             "clavija_rtp_frames_inserted_total",
@@ -242,6 +242,6 @@ impl TalkRun {
     }
 }
 
-fn on_time(late: &crate::delays::Delays, ms: f64) -> bool {
+fn on_time(late: &crate::load::delays::Delays, ms: f64) -> bool {
     late.ms([0.99, 1.0]).is_some_and(|[p99, longest]| p99 <= ms && longest <= STALL_MS)
 }
