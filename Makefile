@@ -12,12 +12,13 @@ CRASHES_LONG ?= 5
 # Each fuzz target's time; a release takes 3600.
 FUZZ_SECONDS ?= 60
 FUZZ ?=
+SPEECH_SEEDS ?= 5
 # Of the package: another for a test of upgrades.
 DEB_VERSION ?=
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run build test check fmt clippy docs tidy sim bench box fuzz deb test-systemd test-arm test-audiopus test-long deny
+.PHONY: help run build test check fmt clippy docs tidy sim bench bench-media bench-speech box fuzz deb test-systemd test-arm test-audiopus test-long deny
 
 help:
 	@echo "make run         build, place a real call through the box, say what happened"
@@ -26,6 +27,8 @@ help:
 	@echo "make sim SEED=n  one simulated day and its ladder"
 	@echo "make box         only the tests of the real binary"
 	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
+	@echo "make bench-media what media costs and how it sounds, each target beside its figure"
+	@echo "make bench-speech  only how it sounds: PESQ under loss, beside linphonec"
 	@echo "make fuzz        every fuzz target for $(FUZZ_SECONDS) s; FUZZ=target for one of them"
 	@echo "make deb         the Debian package of this machine's architecture"
 	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
@@ -74,6 +77,21 @@ bench:
 	cargo build --release --package clavija --package clavija-benches --bins
 	cargo bench --package clavija-benches
 	$(TARGET)/release/load
+
+# Some twenty-five minutes after the build, and the speech; BENCH_SECONDS=1 BENCH_ROUNDS=1 is a quick look.
+bench-media:
+	@tools/install-prerequisites.sh build bench
+	cargo build --release --package clavija --package clavija-benches --bins
+	$(TARGET)/release/bench-media
+	$(MAKE) bench-speech
+
+# In a network of its own, so that nobody's phone is called; SPEECH_SEEDS is how many networks each loss is tried on.
+bench-speech:
+	@tools/install-prerequisites.sh build bench speech
+	cargo build --release --package clavija-benches --bin speech
+	@[ -x $(TARGET)/speech/venv/bin/python ] || python3 -m venv $(TARGET)/speech/venv
+	@$(TARGET)/speech/venv/bin/python -c "import numpy, pesq" 2>/dev/null || $(TARGET)/speech/venv/bin/pip -q install numpy==2.4.6 pesq==0.0.4
+	unshare --net --map-root-user sh -c 'ip link set lo up && exec $(TARGET)/speech/venv/bin/python benches/speech/judge.py --program $(TARGET)/release/speech --folder $(TARGET)/speech --seeds $(SPEECH_SEEDS)'
 
 box: build
 	@tools/install-prerequisites.sh peers

@@ -23,3 +23,14 @@ pub fn window() -> Duration {
     });
     Duration::from_secs(seconds)
 }
+
+/// How often everybody has a turn: `BENCH_ROUNDS`, or 5.
+///
+/// # Panics
+/// If it is not a whole number, or none.
+pub fn rounds() -> usize {
+    env::var("BENCH_ROUNDS").map_or(5, |text| {
+        let rounds = text.parse().ok().filter(|&rounds: &usize| rounds > 0);
+        rounds.unwrap_or_else(|| panic!("BENCH_ROUNDS is {text:?}; write a whole number"))
+    })
+}

@@ -8,3 +8,4 @@ pub mod runs;
 pub mod sip;
 pub mod talk;
 pub mod target;
+pub mod voice;

@@ -123,7 +123,7 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
     let connect =
         Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true, receives: true };
     engine.handle_order(connect, now);
-    engine.handle_order(Order::Rate { leg: leg(n), tells: n % 2 == 0 }, now);
+    engine.handle_order(Order::Rate { leg: leg(n), tells: n.is_multiple_of(2) }, now);
     engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
 }
 

@@ -1,11 +1,11 @@
 //! Caller and callee in one thread: dialogs placed at a steady pace over UDP, the delays both saw,
 //! what failed, and how late the generator itself was.
 
+use crate::clock;
 use crate::load::{
     delays::Delays,
-    sip::{self, Request, Text},
+    sip::{self, Format, Request, Text},
 };
-use crate::clock;
 use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{
@@ -40,6 +40,10 @@ pub struct Calls {
     target: SocketAddr,
     /// Where the audio of a call's two ends is wanted: of call n, the n-th, round and round.
     audio: Vec<[SocketAddr; 2]>,
+    /// What callers and callees speak.
+    formats: [Format; 2],
+    /// They call a team nobody is there of, and wait.
+    wait: bool,
     pace: Option<Pace>,
     calls: Vec<Call>,
     timers: BinaryHeap<Reverse<(Duration, usize, Timer)>>,
@@ -153,6 +157,8 @@ impl Calls {
             callee,
             target,
             audio,
+            formats: [Format::G711; 2],
+            wait: false,
             pace: None,
             calls: Vec::new(),
             timers: BinaryHeap::new(),
@@ -161,6 +167,16 @@ impl Calls {
             measuring: false,
             tally: Tally::default(),
         })
+    }
+
+    /// What both ends speak from now on.
+    pub const fn speak(&mut self, formats: [Format; 2]) {
+        self.formats = formats;
+    }
+
+    /// From now on callers call a team nobody is there of: no callee hears of them.
+    pub const fn wait(&mut self) {
+        self.wait = true;
     }
 
     /// From now on calls are placed at this rate, each for so long; without end if so.
@@ -189,6 +205,11 @@ impl Calls {
     pub fn told(&self) -> Vec<Option<[SocketAddr; 2]>> {
         let told = |call: &Call| Some([call.audio?, call.callee.audio?]);
         self.calls.iter().map(told).collect()
+    }
+
+    /// Where the callers were told to send their audio.
+    pub fn callers_told(&self) -> Vec<Option<SocketAddr>> {
+        self.calls.iter().map(|call| call.audio).collect()
     }
 
     /// Lives on until this moment.
@@ -268,8 +289,10 @@ impl Calls {
         let mut call = Call::new(now, self.measuring, hold);
         call.to = format!("<{}>", self.uri(number));
         let contact = format!("Contact: <sip:a@{}>\r\n", self.caller_at);
-        call.pending =
-            self.request("INVITE", number, &call, &contact, &sip::description(audio)).to_bytes();
+        call.pending = self
+            .request("INVITE", number, &call, &contact, &sip::description(audio, self.formats[0]))
+            .to_bytes();
+        (call.callee.acknowledged, call.callee.over) = (self.wait, self.wait);
         self.tally.placed += u64::from(self.measuring);
         self.live += 1;
         self.say(&call.pending)?;
@@ -283,7 +306,8 @@ impl Calls {
     }
 
     fn uri(&self, number: usize) -> String {
-        format!("sip:9{number:06}@{}", self.target)
+        let row = if self.wait { 8 } else { 9 };
+        format!("sip:{row}{number:06}@{}", self.target)
     }
 
     /// One of the caller's requests, owned so that the call can change while it is made.
@@ -456,7 +480,8 @@ impl Calls {
         let (tag, contact) =
             (format!("b{number}"), format!("Contact: <sip:b@{}>\r\n", self.callee_at));
         let ringing = sip::response(request, "180 Ringing", &tag, &contact, "");
-        let answer = sip::response(request, "200 OK", &tag, &contact, &sip::description(audio));
+        let description = sip::description(audio, self.formats[1]);
+        let answer = sip::response(request, "200 OK", &tag, &contact, &description);
         self.callee.send_to(&ringing, from)?;
         self.callee.send_to(&answer, from)?;
         let (from, audio) = (Some(from), request.audio());

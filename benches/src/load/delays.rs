@@ -11,7 +11,6 @@ impl Delays {
         self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
-    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.0.len()
     }

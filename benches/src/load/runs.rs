@@ -2,9 +2,10 @@
 
 use crate::load::{
     calls::{Calls, Tally},
-    sip,
+    sip::{self, Format},
     talk::{Seen, Talk},
     target::{self, BOX, CALLEE, CALLER, Counters, Kind, SIP_PORT, Target, Used},
+    voice::{Canned, Voice},
 };
 use crate::{
     cpu::Thread,
@@ -26,7 +27,7 @@ const SET_UP_RATE: u32 = 200;
 /// Before a window: until as many calls end as begin, and until sources are known.
 pub const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Until it has forgotten that it was asked for its counters.
-const SETTLE: Duration = Duration::from_millis(300);
+pub const SETTLE: Duration = Duration::from_millis(300);
 /// The ends of talking calls have their ports from here on.
 const FIRST_PORT: u16 = 30_000;
 
@@ -92,7 +93,7 @@ pub fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
     match between {
         Between::Bare(wakes) => bare(wakes, count, window),
         Between::Box(Kind::Rtpengine) => by_offer_and_answer(count, window),
-        Between::Box(kind) => bridged(kind, count, window),
+        Between::Box(kind) => bridged(kind, [Format::G711; 2], count, window),
     }
 }
 
@@ -123,8 +124,8 @@ fn by_offer_and_answer(count: u16, window: Duration) -> Result<TalkRun> {
     let mut targets = Vec::new();
     for (number, [caller, callee]) in talk.addresses()?.into_iter().enumerate() {
         let call = format!("call-{number}");
-        let to_callee = ng.offer(&call, &sip::description(caller))?;
-        let to_caller = ng.answer(&call, &sip::description(callee))?;
+        let to_callee = ng.offer(&call, &sip::description(caller, Format::G711))?;
+        let to_caller = ng.answer(&call, &sip::description(callee, Format::G711))?;
         for description in [to_caller, to_callee] {
             targets.push(sip::audio(&description).ok_or("a description without audio")?);
         }
@@ -137,17 +138,49 @@ fn by_offer_and_answer(count: u16, window: Duration) -> Result<TalkRun> {
     Ok(run)
 }
 
-fn bridged(kind: Kind, count: u16, window: Duration) -> Result<TalkRun> {
+/// Calls through the box between ends that speak these.
+pub fn bridged(kind: Kind, formats: [Format; 2], count: u16, window: Duration) -> Result<TalkRun> {
     let target = Target::start(kind)?;
     let fresh_kib = target.resident_kib();
     let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
+    if formats != [Format::G711; 2] {
+        let voice =
+            |format| Ok::<_, Box<dyn Error>>((format, Voice::Canned(Canned::speech(format)?)));
+        talk.voices(&[voice(formats[0])?, voice(formats[1])?]);
+    }
     let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), talk.addresses()?)?;
+    calls.speak(formats);
     calls.pace(SET_UP_RATE, None, count.into());
     calls.run_until_talking()?;
     let told: Option<Vec<_>> = calls.told().into_iter().collect();
     let told = told.filter(|told| told.len() == usize::from(count));
     let told = told.ok_or_else(|| format!("not every call talks: {:?}", calls.tally().failed))?;
     talk.aim(told.into_iter().flatten());
+    let mut run = watched(&mut talk, &target, fresh_kib, window)?;
+    calls.hang_up_all(SET_UP_RATE);
+    calls.run_until_over()?;
+    run.failed.clone_from(&calls.tally().failed);
+    Ok(run)
+}
+
+/// Callers who wait for an agent nobody has, and hear music. Each speaks in one frame of so many.
+pub fn waiting(format: Format, count: u16, every: u32, window: Duration) -> Result<TalkRun> {
+    let target = Target::start(Kind::TALKS)?;
+    let fresh_kib = target.resident_kib();
+    let mut talk = Talk::new(CALLER, count / 2, FIRST_PORT)?;
+    talk.voices(&[(format, Voice::Canned(Canned::speech(format)?))]);
+    talk.speak_every(every);
+    let audio: Vec<_> = talk.addresses()?.into_iter().flatten().map(|end| [end, end]).collect();
+    let count = audio.len();
+    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), audio)?;
+    calls.speak([format; 2]);
+    calls.wait();
+    calls.pace(SET_UP_RATE, None, count);
+    calls.run_until_talking()?;
+    let told: Option<Vec<_>> = calls.callers_told().into_iter().collect();
+    let told = told.filter(|told| told.len() == count);
+    let told = told.ok_or_else(|| format!("not everybody waits: {:?}", calls.tally().failed))?;
+    talk.aim(told);
     let mut run = watched(&mut talk, &target, fresh_kib, window)?;
     calls.hang_up_all(SET_UP_RATE);
     calls.run_until_over()?;
@@ -180,7 +213,8 @@ pub fn take_our_core() -> Result<()> {
     place(Thread::this(), target::GENERATOR_CORE, 10)
 }
 
-fn place(thread: Thread, core: usize, priority: u8) -> Result<()> {
+/// A core of its own, before everything usual there.
+pub fn place(thread: Thread, core: usize, priority: u8) -> Result<()> {
     thread.pin(core).map_err(|error| format!("core {core}: {error}; two are needed"))?;
     if target::may_be_real_time() {
         thread.be_real_time(priority)?;
@@ -224,8 +258,25 @@ impl TalkRun {
         1e9 * self.used.all.as_secs_f64() / (self.seen.heard.max(1) as f64)
     }
 
+    /// Of one core, of all threads together.
+    pub fn core(&self) -> f64 {
+        self.used.all.as_secs_f64() / self.window.as_secs_f64()
+    }
+
+    /// Of one core, of the media threads.
+    pub fn media_core(&self) -> f64 {
+        let media = self.used.threads.iter().filter(|(name, _)| name.starts_with("media-"));
+        media.map(|(_, time)| time.as_secs_f64()).sum::<f64>() / self.window.as_secs_f64()
+    }
+
+    /// From the start, for each of so many.
+    pub fn grown_kib(&self, count: u16) -> f64 {
+        let [before, after] = self.resident_kib;
+        after.saturating_sub(before) as f64 / f64::from(count)
+    }
+
     pub fn is_valid(&self) -> bool {
-        on_time(&self.seen.late, PACKET_LATE_MS)
+        packets_on_time(&self.seen.late)
     }
 
     /// What the target itself says it lost: packets, ticks, frames of recordings.
@@ -242,6 +293,12 @@ impl TalkRun {
     }
 }
 
+/// Nobody's packets waited for the generator.
+pub fn packets_on_time(late: &crate::load::delays::Delays) -> bool {
+    on_time(late, PACKET_LATE_MS)
+}
+
+/// Whether the generator was: 99 of 100 by this many milliseconds, and never much later.
 fn on_time(late: &crate::load::delays::Delays, ms: f64) -> bool {
     late.ms([0.99, 1.0]).is_some_and(|[p99, longest]| p99 <= ms && longest <= STALL_MS)
 }

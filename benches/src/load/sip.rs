@@ -118,13 +118,7 @@ impl Request<'_> {
 }
 
 /// The answer to a request, with our tag behind To unless it has one.
-pub fn response(
-    request: &Text<'_>,
-    status: &str,
-    tag: &str,
-    more: &str,
-    body: &str,
-) -> Vec<u8> {
+pub fn response(request: &Text<'_>, status: &str, tag: &str, more: &str, body: &str) -> Vec<u8> {
     let mut text = format!("SIP/2.0 {status}\r\n");
     for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
         for value in request.headers(name) {
@@ -147,13 +141,48 @@ fn finish(text: &mut String, body: &str) {
     _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
 }
 
-/// A session description: G.711 A-law and keys, here.
-pub fn description(audio: SocketAddr) -> String {
+/// What an end speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    G711,
+    G722,
+    Opus,
+}
+
+impl Format {
+    pub const fn payload_type(self) -> u8 {
+        match self {
+            Self::G711 => 8,
+            Self::G722 => 9,
+            Self::Opus => 96,
+        }
+    }
+
+    /// Units of the RTP time stamp in 20 ms.
+    pub const fn step(self) -> u32 {
+        match self {
+            Self::G711 | Self::G722 => 160,
+            Self::Opus => 960,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::G711 => "PCMA/8000",
+            Self::G722 => "G722/8000",
+            Self::Opus => "opus/48000/2",
+        }
+    }
+}
+
+/// A session description: one format and keys, here.
+pub fn description(audio: SocketAddr, format: Format) -> String {
     let (address, port) = (audio.ip(), audio.port());
+    let (payload_type, name) = (format.payload_type(), format.name());
     format!(
         "v=0\r\no=- {port} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
-         a=ptime:20\r\na=sendrecv\r\n"
+         m=audio {port} RTP/AVP {payload_type} 101\r\na=rtpmap:{payload_type} {name}\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     )
 }
 
@@ -174,7 +203,7 @@ mod tests {
             to: "<sip:97@127.88.0.1>",
             sequence: 1,
             more: "Record-Route: <sip:one;lr>, <sip:two;lr>\r\nRecord-Route: <sip:three;lr>\r\n",
-            body: &description(here),
+            body: &description(here, Format::G711),
         };
         let request = request.to_bytes();
         let request = Text::read(&request).expect("whole");

@@ -1,7 +1,11 @@
 //! The audio of bridged calls: each end sends numbered, stamped packets 50 times a second at its own
 //! phase, and looks at what the other end's became.
 
-use crate::load::delays::Delays;
+use crate::load::{
+    delays::Delays,
+    sip::Format,
+    voice::{self, Voice},
+};
 use crate::{callers::PACKET_BYTES, clock};
 use nix::{
     errno::Errno,
@@ -44,6 +48,8 @@ pub struct Talk {
     phases: Vec<(Duration, usize)>,
     /// When the next frame begins.
     frame_at: Duration,
+    /// Each end speaks in one frame of so many.
+    speaks_every: u32,
 }
 
 /// What became of the packets of a span.
@@ -60,8 +66,14 @@ pub struct Seen {
     pub gaps: u64,
     /// Audio that is not ours: silence or music put in.
     pub put_in: u64,
+    /// All that came, whatever was in it.
+    pub came: u64,
     /// From the sender's call to the kernel until the packet lay in the receiver's socket.
     pub latency: Delays,
+    /// From when an impulse was to be heard at the sender's until it was at the receiver's.
+    pub travel: Delays,
+    /// How far from 20 ms a packet came after the one before it.
+    pub spacing: Delays,
     /// How late a packet was sent, by ourselves.
     pub late: Delays,
 }
@@ -71,7 +83,15 @@ struct End {
     /// Open so that reports find somebody; never read.
     _rtcp: UdpSocket,
     to: Option<SocketAddr>,
-    packet: [u8; PACKET_BYTES],
+    packet: Vec<u8>,
+    format: Format,
+    voice: Voice,
+    /// Whose impulses it hears.
+    hears: usize,
+    /// When its last impulse was to be heard.
+    impulse_at: Duration,
+    last_travel: Duration,
+    last_at: Option<Duration>,
     number: u32,
     sequence: u16,
     /// Which of the other end's measured numbers were heard.
@@ -91,6 +111,7 @@ impl Talk {
             numbers: u32::MAX..u32::MAX,
             phases: phases(2 * usize::from(calls)),
             frame_at: Duration::ZERO,
+            speaks_every: 1,
         })
     }
 
@@ -105,6 +126,27 @@ impl Talk {
         for (end, target) in self.ends.iter_mut().zip(targets) {
             end.to = Some(target);
         }
+    }
+
+    /// The ends, from the first on, have these voices in turn.
+    pub fn voices(&mut self, voices: &[(Format, Voice)]) {
+        for (end, (format, voice)) in self.ends.iter_mut().zip(voices.iter().cycle()) {
+            end.packet.truncate(HEADER_BYTES);
+            end.packet.resize(PACKET_BYTES, 0xD5);
+            (end.format, end.voice) = (*format, voice.clone());
+        }
+    }
+
+    /// Ends talk in groups of so many, and all hear the impulses of the first.
+    pub fn group(&mut self, of: usize) {
+        for (place, end) in self.ends.iter_mut().enumerate() {
+            end.hears = place - place % of;
+        }
+    }
+
+    /// Each end speaks only in one frame of so many.
+    pub const fn speak_every(&mut self, frames: u32) {
+        self.speaks_every = frames;
     }
 
     /// All speak and listen for so long, unmeasured.
@@ -125,16 +167,16 @@ impl Talk {
         self.seen = Seen::default();
         for end in &mut self.ends {
             end.ticked = vec![false; rounds as usize];
-            (end.highest, end.last_sequence) = (0, None);
+            (end.highest, end.last_sequence, end.last_at) = (0, None, None);
         }
         let before = probe();
         self.speak_in_turns(rounds)?;
         let after = probe();
         // What is under way arrives; what is said meanwhile is not measured.
-        let measured = self.seen.sent;
+        let measured = (self.seen.sent, self.seen.came);
         self.speak_in_turns(10)?;
         let mut seen = std::mem::take(&mut self.seen);
-        seen.sent = measured;
+        (seen.sent, seen.came) = measured;
         seen.heard =
             self.ends.iter().flat_map(|end| &end.ticked).filter(|&&heard| heard).count() as u64;
         seen.lost = seen.sent.saturating_sub(seen.heard);
@@ -149,13 +191,16 @@ impl Talk {
         if now.saturating_sub(self.frame_at) > FRAME {
             self.frame_at = now;
         }
-        for _ in 0..rounds {
+        for round in 0..rounds {
             for turn in 0..self.phases.len() {
                 let (phase, place) = self.phases[turn];
                 let due = self.frame_at + phase;
                 clock::wait_until(due);
                 self.seen.late.add(clock::now().saturating_sub(due));
-                self.seen.sent += u64::from(self.ends[place].speak());
+                let every = self.speaks_every as usize;
+                if round as usize % every == place % every {
+                    self.seen.sent += u64::from(self.ends[place].speak());
+                }
                 self.listen(place)?;
             }
             self.frame_at += FRAME;
@@ -167,6 +212,8 @@ impl Talk {
     /// has written down when each came.
     fn listen(&mut self, place: usize) -> io::Result<()> {
         let Self { ends, headers, buffers, seen, numbers, .. } = self;
+        let hears = ends[place].hears;
+        let impulse_at = ends[hears].impulse_at;
         let end = &mut ends[place];
         let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] = {
             let mut left = buffers.iter_mut();
@@ -184,7 +231,13 @@ impl Talk {
                 Some(Duration::from(at))
             });
             let bytes = message.iovs().next().unwrap_or_default();
-            end.hear(bytes, at.unwrap_or_default(), numbers, seen);
+            let at = at.unwrap_or_default();
+            seen.came += 1;
+            end.came(at, seen);
+            if hears != place {
+                end.hear_impulse(bytes, at, impulse_at, seen);
+            }
+            end.hear(bytes, at, numbers, seen);
         }
         Ok(())
     }
@@ -201,7 +254,7 @@ impl End {
         let (rtp, rtcp) = (open(port)?, open(port + 1)?);
         rtp.set_nonblocking(true)?;
         setsockopt(&rtp, ReceiveTimestampns, &true)?;
-        let mut packet = [0xD5; PACKET_BYTES];
+        let mut packet = vec![0xD5; PACKET_BYTES];
         packet[..HEADER_BYTES].copy_from_slice(&[0x80, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         packet[10..HEADER_BYTES].copy_from_slice(&place.to_be_bytes());
         Ok(Self {
@@ -209,6 +262,12 @@ impl End {
             _rtcp: rtcp,
             to: None,
             packet,
+            format: Format::G711,
+            voice: Voice::Stamped,
+            hears: usize::from(place ^ 1),
+            impulse_at: Duration::ZERO,
+            last_travel: Duration::ZERO,
+            last_at: None,
             number: 0,
             sequence: 0,
             ticked: Vec::new(),
@@ -219,14 +278,47 @@ impl End {
 
     fn speak(&mut self) -> bool {
         self.packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
-        self.packet[4..8].copy_from_slice(&self.number.wrapping_mul(160).to_be_bytes());
-        let stamp = &mut self.packet[HEADER_BYTES..HEADER_BYTES + STAMP_BYTES];
-        stamp[..4].copy_from_slice(&MARK);
-        stamp[4..8].copy_from_slice(&self.number.to_be_bytes());
-        stamp[8..].copy_from_slice(&nanoseconds(wall()).to_be_bytes());
+        let timestamp = self.number.wrapping_mul(self.format.step());
+        self.packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        match &self.voice {
+            Voice::Stamped => {
+                let stamp = &mut self.packet[HEADER_BYTES..HEADER_BYTES + STAMP_BYTES];
+                stamp[..4].copy_from_slice(&MARK);
+                stamp[4..8].copy_from_slice(&self.number.to_be_bytes());
+                stamp[8..].copy_from_slice(&nanoseconds(wall()).to_be_bytes());
+            }
+            Voice::Canned(canned) => {
+                let (said, impulse) = canned.packet(self.number);
+                self.packet[1] = self.format.payload_type();
+                self.packet.truncate(HEADER_BYTES);
+                self.packet.extend_from_slice(said);
+                if let Some(offset) = impulse {
+                    self.impulse_at = wall() + offset;
+                }
+            }
+        }
         self.sequence = self.sequence.wrapping_add(1);
         self.number += 1;
         self.to.is_some_and(|to| self.rtp.send_to(&self.packet, to).is_ok())
+    }
+
+    fn came(&mut self, at: Duration, seen: &mut Seen) {
+        if let Some(last) = self.last_at.replace(at) {
+            // A pause of the talk itself is no distance.
+            let distance = at.saturating_sub(last);
+            if distance < 10 * FRAME {
+                seen.spacing.add(distance.abs_diff(FRAME));
+            }
+        }
+    }
+
+    fn hear_impulse(&mut self, bytes: &[u8], at: Duration, said_at: Duration, seen: &mut Seen) {
+        let Some(offset) = bytes.get(HEADER_BYTES..).and_then(voice::impulse) else { return };
+        // One impulse may ring on into the next packet.
+        if self.format == Format::G711 && said_at > self.last_travel {
+            self.last_travel = said_at;
+            seen.travel.add((at + offset).saturating_sub(said_at));
+        }
     }
 
     fn hear(

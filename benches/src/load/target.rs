@@ -1,8 +1,8 @@
 //! Who is measured: each is started in the foreground with a configuration of the bench's own, on a
 //! core of its own, watched through /proc, and ended.
 
-use crate::load::ng::Ng;
 use crate::cpu;
+use crate::load::{ng::Ng, voice};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -35,6 +35,8 @@ const FIRST_PORT: u64 = 10_000;
 const USUAL_PAIRS: u64 = 4_000;
 /// More than this are not needed by any rate that is tried.
 const PAIRS_MAX: u64 = 20_000;
+/// Samples a second of the tune callers wait to.
+const RATE: usize = 8_000;
 /// How long a target may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -314,6 +316,7 @@ fn write_clavija(folder: &Path, ports: Ports, record: bool) -> io::Result<()> {
     let last = FIRST_PORT + 2 * ports.pairs()? - 1;
     let node = include_str!("node.toml").replace("PORTS", &format!("{FIRST_PORT}-{last}"));
     fs::write(folder.join("node.toml"), node)?;
+    fs::write(folder.join("tune.wav"), voice::wav(&voice::speech(RATE, 10 * RATE)))?;
     let site = include_str!("site.toml").replace("record = false", &format!("record = {record}"));
     fs::write(folder.join("site.toml"), site)
 }
