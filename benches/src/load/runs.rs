@@ -28,6 +28,8 @@ const SET_UP_RATE: u32 = 200;
 pub const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Until it has forgotten that it was asked for its counters.
 pub const SETTLE: Duration = Duration::from_millis(300);
+/// Where the phone of an agent is whom nobody can reach; site.toml names it too.
+const DEAF_PORT: u16 = 5_999;
 /// The ends of talking calls have their ports from here on.
 const FIRST_PORT: u16 = 30_000;
 
@@ -170,6 +172,8 @@ pub fn waiting(format: Format, count: u16, every: u32, window: Duration) -> Resu
     let mut talk = Talk::new(CALLER, count / 2, FIRST_PORT)?;
     talk.voices(&[(format, Voice::Canned(Canned::speech(format)?))]);
     talk.speak_every(every);
+    // The phone of the one agent: it is called, and says nothing.
+    let _phone = UdpSocket::bind((CALLEE, DEAF_PORT))?;
     let audio: Vec<_> = talk.addresses()?.into_iter().flatten().map(|end| [end, end]).collect();
     let count = audio.len();
     let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), audio)?;
