@@ -1,5 +1,7 @@
 //! Packets of a call protected and opened in place, beside `rtc-srtp`, which makes a new packet of each.
 
+#![allow(clippy::unwrap_used)]
+
 use clavija_benches::{cpu, race::Race};
 use criterion::{Criterion, criterion_group, criterion_main};
 use media_core::srtp::{GROWTH_MAX, MasterKey, Receiver, Sender, Suite};

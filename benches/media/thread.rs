@@ -21,7 +21,7 @@ use media_core::{
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::RecorderConfig,
+    recorder::{RecorderConfig, Seal},
 };
 use std::{
     env,
@@ -142,7 +142,8 @@ pub(crate) fn connect(number: u16, codec: Codec, rtp: SocketAddr, rtcp: SocketAd
     let remote = Remote { rtp, rtcp, signalling: rtp.ip() };
     let (sends, receives, telephone_event) = (true, true, None);
     [
-        Order::Open { leg, port, stream },
+        // One thread: whose call it is decides nothing.
+        Order::Open { leg, port, stream, talk: TalkName(0) },
         Order::Connect { leg, remote, codec, telephone_event, sends, receives },
         Order::Hear { leg, source: Source::Silence },
     ]
@@ -188,9 +189,11 @@ fn start(legs: u16, talks: u16) -> Result<Media, Box<dyn Error>> {
     let media = Media::start(MediaConfig {
         ports: PortPool::open(BOX, FIRST_PORT..=FIRST_PORT + 2 * legs - 1)?,
         engine,
-        recorder: RecorderConfig { dir: dir.clone(), name },
+        recorder: RecorderConfig { dir: dir.clone(), name, seal: Seal::Off },
         rings: RingSizes::USUAL,
         real_time: false,
+        threads: 1,
+        cores: vec![],
     })?;
     // Nothing is recorded here: the folder is empty, and was there only to be checked.
     _ = fs::remove_dir_all(dir);

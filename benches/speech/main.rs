@@ -106,7 +106,7 @@ fn bridge(now: Instant) -> Engine {
         let remote = Remote { rtp, rtcp, signalling: rtp.ip() };
         let (codec, telephone_event) = (Codec::g711(LAW, 0), None);
         for order in [
-            Order::Open { leg, port: port(number), stream },
+            Order::Open { leg, port: port(number), stream, talk: TalkName(1) },
             Order::Connect { leg, remote, codec, telephone_event, sends: true, receives: true },
             Order::Hear { leg, source: Source::Nothing },
         ] {

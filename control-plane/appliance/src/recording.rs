@@ -22,7 +22,10 @@ use std::{
 use utoipa::ToSchema;
 
 /// 20 ms of two channels of 16 bits at 8 kHz.
-pub(crate) const FRAME_BYTES: u64 = 640;
+pub(crate) const FRAME_BYTES: u64 = FRAME as u64;
+
+/// The same as a length.
+const FRAME: usize = 640;
 pub(crate) const WAV_HEADER_BYTES: u64 = 44;
 const FRAME_SECONDS: f64 = 0.02;
 
@@ -302,7 +305,7 @@ fn of_wav(path: &Path, frames: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     io::copy(&mut Read::by_ref(&mut file).take(WAV_HEADER_BYTES), &mut io::sink())?;
     let mut peaks = Peaks::default();
-    let mut samples = [0; FRAME_BYTES as usize];
+    let mut samples = [0; FRAME];
     for index in 0..u32::try_from(frames).unwrap_or(u32::MAX) {
         file.read_exact(&mut samples)?;
         peaks.hear(index, &samples);
