@@ -117,6 +117,11 @@ impl Coder {
         });
     }
 
+    #[cfg(test)]
+    pub(crate) const fn complexity(&self) -> Option<u8> {
+        self.pack.complexity()
+    }
+
     /// What of our packets the far side says it loses.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         if matches!(self.codec.coding, Coding::Opus(how) if how.fec) {

@@ -228,6 +228,12 @@ impl Engine {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn complexity_of(&mut self, name: crate::order::LegName) -> Option<u8> {
+        let slot = self.legs.slot(name.0)?;
+        self.legs.get_mut(slot)?.coder.as_ref()?.complexity()
+    }
+
     /// What there is to say. Fetch all of it after every call.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.poll()

@@ -10,8 +10,9 @@ use media_core::{
     frame::Rate,
     music::Tune,
     order::{
-        Codec, Coding, Digit, Digits, Event, Law, LegName, OnDigit, Opus, Order, PortName,
-        PromptEnd, PromptName, RecordFrame, Remote, Role, Source, Stream, TalkName, TuneId,
+        Codec, Coding, Digit, Digits, Event, Law, LegName, LegReport, OnDigit, Opus, Order,
+        PortName, PromptEnd, PromptName, RecordFrame, Recorded, Remote, Role, Source, Stream,
+        TalkName, TuneId,
     },
     rtp::{
         header::{Header, Packet},
@@ -476,6 +477,17 @@ struct Way {
     /// When it arrives, and its number.
     flying: [Option<(u64, u64)>; 16],
     dice: u64,
+    network: Network,
+    losing: bool,
+}
+
+/// What happens to packets on their way.
+#[derive(Clone, Copy)]
+struct Network {
+    lost_in_1000: u64,
+    jitter_ms: u64,
+    /// Packets lost in a row, on average; 1: each by itself.
+    burst: u64,
 }
 
 impl Way {
@@ -487,12 +499,16 @@ impl Way {
         (self.dice >> 33) % below
     }
 
-    /// 2 % lost, 1 % twice, 20 ms and up to 30 more, each by itself.
+    /// 1 % twice, 20 ms and up to the jitter more, each by itself.
     fn send(&mut self, ms: u64) {
         while self.sent * self.period_us <= ms * 1_000 {
+            let Network { lost_in_1000, jitter_ms, burst } = self.network;
             let copies = 1 + u64::from(self.roll(100) == 0);
+            // A row of losses begins so much more seldom, and goes on with this chance.
+            let goes_on = self.losing && self.roll(burst) > 0;
+            self.losing = goes_on || self.roll(1_000 * burst) < lost_in_1000;
             for _ in 0..copies {
-                let (lost, at) = (self.roll(100) < 2, ms + 20 + self.roll(31));
+                let (lost, at) = (self.losing, ms + 20 + self.roll(jitter_ms + 1));
                 if let Some(free) = self.flying.iter_mut().find(|f| f.is_none() && !lost) {
                     *free = Some((at, self.sent));
                 }
@@ -504,6 +520,35 @@ impl Way {
 
 #[test]
 fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
+    let (out, report, _) = an_hour(Network { lost_in_1000: 20, jitter_ms: 30, burst: 1 });
+
+    for hour in &out.of {
+        assert!(hour.longest_gap_ms <= 60, "{}", hour.longest_gap_ms);
+        assert!(hour.clicks > 3_400, "{} of 3,600", hour.clicks);
+        assert!(hour.latest_us < 200_000, "{}", hour.latest_us);
+    }
+    let made_up = report.frames_concealed * 1_000 / report.frames_heard;
+    assert!((15..=30).contains(&made_up), "{made_up} of 1,000 for 20 lost: {report:?}");
+}
+
+#[test]
+fn an_hour_of_losses_in_rows_and_60_ms_of_jitter_is_recorded_to_the_frame_and_not_delayed() {
+    let (out, report, recorded) = an_hour(Network { lost_in_1000: 50, jitter_ms: 60, burst: 3 });
+
+    for hour in &out.of {
+        assert!(hour.longest_gap_ms <= 60, "{}", hour.longest_gap_ms);
+        assert!(hour.clicks > 3_200, "{} of 3,600", hour.clicks);
+        assert!(hour.latest_us < 250_000, "{}", hour.latest_us);
+    }
+    // 20 ms of an hour by the monotonic clock.
+    assert!(recorded.frames.abs_diff(180_000) <= 1, "{recorded:?}");
+    assert_eq!(recorded.lost, 0);
+    let made_up = report.frames_concealed * 1_000 / report.frames_heard;
+    assert!((30..=80).contains(&made_up), "{made_up} of 1,000 for 50 lost: {report:?}");
+}
+
+/// What each heard of an hour, what the caller's leg went through, and the recording.
+fn an_hour(network: Network) -> (Hours, LegReport, Recorded) {
     // A second of a voice: 600 ms of vowel, 400 ms of pause; the click stands in the pause.
     let voice: Vec<u8> = (0..8_000_u32)
         .map(|n| {
@@ -547,7 +592,15 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
     let (caller, other) = (leg(0), leg(1));
     engine.handle_order(Order::Bridge { talk: talk(0), caller, other, record: true }, epoch);
     // 200 millionths fast and slow.
-    let way = |from, period_us| Way { from, period_us, sent: 0, flying: [None; 16], dice: 7 };
+    let way = |from, period_us| Way {
+        from,
+        period_us,
+        sent: 0,
+        flying: [None; 16],
+        dice: 7,
+        network,
+        losing: false,
+    };
     let mut ways = [way(0, 19_996), way(1, 20_004)];
     let hour = |period_us: u64| Hour { every_us: 50 * period_us, ..Hour::default() };
     let mut out = Hours { now_ms: 0, of: [hour(20_004), hour(19_996)] };
@@ -583,17 +636,18 @@ fn an_hour_of_a_bad_network_and_a_clock_that_is_off() {
 
     for hour in &out.of {
         assert!(hour.packets.abs_diff(180_000) <= 5, "{}", hour.packets);
-        assert!(hour.longest_gap_ms <= 60, "{}", hour.longest_gap_ms);
-        assert!(hour.clicks > 3_400, "{} of 3,600", hour.clicks);
-        assert!(hour.latest_us < 200_000, "{}", hour.latest_us);
         let mean = |(sum, count): (u64, u64)| sum / count;
         let means = hour.tenths.map(mean);
         assert!(means.iter().all(|mean| mean.abs_diff(means[0]) < 20_000), "{means:?}");
     }
-    engine.handle_order(Order::Close { leg: leg(0) }, epoch + Duration::from_secs(3_600));
-    let Some(Event::Closed { report, .. }) = engine.poll_event() else { panic!() };
-    let made_up = report.frames_concealed * 1_000 / report.frames_heard;
-    assert!((15..=30).contains(&made_up), "{made_up} of 1,000 for 20 lost: {report:?}");
+    let end = epoch + Duration::from_secs(3_600);
+    engine.handle_order(Order::EndTalk { talk: talk(0) }, end);
+    let Some(Event::TalkEnded { recorded: Some(recorded), .. }) = engine.poll_event() else {
+        panic!("it was recorded")
+    };
+    engine.handle_order(Order::Close { leg: leg(0) }, end);
+    let Some(Event::Closed { report, .. }) = engine.poll_event() else { panic!("it closes") };
+    (out, report, recorded)
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod headroom;
 mod lane;
 mod placing;
 pub mod ports;
+mod pressure;
 pub mod real_time;
 pub mod recorder;
 mod router;

@@ -27,6 +27,7 @@ use ringbuf::{
 
 use crate::{
     counters::MediaCount,
+    pressure::Pressure,
     router::{MOVES_MAX, Said, Task},
     socket::{Name, Outbox, Sockets},
     sys::Inbox,
@@ -100,6 +101,8 @@ pub(crate) struct MediaThread {
     counters: Arc<MediaCount>,
     bell: Arc<EventFd>,
     stop: Arc<AtomicBool>,
+    /// What its encoders may spend.
+    pressure: Pressure,
 }
 
 impl MediaThread {
@@ -113,7 +116,20 @@ impl MediaThread {
     ) -> Self {
         let (inbox, outbox) = (Inbox::new(), Outbox::new());
         let moved = VecDeque::with_capacity(2 * MOVES_MAX);
-        Self { engine, sockets, inbox, outbox, rings, delayed: None, moved, counters, bell, stop }
+        let pressure = Pressure::default();
+        Self {
+            engine,
+            sockets,
+            inbox,
+            outbox,
+            rings,
+            delayed: None,
+            moved,
+            pressure,
+            counters,
+            bell,
+            stop,
+        }
     }
 
     /// Runs until it is told to stop. Gives everything back, to be dropped where it was made.
@@ -159,7 +175,9 @@ impl MediaThread {
         if self.counters.ticks.read().is_multiple_of(PUBLISH_EVERY) {
             self.counters.publish(self.engine.counters());
         }
-        self.counters.effort.worked(now.elapsed());
+        let worked = now.elapsed();
+        self.counters.effort.worked(worked);
+        self.engine.set_effort(self.pressure.take(worked));
     }
 
     fn take_orders(&mut self, now: Instant) {

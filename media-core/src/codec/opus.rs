@@ -76,6 +76,11 @@ impl Encoder {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn complexity(&self) -> u8 {
+        self.complexity
+    }
+
     /// What of our packets the far side says it loses: how much redundancy they carry.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         let percent = percent.clamp(self.loss_floor, LOSS_MAX);

@@ -92,6 +92,14 @@ impl Packer {
         self.encoder.set_complexity(complexity);
     }
 
+    #[cfg(test)]
+    pub(crate) const fn complexity(&self) -> Option<u8> {
+        match &self.encoder {
+            Encoder::Opus(encoder) => Some(encoder.complexity()),
+            Encoder::G711(_) | Encoder::G722(_) | Encoder::L16 => None,
+        }
+    }
+
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         self.encoder.expect_loss(percent);
     }

@@ -556,3 +556,25 @@ fn thirty_who_wait_in_one_codec_take_one_encoder() {
         }
     }
 }
+
+#[test]
+fn encoders_spend_less_under_pressure_and_who_comes_then_does_too() {
+    let complexity = |bench: &mut Bench, n: u16| {
+        let slot = bench.far(n).n;
+        bench.engine.complexity_of(name(slot))
+    };
+    let codec = coded(Coding::Opus(opus_at(Rate::Hz16000)), 111, 20);
+    let mut bench = Bench::new();
+    let one = bench.party(codec, 440.0);
+    assert_eq!(complexity(&mut bench, one), Some(5));
+
+    bench.engine.set_effort(Effort::Least);
+    let two = bench.party(codec, 1_300.0);
+    assert_eq!((complexity(&mut bench, one), complexity(&mut bench, two)), (Some(0), Some(0)));
+    bench.bridge(one, two);
+    bench.run(1_500);
+    assert!(bench.far(one).share(1_300.0) > 0.9 && bench.far(two).share(440.0) > 0.9);
+
+    bench.engine.set_effort(Effort::Usual);
+    assert_eq!(complexity(&mut bench, two), Some(5));
+}
