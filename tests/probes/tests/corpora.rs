@@ -99,8 +99,14 @@ fn every_probe_has_a_target_and_every_target_a_probe() {
     targets.sort();
 
     assert_eq!(targets, PROBES.map(|(name, _)| name));
-    let manifest = include_str!("../../fuzz/Cargo.toml");
-    for (name, _) in PROBES {
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is not in the manifest");
-    }
+    let manifest: toml::Table = toml::from_str(include_str!("../../fuzz/Cargo.toml")).unwrap();
+    let binaries: Vec<_> = manifest["bin"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|binary| ["name", "path"].map(|key| binary[key].as_str().unwrap().to_owned()))
+        .collect();
+    let wanted =
+        PROBES.map(|(name, _)| [name.to_owned(), format!("fuzz_targets/{name}.rs")]).to_vec();
+    assert_eq!(binaries, wanted);
 }
