@@ -4,7 +4,7 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test bad_network --test flood --test torture
+BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test phone_codecs --test encrypted_phones --test sealed --test bad_network --test flood --test torture
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # How often ten recorded calls are cut off by kill -9; `make test` does it twice.
@@ -34,7 +34,7 @@ help:
 	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
 	@echo "make test-arm    unit tests for aarch64 under emulation"
 	@echo "make test-audiopus  the media engine with the distribution's libopus"
-	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64"
+	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64, the distribution's libopus"
 
 # On a terminal the demonstration stays up until Ctrl-C.
 run:
@@ -62,9 +62,11 @@ clippy:
 	cargo clippy --workspace --all-targets -- -D warnings
 
 docs:
+	@tools/install-prerequisites.sh build
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 
 tidy:
+	@tools/install-prerequisites.sh build
 	cargo test $(FAST) --test tidy
 
 sim:
