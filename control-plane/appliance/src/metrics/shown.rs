@@ -253,7 +253,7 @@ fn media_thread(text: &mut Text, shown: &Shown<'_>) {
     let media = &shown.counts.media;
     let help = "From the wake that read a packet to the end of the call that sent it on.";
     text.histogram("clavija_forward_latency_seconds", help, &media.forward_latency);
-    let help = "How long after its deadline a tick of the media thread began.";
+    let help = "How long after its deadline a tick of a media thread began.";
     text.histogram("clavija_media_tick_lateness_seconds", help, &media.lateness);
     let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
     let help = "Ticks that began a whole tick late or later.";
