@@ -11,7 +11,7 @@ use crate::{
     flow::Flow,
     ids::LegId,
     note::{DialogNote, InviteNote, StageNote, Text},
-    sdp,
+    sdp::{self, crypto},
     txn::{
         Told, TxnId, What,
         timers::{GIVE_UP, T1, slower},
@@ -121,7 +121,8 @@ impl Talk {
             (Stage::Up, None) => StageNote::Up,
             (Stage::Up, Some((unacked, invite))) => StageNote::Unacked {
                 invite: invite.clone(),
-                session: Text(unacked.response.body.clone()),
+                // The next process has none of the media: its 200 only has to end in a BYE.
+                session: Text(crypto::without_keys(&unacked.response.body)),
             },
         };
         Some(self.dialog.note(stage))

@@ -12,6 +12,12 @@ pub(super) const KEY_MAX: usize = 32 + 12;
 /// RFC 3711 §9.2: a key serves at most 2^48 packets.
 const LIFETIME_BITS_MAX: u8 = 48;
 
+/// A session description without its keys, to be written down.
+pub(crate) fn without_keys(session: &[u8]) -> Vec<u8> {
+    let lines = session.split_inclusive(|byte| *byte == b'\n');
+    lines.filter(|line| !line.starts_with(b"a=crypto")).flatten().copied().collect()
+}
+
 /// The crypto suites we know (RFC 4568 §6.2, RFC 7714 §14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {

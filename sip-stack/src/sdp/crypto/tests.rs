@@ -150,3 +150,14 @@ fn a_key_never_prints_itself() {
     assert_eq!(format!("{crypto:?}"), "Crypto { tag: 1, key: AES_CM_128_HMAC_SHA1_80 *** }");
     assert!(!format!("{:?}", with("AAAA")).contains("d0Rm"));
 }
+
+#[test]
+fn a_description_that_is_written_down_has_no_key_and_all_else() {
+    let session = b"v=0\r\nm=audio 4 RTP/SAVP 8\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:k\r\n\
+                    a=sendrecv\r\na=crypto:2 AEAD_AES_128_GCM inline:l";
+
+    let written = without_keys(session);
+
+    assert_eq!(written, b"v=0\r\nm=audio 4 RTP/SAVP 8\r\na=sendrecv\r\n");
+    assert_eq!(without_keys(b"v=0\r\n"), b"v=0\r\n");
+}
