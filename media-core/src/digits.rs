@@ -1,6 +1,9 @@
 //! Keys as RFC 4733 tells them: read out of a source's packets once per press, and told in a
 //! leg's own stream.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "taken up by the orders that ask for it"))]
+pub(crate) mod tones;
+
 use crate::order::{Digit, Digits};
 use std::time::{Duration, Instant};
 
