@@ -72,6 +72,7 @@ fn arrived(leg: u64, number: &str) -> Input {
 /// So many agents in one team, and one more in another.
 fn plan(agents: u16) -> Arc<Plan> {
     let seat = |number: u16| SeatPlan {
+        dtmf: Default::default(),
         name: format!("agent-{number}"),
         extension: format!("{}", 10_000 + u32::from(number)),
         fixed: false,
@@ -79,6 +80,7 @@ fn plan(agents: u16) -> Arc<Plan> {
         srtp: Default::default(),
     };
     let team = |name: &str, seats: Vec<SeatId>| Team {
+        mask_digits: false,
         name: name.to_owned(),
         seats,
         music: None,
@@ -96,6 +98,7 @@ fn plan(agents: u16) -> Arc<Plan> {
     };
     Arc::new(Plan {
         trunks: vec![Trunk {
+            dtmf: Default::default(),
             name: "carrier".to_owned(),
             address: None,
             transport: sip_stack::Transport::Udp,

@@ -7,7 +7,7 @@ use crate::{
     time::Stamp,
     voice::{self, Worst},
 };
-use media_core::order::Recorded;
+use media_core::order::{Digit, Recorded};
 use serde::{Deserialize, Serialize, Serializer};
 use sip_stack::event::Source;
 use std::{
@@ -263,7 +263,8 @@ impl Ledger {
             }
             Step::Silent { side } => format!("nothing is heard from the {}", side_name(*side)),
             Step::Digit { side, digit, duration_ms } => {
-                format!("{} by the {} for {duration_ms} ms", digit.key(), side_name(*side))
+                let key = digit.map_or('•', Digit::key);
+                format!("{key} by the {} for {duration_ms} ms", side_name(*side))
             }
             Step::OneWayAudio { side, since } => {
                 let since = to_rfc3339(*since);

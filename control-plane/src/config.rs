@@ -71,6 +71,23 @@ pub struct Trunk {
     /// Whether its audio is encrypted.
     #[serde(default)]
     pub srtp: Srtp,
+    #[serde(default)]
+    pub dtmf: Dtmf,
+}
+
+/// How keys go to and from somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtmf {
+    /// Events of RFC 4733 where both agree on them, tones in the audio otherwise.
+    #[default]
+    Auto,
+    /// Events or nothing.
+    Rfc4733,
+    /// SIP INFO to it. What comes by INFO is understood of everybody.
+    Info,
+    /// Tones in the audio, both ways.
+    InBand,
 }
 
 /// What a plan in an older journal meant.
@@ -98,6 +115,8 @@ pub struct SeatPlan {
     /// Whether its phones' audio is encrypted.
     #[serde(default)]
     pub srtp: Srtp,
+    #[serde(default)]
+    pub dtmf: Dtmf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +131,9 @@ pub struct Team {
     /// How long an agent who did not take an offer is set aside; `None`: until told.
     pub set_aside: Option<Duration>,
     pub record: bool,
+    /// Which keys are pressed is written nowhere, and their tones stand in no recording.
+    #[serde(default)]
+    pub mask_digits: bool,
     pub answer: AnswerMode,
 }
 
@@ -124,6 +146,8 @@ pub struct Terms {
     pub wrap_up: Duration,
     pub set_aside: Option<Duration>,
     pub record: bool,
+    #[serde(default)]
+    pub mask_digits: bool,
 }
 
 impl Team {
@@ -134,6 +158,7 @@ impl Team {
             wrap_up: self.wrap_up,
             set_aside: self.set_aside,
             record: self.record,
+            mask_digits: self.mask_digits,
         }
     }
 }

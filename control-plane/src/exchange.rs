@@ -26,6 +26,7 @@ use sip_stack::{
     event::{Closed, Contact, Event, ProbeId, Probed, Target, Transmit},
     flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
+    keys::Press,
     note,
 };
 use std::{
@@ -240,7 +241,8 @@ impl Exchange {
             Heard { leg, at: _ } => Some(Input::LegHeard(LegId(leg.0))),
             Digit { leg, digit, duration, at } => Some(Input::LegDigit {
                 leg: LegId(leg.0),
-                digit,
+                // Before it is journaled.
+                digit: Some(digit).filter(|_| !self.sip.masks(LegId(leg.0))),
                 duration_ms: u32::try_from(duration.as_millis()).unwrap_or(u32::MAX),
                 at: self.clock.stamp(at),
             }),
@@ -250,6 +252,11 @@ impl Exchange {
             BothWays { leg, at: _ } => Some(Input::LegBothWays(LegId(leg.0))),
             // No call is said anything yet.
             PromptEnded { leg: _, prompt: _, how: _ } => None,
+            Tell { leg, digit, duration } => {
+                let press = Press { key: digit.key(), duration };
+                self.endpoint.tell_key(LegId(leg.0), press, now);
+                None
+            }
             Refused { leg: _, what: _ } => {
                 self.media_refusals += 1;
                 None
@@ -502,6 +509,7 @@ impl Exchange {
                 | Event::Established { .. }
                 | Event::Reoffered { .. }
                 | Event::Checked { .. }
+                | Event::Pressed { .. }
                 | Event::Left { .. }
                 | Event::Registered { .. }
                 | Event::Unregistered { .. }
@@ -555,7 +563,8 @@ impl Exchange {
         if let Some((leg, call)) = arrived.and_then(|leg| Some((leg, self.board.call_of(leg)?)))
             && self.board.call(call).is_some()
         {
-            self.sip.admit(leg, call, &self.endpoint, &mut self.media, now);
+            let masked = self.board.masks_digits(call);
+            self.sip.admit(leg, call, masked, &self.endpoint, &mut self.media, now);
         }
         while let Some(output) = self.board.poll_output() {
             self.carry_out(output, now);
@@ -644,6 +653,7 @@ impl Exchange {
             from_display: of.from_display.as_deref(),
             number: &of.number,
             max_forwards: of.max_forwards.saturating_sub(1),
+            masked: self.board.masks_digits(call),
         };
         let dialled = with(&mut self.sip, &dial, &plan, &mut self.endpoint, &mut self.media);
         self.inbox.push_front(dialled);

@@ -125,11 +125,11 @@ pub enum Step {
     Silent {
         side: Side,
     },
-    /// A key was pressed. The only place of a story that says which: what must not be known is
-    /// masked here.
+    /// A key was pressed. The only place of a story that says which; where keys are masked it does
+    /// not.
     Digit {
         side: Side,
-        digit: Digit,
+        digit: Option<Digit>,
         duration_ms: u32,
     },
     /// Nothing is heard of one side while the other one speaks, since then.

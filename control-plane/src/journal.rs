@@ -331,6 +331,7 @@ mod tests {
 
     fn plan() -> Plan {
         let seat = SeatPlan {
+            dtmf: Default::default(),
             name: "ana".into(),
             extension: "1001".into(),
             fixed: true,
@@ -338,6 +339,7 @@ mod tests {
             srtp: Default::default(),
         };
         let team = Team {
+            mask_digits: false,
             name: "support".into(),
             seats: vec![SeatId(0)],
             music: None,

@@ -103,6 +103,7 @@ mod tests {
 
     fn plan(rows: &[(&str, Destination, &[TrunkId])]) -> Plan {
         let trunk = |name: &str, pstn| Trunk {
+            dtmf: Default::default(),
             name: name.into(),
             address: None,
             transport: sip_stack::Transport::Udp,
@@ -111,6 +112,7 @@ mod tests {
             srtp: Default::default(),
         };
         let seat = |name: &str, extension: &str| SeatPlan {
+            dtmf: Default::default(),
             name: name.into(),
             extension: extension.into(),
             fixed: false,
@@ -198,6 +200,7 @@ mod tests {
         let own = TrunkId(2);
         let mut plan = plan(&[(SELF_TEST_NUMBER, team(0), &[own])]);
         plan.trunks.push(Trunk {
+            dtmf: Default::default(),
             name: SELF_TEST.into(),
             address: None,
             transport: sip_stack::Transport::Udp,
@@ -206,6 +209,7 @@ mod tests {
             srtp: Default::default(),
         });
         plan.seats.push(SeatPlan {
+            dtmf: Default::default(),
             name: SELF_TEST.into(),
             extension: SELF_TEST.into(),
             fixed: false,

@@ -122,6 +122,7 @@ mod tests {
 
     fn plan(agents: &[&str], team: &[u16]) -> Plan {
         let seat = |name: &&str| SeatPlan {
+            dtmf: Default::default(),
             name: (*name).to_owned(),
             extension: format!("1{name}"),
             fixed: true,
@@ -131,6 +132,7 @@ mod tests {
         let address = "192.0.2.1:5060".parse().ok();
         Plan {
             trunks: vec![Trunk {
+                dtmf: Default::default(),
                 name: "carrier".into(),
                 address,
                 transport: sip_stack::Transport::Udp,
@@ -140,6 +142,7 @@ mod tests {
             }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {
+                mask_digits: false,
                 name: "front".into(),
                 seats: team.iter().copied().map(SeatId).collect(),
                 music: None,

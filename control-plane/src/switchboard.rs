@@ -75,7 +75,8 @@ pub enum Input {
     /// A key was pressed there, from this moment on.
     LegDigit {
         leg: LegId,
-        digit: Digit,
+        /// None: it is masked.
+        digit: Option<Digit>,
         duration_ms: u32,
         at: Stamp,
     },
@@ -455,6 +456,12 @@ impl Switchboard {
     /// A call that has not ended, for those who ask.
     pub fn call(&self, call: CallId) -> Option<&Call> {
         self.calls.get(&call).filter(|call| call.state != State::Over)
+    }
+
+    /// Whether keys that are pressed in this call are written nowhere.
+    pub(crate) fn masks_digits(&self, call: CallId) -> bool {
+        let terms = self.calls.get(&call).and_then(|call| call.terms);
+        terms.is_some_and(|terms| terms.mask_digits)
     }
 
     /// A call until the media plane's last word about it.

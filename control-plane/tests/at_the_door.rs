@@ -56,6 +56,7 @@ fn plan() -> Plan {
     Plan {
         trunks: vec![
             Trunk {
+                dtmf: Default::default(),
                 name: "carrier".into(),
                 address: None,
                 transport: sip_stack::Transport::Udp,
@@ -64,6 +65,7 @@ fn plan() -> Plan {
                 srtp: Default::default(),
             },
             Trunk {
+                dtmf: Default::default(),
                 name: "pbx".into(),
                 address: Some(pbx),
                 transport: sip_stack::Transport::Udp,
@@ -73,6 +75,7 @@ fn plan() -> Plan {
             },
         ],
         seats: vec![SeatPlan {
+            dtmf: Default::default(),
             name: "desk".into(),
             extension: "1003".into(),
             fixed: true,
@@ -80,6 +83,7 @@ fn plan() -> Plan {
             srtp: Default::default(),
         }],
         teams: vec![Team {
+            mask_digits: false,
             name: "front".into(),
             seats: vec![SeatId(0)],
             music: None,

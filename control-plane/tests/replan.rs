@@ -471,6 +471,7 @@ fn place(phone: usize) -> Place {
 /// Names and extensions are dealt anew each time; so are the contacts of those who have one.
 fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
     let trunk = |name: &str| Trunk {
+        dtmf: Default::default(),
         name: name.into(),
         address: "192.0.2.1:5060".parse().ok(),
         transport: sip_stack::Transport::Udp,
@@ -496,6 +497,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
             }
             let extension = extension.into();
             seats.push(SeatPlan {
+                dtmf: Default::default(),
                 name: name.into(),
                 extension,
                 fixed: is_fixed,
@@ -518,6 +520,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
             numbers.push(row(name, Destination::Team(TeamId(u16::try_from(teams.len()).unwrap()))));
             let seconds = |dice: &mut ChaCha20Rng| Duration::from_secs(dice.random_range(1..20));
             teams.push(Team {
+                mask_digits: false,
                 name: name.into(),
                 seats: members,
                 music: None,

@@ -50,6 +50,7 @@ fn name(agent: &str) -> &str {
 
 fn plan(agents: &[&str]) -> Arc<Plan> {
     let seat = |name: &&str| SeatPlan {
+        dtmf: Default::default(),
         name: self::name(name).into(),
         extension: extension(name).into(),
         fixed: false,
@@ -58,6 +59,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
     };
     Arc::new(Plan {
         trunks: vec![Trunk {
+            dtmf: Default::default(),
             name: "carrier".into(),
             address: None,
             transport: sip_stack::Transport::Udp,
@@ -67,6 +69,7 @@ fn plan(agents: &[&str]) -> Arc<Plan> {
         }],
         seats: agents.iter().map(seat).collect(),
         teams: vec![Team {
+            mask_digits: false,
             name: "front".into(),
             seats: (0..).take(agents.len()).map(SeatId).collect(),
             music: None,

@@ -4,6 +4,7 @@ use crate::{
     address::{Host, sip_target},
     check::{extension, name},
     codec::{self, Codec},
+    dtmf::{self, Dtmf},
     fault::{Report, Reported},
     reader::{At, Entry, Given, Section, SourceFile, refuse_twice},
     secret::{self, Secret},
@@ -25,6 +26,7 @@ pub struct Agent {
     pub codecs: Vec<Codec>,
     /// Whether the audio of their phones is encrypted.
     pub srtp: Srtp,
+    pub dtmf: Dtmf,
 }
 
 /// A phone that does not register.
@@ -55,6 +57,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
     let contact = read_contact(section);
     let codecs = codec::read(section);
     let srtp = srtp::read(section);
+    let dtmf = dtmf::read(section);
 
     let (password, contact) = (password?, contact?);
     if password.is_none() && contact.is_none() {
@@ -71,6 +74,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
         contact: contact.as_ref().map(|at| at.value.clone()),
         codecs: codecs?,
         srtp: srtp?,
+        dtmf: dtmf?,
     };
     let contact = contact.map(|at| At { value: at.value.address, line: at.line });
     Ok(Placed { agent, extension, contact, plain_at: password.and_then(|read| read.plain_at) })

@@ -368,6 +368,7 @@ pub(crate) const TABLES: &[Table] = &[
                  unless from names trunks.",
             ),
             key("srtp", Word(&["off", "optional", "required"]), Is("\"off\""), Live, SRTP),
+            DTMF,
             key(
                 "codecs",
                 Words(codec::WORDS),
@@ -419,6 +420,7 @@ pub(crate) const TABLES: &[Table] = &[
                 "What may be agreed with their phones; what the other side of a call speaks is offered first.",
             ),
             key("srtp", Word(&["off", "optional", "required"]), Is("\"off\""), Live, SRTP),
+            DTMF,
         ],
     },
     Table {
@@ -487,6 +489,14 @@ pub(crate) const TABLES: &[Table] = &[
                 "Whether talks are recorded, from the first bridge to the end of the call.",
             ),
             key(
+                "mask_digits",
+                Flag,
+                Is("false"),
+                Live,
+                "Which keys are pressed in its calls stands in no story, journal, log or event, and their \
+                 tones in no recording.",
+            ),
+            key(
                 "answer",
                 Word(&["at_once", "with_agent"]),
                 Is("\"at_once\""),
@@ -523,6 +533,16 @@ pub(crate) const TABLES: &[Table] = &[
         ],
     },
 ];
+
+/// The same for a trunk and for an agent.
+const DTMF: Key = key(
+    "dtmf",
+    Word(&["auto", "rfc4733", "info", "inband"]),
+    Is("\"auto\""),
+    Live,
+    "How keys go: RFC 4733 where agreed and else tones (auto), RFC 4733 only, SIP INFO to it, or tones \
+     both ways. INFO is always understood.",
+);
 
 /// How a new value of this key takes hold. What nobody knows needs a restart.
 pub(crate) fn change(table: &str, key: &str) -> Change {

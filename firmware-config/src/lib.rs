@@ -9,6 +9,7 @@ mod agent;
 mod check;
 mod codec;
 mod demo;
+mod dtmf;
 mod fault;
 mod file;
 mod glimpse;
@@ -33,6 +34,7 @@ pub use address::{Host, Peer};
 pub use agent::{Agent, Contact};
 pub use codec::Codec;
 pub use demo::{Demo, demo_text};
+pub use dtmf::Dtmf;
 pub use fault::{Fault, Missing, Warning};
 pub use file::{
     Source, Sources, check_bytes, from_sources, from_sources_without, from_strings, load, sources,

@@ -220,6 +220,7 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     lines.push(("pstn", plain(&trunk.pstn.to_string())));
     lines.push(("codecs", codecs(&trunk.codecs)));
     lines.push(("srtp", text(trunk.srtp.word())));
+    lines.push(("dtmf", text(trunk.dtmf.word())));
     lines
 }
 
@@ -229,6 +230,7 @@ fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
     lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
     lines.push(("codecs", codecs(&agent.codecs)));
     lines.push(("srtp", text(agent.srtp.word())));
+    lines.push(("dtmf", text(agent.dtmf.word())));
     lines
 }
 
@@ -262,6 +264,7 @@ fn of_team(team: &Team, config: &Config) -> Vec<(&'static str, Line)> {
         ("wrap_up_seconds", seconds(team.wrap_up)),
         ("set_aside_seconds", seconds(team.set_aside.unwrap_or_default())),
         ("record", plain(&team.record.to_string())),
+        ("mask_digits", plain(&team.mask_digits.to_string())),
         ("answer", text(answer)),
     ]);
     lines

@@ -25,6 +25,8 @@ pub struct Team {
     /// How long who does not answer is left alone; none is until told.
     pub set_aside: Option<Duration>,
     pub record: bool,
+    /// Which keys are pressed stands nowhere, and their tones in no recording.
+    pub mask_digits: bool,
     pub answer: Answer,
 }
 
@@ -75,6 +77,7 @@ pub(crate) fn read(
     let wrap_up = section.whole("wrap_up_seconds", 0..=86_400);
     let set_aside = section.whole("set_aside_seconds", 0..=86_400);
     let record = section.flag("record");
+    let mask_digits = section.flag("mask_digits");
     let answer = section.parsed("answer", "at_once", |text| {
         one_of(text, &[("at_once", Answer::AtOnce), ("with_agent", Answer::WithAgent)])
     });
@@ -90,6 +93,7 @@ pub(crate) fn read(
         wrap_up: seconds(wrap_up?, 0),
         set_aside: (!set_aside.is_zero()).then_some(set_aside),
         record: record?.unwrap_or(false),
+        mask_digits: mask_digits?.unwrap_or(false),
         answer: answer?.map_or(Answer::AtOnce, |at| at.value),
     })
 }

@@ -4,6 +4,7 @@ use crate::{
     address::{Peer, sip_target},
     check::{name, one_of},
     codec::{self, Codec},
+    dtmf::{self, Dtmf},
     fault::{Report, Reported},
     reader::{At, Entry, Section, SourceFile},
     srtp::{self, Srtp},
@@ -30,6 +31,7 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// Whether its audio is encrypted.
     pub srtp: Srtp,
+    pub dtmf: Dtmf,
 }
 
 /// A trunk with the lines of what is compared with other trunks.
@@ -51,6 +53,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let pstn = section.flag("pstn");
     let codecs = codec::read(section);
     let srtp = srtp::read(section);
+    let dtmf = dtmf::read(section);
     let network = section.text("network", "lan").and_then(|given| match given {
         Some(at) => {
             let what = "several networks are not served by this version; remove the key";
@@ -80,6 +83,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         pstn: pstn?.unwrap_or(true),
         codecs: codecs?,
         srtp: srtp?,
+        dtmf: dtmf?,
     };
     Ok(Placed { trunk, peers })
 }

@@ -113,6 +113,8 @@ pub struct Counters {
     /// Keys that were pressed, and keys that were told.
     pub digits_in: u64,
     pub digits_out: u64,
+    /// Keys that came in one way when another had told them.
+    pub digits_doubled: u64,
     /// Keys that were to be told and were not: more than may wait, or the far side hears somebody
     /// else or nobody by then.
     pub digits_lost: u64,

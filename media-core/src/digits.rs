@@ -1,8 +1,8 @@
 //! Keys as RFC 4733 tells them: read out of a source's packets once per press, and told in a
 //! leg's own stream.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "taken up by the orders that ask for it"))]
 pub(crate) mod tones;
+pub(crate) mod ways;
 
 use crate::order::{Digit, Digits};
 use std::time::{Duration, Instant};
@@ -138,7 +138,8 @@ impl Reader {
         true
     }
 
-    fn afford(&mut self, now: Instant) -> bool {
+    /// One more press may be believed.
+    pub(crate) fn afford(&mut self, now: Instant) -> bool {
         let filled = *self.filled.get_or_insert(now);
         let earned = now.saturating_duration_since(filled).as_millis() / CREDIT_MS;
         if earned > 0 {

@@ -5,6 +5,7 @@
 //! All memory is taken, and written to, by [`Engine::new`]; nothing after it allocates or waits.
 
 mod events;
+mod keys;
 pub mod moving;
 mod orders;
 mod prompts;
@@ -22,7 +23,8 @@ use crate::{
     clock::{Clock, PHASES},
     coder::Scrap,
     counters::{Counters, Dropped},
-    digits::{Key, Pressed, Told},
+    digits::{Key, Pressed, Told, ways::Means},
+    jitter::Speech,
     leg::{
         Heard, Leg, Mode,
         prompts::Program,
@@ -30,7 +32,7 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{Coding, Effort, Event, PortName, RecordFrame, TalkName},
+    order::{By, Coding, Effort, Event, PortName, RecordFrame, TalkName},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
@@ -272,7 +274,7 @@ impl Engine {
         now: Instant,
         out: &mut impl Out,
     ) {
-        let Self { clock, legs, talks, ports, counters, .. } = self;
+        let Self { clock, legs, ports, counters, .. } = self;
         counters.packets_in += 1;
         counters.bytes_in += bytes.len() as u64;
         let slot = ports.slot(port);
@@ -285,13 +287,24 @@ impl Engine {
             Err(reason) => return counters.drop_packet(reason),
         };
         let speech = match heard {
+            Heard::Audio(speech) if leg.keys.hears() => {
+                return self.take_tones(slot, &speech, now, out);
+            }
             Heard::Audio(speech) => speech,
             Heard::Digit(told) => return self.read_digit(slot, told, now),
         };
+        self.take_audio(slot, &speech, now, out);
+    }
+
+    /// Audio that is a leg's own. Inlined, as [`crate::session::Pair`] says.
+    #[inline]
+    fn take_audio(&mut self, slot: usize, speech: &Speech<'_>, now: Instant, out: &mut impl Out) {
+        let Self { clock, legs, talks, counters, .. } = self;
+        let Some(leg) = legs.get_mut(slot) else { return };
         let (peer, talk, side) = match leg.mode {
             Mode::Bridged { peer, talk, side } => (peer, talk, side),
             Mode::Room { .. } => {
-                leg.put_by(&speech, counters);
+                leg.put_by(speech, counters);
                 if !leg.voice.placed {
                     self.place_voice(slot, now);
                 }
@@ -302,7 +315,7 @@ impl Engine {
         let Some((speaker, listener)) = legs.pair_mut(slot, peer) else { return };
         let tape = talks.get_mut(talk).and_then(Talk::tape);
         Pair { speaker, listener, side, tape }.pass_audio(
-            &speech,
+            speech,
             clock,
             now,
             &mut Wire { out, counters },
@@ -319,7 +332,7 @@ impl Engine {
             Mode::Hear(_) => None,
         };
         let goes_on =
-            peer.is_none_or(|peer| self.legs.get_mut(peer).is_some_and(|leg| leg.takes_keys()));
+            peer.is_none_or(|peer| self.legs.get_mut(peer).is_some_and(|leg| leg.can_be_told()));
         if keys.is_err() || !goes_on {
             if let Some(leg) = self.legs.get_mut(slot) {
                 leg.count_dropped();
@@ -327,18 +340,30 @@ impl Engine {
             self.counters.drop_packet(Dropped::TelephoneEvent);
         }
         for key in keys.into_iter().flatten().flatten() {
-            self.pass_key(slot, key);
+            self.pass_key(slot, key, Means::Events, now);
         }
     }
 
-    /// Says a key above once it is up, and passes it to the other side of a bridge.
-    fn pass_key(&mut self, slot: usize, key: Key) {
+    /// Says a key above once it is up, and passes it to the other side of a bridge. Unless it has come in
+    /// another way before.
+    fn pass_key(&mut self, slot: usize, key: Key, way: Means, now: Instant) {
         let Some(leg) = self.legs.get_mut(slot) else { return };
-        let (name, mode) = (leg.name, leg.mode);
+        let (name, mode, masked) = (leg.name, leg.mode, leg.keys.masked);
+        if masked && matches!(key, Key::Down(_)) {
+            self.hush(slot);
+        }
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        if !leg.keys.once.is_news(way, &key, now) {
+            self.counters.digits_doubled += u64::from(matches!(key, Key::Down(_)));
+            return;
+        }
+        // Whoever hears the tones themselves is not told them.
+        let heard = way == Means::Tones && !masked;
         match mode {
-            Mode::Bridged { peer, .. } => self.pass_key_to(peer, key),
+            Mode::Bridged { peer, .. } => self.pass_key_to(peer, key, heard),
+            // There the tones are taken out for all.
             Mode::Room { talk } => match self.only_other(talk, slot) {
-                Some(other) => self.pass_key_to(other, key),
+                Some(other) => self.pass_key_to(other, key, false),
                 None => self.pass_key_round(talk, slot, key),
             },
             Mode::Hear(_) => self.interrupt_prompts(slot, key),
@@ -349,9 +374,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn pass_key_to(&mut self, peer: usize, key: Key) {
-        if let Some(peer) = self.legs.get_mut(peer).filter(|peer| peer.takes_keys()) {
-            peer.send.pass_key(key, &mut self.counters);
+    fn pass_key_to(&mut self, peer: usize, key: Key, heard: bool) {
+        let Some(leg) = self.legs.get_mut(peer) else { return };
+        match (leg.keys.told_by, key) {
+            (By::Signalling, Key::Down(_)) => {}
+            (By::Signalling, Key::Up(Pressed { digit, duration, .. })) => {
+                let name = leg.name;
+                self.tell_above(name, digit, duration);
+            }
+            (By::Tones, _) if heard => {}
+            (By::Events | By::Tones, _) => {
+                if leg.takes_keys() {
+                    leg.send.pass_key(key, &mut self.counters);
+                }
+            }
         }
     }
 
@@ -387,13 +423,17 @@ impl Engine {
         leg.serve(now);
         let (name, mode) = (leg.name, leg.mode);
         let key = leg.reader.poll(now);
+        let tones = if leg.keys.hears() { leg.keys.poll(now) } else { None };
         match leg.vigil.poll(self.silent_after, now) {
             Some(Change::Silent) => self.tell(Event::Silent { leg: name, at: now }),
             Some(Change::Heard(at)) => self.tell(Event::Heard { leg: name, at }),
             None => {}
         }
         if let Some(key) = key {
-            self.pass_key(slot, key);
+            self.pass_key(slot, key, Means::Events, now);
+        }
+        if let Some(key) = tones {
+            self.pass_key(slot, key, Means::Tones, now);
         }
         let peer = match mode {
             Mode::Bridged { peer, .. } => Some(peer),

@@ -1,5 +1,6 @@
 //! One party: what it agreed on, its receive half, its send half, its reports.
 
+pub(crate) mod keys;
 pub(crate) mod prompts;
 pub(crate) mod receive;
 pub(crate) mod reports;
@@ -9,6 +10,7 @@ pub(crate) mod vigil;
 mod voice;
 
 use self::{
+    keys::Keys,
     prompts::{Part, Program, Prompts},
     receive::Receive,
     reports::Reports,
@@ -23,10 +25,10 @@ use crate::{
     counters::{Counters, Dropped},
     digits::{Reader, Told},
     engine::Out,
-    frame::{Frame, Rate, SAMPLES, SAMPLES_MAX},
+    frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::{self, Kind, Put, Speech},
     music::Tune,
-    order::{Codec, Law, LegName, LegReport, PortName, Remote, Source, Stream, TuneId},
+    order::{By, Codec, Law, LegName, LegReport, PortName, Remote, Source, Stream, TuneId},
     quality,
     record::Side,
     room::{self, Gain, Voice},
@@ -70,6 +72,7 @@ pub(crate) struct Leg {
     pub(crate) prompts: Prompts,
     pub(crate) gain: Gain,
     pub(crate) voice: Voice,
+    pub(crate) keys: Keys,
 }
 
 /// Where what a leg hears comes from.
@@ -132,6 +135,7 @@ impl Leg {
             dropped: 0,
             gain: Gain::OPEN,
             voice: Voice::NONE,
+            keys: Keys::NEW,
         }
     }
 
@@ -186,12 +190,19 @@ impl Leg {
         let line = self.line.as_ref().filter(|line| line.agreed.sends)?;
         let to = reachable(line.latch.rtp())?;
         let Agreed { codec, telephone_event, .. } = line.agreed;
-        Some(Path { port: self.port, to, codec, telephone_event })
+        let tones = self.keys.told_by == By::Tones;
+        Some(Path { port: self.port, to, codec, telephone_event, tones })
     }
 
-    /// Keys can be told to the far side.
+    /// Keys can be told to the far side in its stream.
     pub(crate) fn takes_keys(&self) -> bool {
-        self.path().is_some_and(|path| path.telephone_event.is_some())
+        self.keys.told_by != By::Signalling
+            && self.path().is_some_and(|path| path.tones || path.telephone_event.is_some())
+    }
+
+    /// Keys can be told to the far side, there or by its signalling.
+    pub(crate) fn can_be_told(&self) -> bool {
+        self.keys.told_by == By::Signalling || self.takes_keys()
     }
 
     /// Takes an RTP datagram in, or says why not. Inlined with what it calls, as
@@ -246,6 +257,14 @@ impl Leg {
         Some((frame, kind))
     }
 
+    /// What it said at this place is silence for all who hear it.
+    pub(crate) fn unsay(&mut self, place: u64) {
+        self.voice.say(place, &SILENCE);
+        if let Some(coder) = &mut self.coder {
+            coder.said.say(place, &[0; SAMPLES_MAX]);
+        }
+    }
+
     /// As [`Receive::next_due`], with a coder or without.
     pub(crate) fn next_due(&self, now: u32) -> Option<u32> {
         match &self.coder {
@@ -254,8 +273,21 @@ impl Leg {
         }
     }
 
-    /// Sends a frame at the rate of its coder.
+    /// Sends a frame at the rate of its coder, which is none of a key.
     pub(crate) fn speak(
+        &mut self,
+        frame: &[i16],
+        now: u64,
+        path: Option<&Path>,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        self.encode(frame, now, path, wire);
+        if path.is_some() {
+            self.send.rest();
+        }
+    }
+
+    fn encode(
         &mut self,
         frame: &[i16],
         now: u64,
@@ -348,6 +380,7 @@ impl Leg {
         wire.counters.frames_encoded += u64::from(is_new);
         send.emit_packet(Packed { payload: sent.payload(), before: 0 }, path, wire);
         send.pass_coded(now, Some(path));
+        send.rest();
         coder.pack.follow(sent.after());
         true
     }
@@ -359,6 +392,17 @@ impl Leg {
         now: u64,
         wire: &mut Wire<'_, impl Out>,
     ) -> bool {
+        if let Some(path) = path.filter(|path| path.tones)
+            && let Some(rate) = self.coder.as_ref().map(|coder| coder.rate())
+        {
+            let mut frame = [0; SAMPLES_MAX];
+            let frame = frame.get_mut(..rate.samples()).unwrap_or_default();
+            let tells = self.send.sound(rate, frame, wire.counters);
+            if tells {
+                self.encode(frame, now, Some(path), wire);
+            }
+            return tells;
+        }
         let tells = self.send.tell_next(path, now, wire);
         if let Some(coder) = self.coder.as_mut().filter(|_| tells) {
             coder.pack.leave_out();

@@ -206,6 +206,17 @@ pub enum Role {
     Whispers { to: LegName },
 }
 
+/// How a far side is told a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// Events in its stream (RFC 4733), if it has agreed on them.
+    Events,
+    /// The tones of the key, in place of the audio.
+    Tones,
+    /// Its signalling: [`Event::Tell`] asks whoever has that.
+    Signalling,
+}
+
 /// An order to the media plane. Orders are carried out one by one in the order given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Order {
@@ -257,9 +268,14 @@ pub enum Order {
     Play { leg: LegName, prompt: PromptName, tune: TuneId, on_digit: OnDigit },
     /// No prompt of this leg's goes on or begins.
     StopPrompts { leg: LegName },
-    /// Keys to be told the far side, one after the other, in the leg's own stream (RFC 4733).
+    /// Keys to be told the far side, one after the other, in the leg's own stream or as [`By`] says.
     /// Whatever else it would hear meanwhile is left out.
     Digits { leg: LegName, digits: Digits },
+    /// How a leg's keys come and go; until it is said: events of RFC 4733, both ways. `hears_tones`: they
+    /// are looked for in its audio too. `masked`: what it presses is in no recording.
+    Keys { leg: LegName, hears_tones: bool, told_by: By, masked: bool },
+    /// The far side has told by its signalling that it pressed a key.
+    Pressed { leg: LegName, digit: Digit, duration: Duration },
     /// Gives the port pair back. Answered by [`Event::Closed`], always.
     Close { leg: LegName },
 }
@@ -356,6 +372,8 @@ pub enum Event {
     OneWay { leg: LegName, since: Instant },
     /// The end of that: something comes again.
     BothWays { leg: LegName, at: Instant },
+    /// The far side of this leg is to be told a key by its signalling.
+    Tell { leg: LegName, digit: Digit, duration: Duration },
     /// An order could not be carried out; `what` says why in words fit for a log.
     Refused { leg: LegName, what: &'static str },
 }

@@ -83,6 +83,14 @@ impl Tape {
         }
     }
 
+    /// What this side said last and what it says in the next frames is silence in the file.
+    pub(crate) fn hush(&mut self, side: Side, frames: u64) {
+        match side {
+            Side::Caller => self.left.hush(frames),
+            Side::Other => self.right.hush(frames),
+        }
+    }
+
     /// Frames that one said and nobody took: silence in the file.
     pub(crate) const fn miss(&mut self, frames: u64, counters: &mut Counters) {
         self.lost += frames;
@@ -177,10 +185,23 @@ struct Track {
     begins: Option<i64>,
     /// The first frame of the time line for which nothing has come.
     next: u64,
+    /// So many of the next are silence.
+    hushed: u64,
 }
 
 impl Track {
-    const EMPTY: Self = Self { frames: [None; DEPTH], begins: None, next: 0 };
+    const EMPTY: Self = Self { frames: [None; DEPTH], begins: None, next: 0, hushed: 0 };
+
+    fn hush(&mut self, frames: u64) {
+        for at in self.next.saturating_sub(HUSHED)..self.next {
+            if let Some(Some((index, law, frame))) = self.slot(at)
+                && *index == at
+            {
+                *frame = *g711::silence(*law);
+            }
+        }
+        self.hushed = frames;
+    }
 
     /// `index`: where on the time line it is now; `written`: how far it has been handed over.
     /// False: there is no place for it, or somebody else's frame had to give way.
@@ -194,8 +215,10 @@ impl Track {
         if room {
             self.next = self.next.max(at + 1);
         }
+        let said = if self.hushed > 0 { g711::silence(law) } else { frame };
+        self.hushed = self.hushed.saturating_sub(1);
         let Some(slot) = self.slot(at).filter(|_| room) else { return false };
-        slot.replace((at, law, *frame)).is_none()
+        slot.replace((at, law, *said)).is_none()
     }
 
     fn take(&mut self, at: u64) -> Option<(Law, Packed)> {
@@ -215,6 +238,9 @@ fn sample(frame: Option<&(Law, Packed)>, place: usize) -> i16 {
 
 /// Frames by which a stream may lag behind real time, and one of the grids' difference: 120 ms.
 const HOLD: u64 = 6;
+
+/// Frames back in which a key may have begun that is known only now: 40 ms and a frame.
+const HUSHED: u64 = 3;
 
 /// Frames of one direction that may wait: those, and what runs ahead.
 const DEPTH: usize = 16;

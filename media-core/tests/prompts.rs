@@ -76,7 +76,8 @@ fn ended(bench: &Bench) -> Vec<(u32, PromptEnd)> {
         | Event::PromptEnded { .. }
         | Event::Refused { .. }
         | Event::Silent { .. }
-        | Event::TalkEnded { .. } => None,
+        | Event::TalkEnded { .. }
+        | Event::Tell { .. } => None,
     });
     ended.collect()
 }
@@ -92,7 +93,8 @@ fn refused(bench: &Bench) -> Vec<&'static str> {
         | Event::OneWay { .. }
         | Event::PromptEnded { .. }
         | Event::Silent { .. }
-        | Event::TalkEnded { .. } => None,
+        | Event::TalkEnded { .. }
+        | Event::Tell { .. } => None,
     });
     refused.collect()
 }

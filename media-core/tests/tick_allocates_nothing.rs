@@ -10,7 +10,7 @@ use media_core::{
     frame::Rate,
     music::Tune,
     order::{
-        Codec, Coding, Digit, Digits, Event, Law, LegName, LegReport, OnDigit, Opus, Order,
+        By, Codec, Coding, Digit, Digits, Event, Law, LegName, LegReport, OnDigit, Opus, Order,
         PortName, PromptEnd, PromptName, RecordFrame, Recorded, Remote, Role, Source, Stream,
         TalkName, TuneId,
     },
@@ -126,6 +126,23 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
     engine.handle_order(connect, now);
     engine.handle_order(Order::Rate { leg: leg(n), tells: n.is_multiple_of(2) }, now);
     engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
+    if n % 5 == 3 {
+        let told_by = [By::Events, By::Tones, By::Signalling][usize::from(n % 3)];
+        let masked = n.is_multiple_of(2);
+        let keys = Order::Keys { leg: leg(n), hears_tones: true, told_by, masked };
+        engine.handle_order(keys, now);
+    }
+}
+
+/// 60 ms of the key 5.
+fn tones(law: Law, into: &mut [u8]) {
+    for (code, at) in into.iter_mut().zip(0_u32..) {
+        let turn = std::f64::consts::TAU * f64::from(at) / 8_000.0;
+        let sample = 6_000.0 * ((770.0 * turn).sin() + (1_336.0 * turn).sin());
+        #[expect(clippy::cast_possible_truncation, reason = "at most 12,000")]
+        let sample = sample as i16;
+        *code = g711::encode(law, sample);
+    }
 }
 
 fn talk(n: u16) -> TalkName {
@@ -154,6 +171,9 @@ fn speak(engine: &mut Engine, ms: u64, now: Instant, out: &mut Tally) {
         };
         let mut bytes = [n.to_be_bytes()[1]; 12 + 480];
         bytes[..12].copy_from_slice(&header.bytes());
+        if n % 5 == 3 && !digit && count % 20 < 10 {
+            tones(law(n), &mut bytes[12..]);
+        }
         let length = 12 + if digit { 4 } else { usize::from(packet_ms) * 8 };
         engine.handle_packet(port(n), Channel::Rtp, phone(n), &bytes[..length], now, out);
         if count % 100 == 9 {
@@ -180,6 +200,10 @@ fn give_orders(engine: &mut Engine, ms: u64, now: Instant) {
             700 => {
                 let keys = Digits::new(&[Digit::try_from('#').unwrap(); 3]).unwrap();
                 engine.handle_order(Order::Digits { leg: caller, digits: keys }, now);
+            }
+            900 => {
+                let (digit, duration) = (Digit::try_from('1').unwrap(), Duration::from_millis(90));
+                engine.handle_order(Order::Pressed { leg: other, digit, duration }, now);
             }
             // A supervisor of the next talk, and then a third party, until the call is parted.
             800 if n % 4 == 0 => {
@@ -230,7 +254,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
     };
     let mut engine = Engine::new(config, now);
     let mut out = Tally::default();
-    let (mut bridged, mut ended, mut closed) = (0, 0, 0);
+    let (mut bridged, mut ended, mut closed, mut told) = (0, 0, 0, 0);
     let (mut played, mut interrupted) = (0, 0);
     let before = TOUCHED.get();
 
@@ -253,6 +277,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
                 | Event::PromptEnded { how: PromptEnd::Left | PromptEnd::Stopped, .. }
                 | Event::Refused { .. }
                 | Event::Silent { .. } => {}
+                Event::Tell { .. } => told += 1,
             }
         }
         now += Duration::from_millis(if ms % 3_000 == 999 { 400 } else { 1 });
@@ -268,6 +293,7 @@ fn nothing_allocates_on_hold_bridged_mixing_translating_recording_reporting_or_c
     assert!(counters.frames_inserted > 500 && counters.stalls > 100, "{counters:?}");
     assert!(counters.frames_concealed > 100, "{counters:?}");
     assert!(counters.digits_in > 100 && counters.digits_out > 100, "{counters:?}");
+    assert!(told > 10 && counters.digits_doubled > 0, "{told} {counters:?}");
     assert!(counters.all_dropped().any(|(_, count)| count > 100));
 }
 

@@ -23,6 +23,9 @@ pub struct Counters {
     pub rejected: BTreeMap<&'static str, u64>,
     /// REGISTERs whose sender proved who they are, by digest algorithm.
     pub proved: BTreeMap<&'static str, u64>,
+    /// Keys that were to be told by INFO and were not: refused or not answered, more than wait, or the
+    /// call was over.
+    pub keys_failed: u64,
     /// Messages sent again, ours and answers to the peer's repeats.
     pub retransmissions: u64,
     /// Responses that belong to nothing here.

@@ -24,6 +24,7 @@ use crate::{
     flow::Flow,
     guard::{Guard, bans::Ban},
     ids::{LegId, TrunkId, UserId},
+    keys::Press,
     registrar::Registrar,
     trunk::{TrunkLoad, Trunks},
     txn::{Owner, Transactions},
@@ -189,6 +190,11 @@ impl Endpoint {
     /// The answer to [`Event::Reoffered`].
     pub fn answer_reoffer(&mut self, leg: LegId, answer: Result<Vec<u8>, Refusal>, now: Instant) {
         self.command(leg, now, |leg, desk| leg.answer_reoffer(answer, desk));
+    }
+
+    /// Tells the far side a key by INFO, one after the other.
+    pub fn tell_key(&mut self, leg: LegId, press: Press, now: Instant) {
+        self.command(leg, now, |leg, desk| leg.tell_key(press, desk));
     }
 
     /// Asks the far side whether it still knows of the call: [`Event::Checked`], or

@@ -4,6 +4,7 @@ use crate::{
     digest::Algorithm,
     flow::{ConnId, Flow},
     ids::{LegId, TrunkId, UserId},
+    keys::Press,
     sdp,
     wire::Uri,
 };
@@ -255,6 +256,8 @@ pub enum Event {
     Established { leg: LegId, answer: Option<sdp::Session> },
     /// A re-INVITE, or an UPDATE with a session description. Owes `answer_reoffer`.
     Reoffered { leg: LegId, from: SocketAddr, offer: Option<sdp::Session> },
+    /// An INFO told a key that was pressed there. It has been answered.
+    Pressed { leg: LegId, press: Press },
     /// The far side answered our `check`.
     Checked { leg: LegId },
     /// The far side has hung up or is lost, while something of the leg may still be out there: its

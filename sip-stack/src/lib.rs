@@ -14,6 +14,7 @@ pub mod event;
 pub mod flow;
 mod guard;
 pub mod ids;
+pub mod keys;
 pub mod note;
 mod registrar;
 pub mod sdp;

@@ -94,8 +94,12 @@ impl MediaModel {
             Order::Hear { leg, source: Source::Music(_) | Source::Nothing | Source::Silence } => {
                 self.leg(leg, order)?;
             }
-            Order::Rate { leg, tells: _ } | Order::Digits { leg, digits: _ } => {
-                _ = self.leg(leg, order)?
+            Order::Rate { leg, tells: _ }
+            | Order::Digits { leg, digits: _ }
+            | Order::Keys { leg, .. } => _ = self.leg(leg, order)?,
+            Order::Pressed { leg, digit, duration } => {
+                self.leg(leg, order)?;
+                self.say(Event::Digit { leg, digit, duration, at: now }, now);
             }
             // Nobody who orders them waits for more than that they end.
             Order::Play { leg, prompt, tune: _, on_digit: _ } => {

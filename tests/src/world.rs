@@ -487,6 +487,9 @@ fn said(event: &Event) -> String {
         Event::OneWay { leg, since: _ } => format!("{leg:?} alone is not heard"),
         Event::PromptEnded { leg, prompt, how } => format!("{leg:?}: {prompt:?} ended: {how:?}"),
         Event::BothWays { leg, at: _ } => format!("{leg:?} is heard again"),
+        Event::Tell { leg, digit, duration } => {
+            format!("{leg:?} is to be told {} for {duration:?}", digit.key())
+        }
         Event::Refused { leg, what } => format!("{leg:?}: {what}"),
     }
 }

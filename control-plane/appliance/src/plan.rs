@@ -1,8 +1,8 @@
 //! From what the operator wrote to what each core is told.
 
 use control_plane::config::{
-    AnswerMode, Destination, Gone, NumberRow, Plan, SELF_TEST, SELF_TEST_NUMBER, SeatPlan, Team,
-    Trunk,
+    AnswerMode, Destination, Dtmf, Gone, NumberRow, Plan, SELF_TEST, SELF_TEST_NUMBER, SeatPlan,
+    Team, Trunk,
 };
 use control_plane::ids::{SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
@@ -32,6 +32,7 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
     let own_team = TeamId(place(plan.teams.len()));
     let name = SELF_TEST.to_owned();
     plan.trunks.push(Trunk {
+        dtmf: Default::default(),
         name: name.clone(),
         address: None,
         transport: Transport::Udp,
@@ -40,6 +41,7 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         srtp: Default::default(),
     });
     plan.seats.push(SeatPlan {
+        dtmf: Default::default(),
         name: name.clone(),
         extension: name.clone(),
         fixed: false,
@@ -47,6 +49,7 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         srtp: Default::default(),
     });
     plan.teams.push(Team {
+        mask_digits: false,
         name,
         seats: vec![own_seat],
         // Whatever customers wait to, somebody's first.
@@ -138,6 +141,7 @@ fn advertise_tcp(sip: &firmware_config::Sip, tcp: SocketAddr) -> SocketAddr {
 
 fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
     Trunk {
+        dtmf: dtmf(trunk.dtmf),
         name: trunk.name.clone(),
         address: trunk.address,
         transport: transport(trunk.tcp),
@@ -156,6 +160,15 @@ fn codecs(named: &[firmware_config::Codec]) -> Vec<Codec> {
         firmware_config::Codec::Pcmu => Codec::Pcmu,
     };
     named.iter().map(codec).collect()
+}
+
+fn dtmf(dtmf: firmware_config::Dtmf) -> Dtmf {
+    match dtmf {
+        firmware_config::Dtmf::Auto => Dtmf::Auto,
+        firmware_config::Dtmf::Rfc4733 => Dtmf::Rfc4733,
+        firmware_config::Dtmf::Info => Dtmf::Info,
+        firmware_config::Dtmf::InBand => Dtmf::InBand,
+    }
 }
 
 fn transport(tcp: bool) -> Transport {
@@ -205,6 +218,7 @@ fn own_user() -> User {
 
 fn seat(agent: &firmware_config::Agent) -> SeatPlan {
     SeatPlan {
+        dtmf: dtmf(agent.dtmf),
         name: agent.name.clone(),
         extension: agent.extension.clone(),
         fixed: agent.contact.is_some(),
@@ -226,6 +240,7 @@ fn user(agent: &firmware_config::Agent) -> User {
 
 fn team(team: &firmware_config::Team) -> Team {
     Team {
+        mask_digits: team.mask_digits,
         name: team.name.clone(),
         seats: team.agents.iter().map(|&agent| SeatId(place(agent))).collect(),
         music: team.music.map(|tune| TuneId(place(tune))),

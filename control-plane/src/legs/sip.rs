@@ -7,16 +7,17 @@
 use super::{
     codecs::{self, Codecs},
     keys::{self, Wishes},
+    dtmf::{Keys, Ways},
     media::MediaLegs,
 };
 use crate::{
-    config::{self, Plan},
+    config::{self, Dtmf, Plan},
     fact::Side,
     ids::{CallId, OfferId, SeatId},
     seats::SeatClaim,
     switchboard::{Input, Media, Output},
 };
-use media_core::order::{LegName, Order, PortName, Remote};
+use media_core::order::{Digit, LegName, Order, PortName, Remote};
 use sip_stack::{
     Endpoint,
     event::{Event, HangUp, Invite, Place, Refusal, Source, Target},
@@ -42,6 +43,7 @@ pub(crate) struct SipLegs {
     codecs: Codecs,
     /// Whose audio is to be encrypted.
     wishes: Wishes,
+    ways: Ways,
     legs: BTreeMap<LegId, SipLeg>,
     engaged: BTreeMap<Whose, Engaged>,
     double_claims: u64,
@@ -71,6 +73,10 @@ struct SipLeg {
     whose: Vec<Whose>,
     engaged: bool,
     call: Option<CallId>,
+    /// How its keys go, and what the media plane knows of that.
+    dtmf: Dtmf,
+    masked: bool,
+    keys: Keys,
 }
 
 /// What has one call at most: an agent, and a telephone whoever's it is.
@@ -95,6 +101,17 @@ pub(crate) struct Dial<'a> {
     pub(crate) from_display: Option<&'a str>,
     pub(crate) number: &'a str,
     pub(crate) max_forwards: u8,
+    /// Its keys are written nowhere.
+    pub(crate) masked: bool,
+}
+
+/// Whom a leg is dialled as.
+struct How {
+    trunk: Option<TrunkId>,
+    allowed: Allowed,
+    srtp: Srtp,
+    dtmf: Dtmf,
+    side: Side,
 }
 
 impl SipLegs {
@@ -103,6 +120,7 @@ impl SipLegs {
             media_address,
             codecs: Codecs::of(plan),
             wishes: Wishes::of(plan),
+            ways: Ways::of(plan),
             legs: BTreeMap::new(),
             engaged: BTreeMap::new(),
             double_claims: 0,
@@ -114,6 +132,12 @@ impl SipLegs {
     pub(crate) fn reconfigure(&mut self, plan: &Plan) {
         self.codecs = Codecs::of(plan);
         self.wishes = Wishes::of(plan);
+        self.ways = Ways::of(plan);
+    }
+
+    /// What is pressed there is written nowhere.
+    pub(crate) fn masks(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| leg.masked)
     }
 
     /// One thing the endpoint said; `None`: nothing for the switchboard.
@@ -161,6 +185,16 @@ impl SipLegs {
                 None
             }
             Event::Checked { leg: _ } => None,
+            // Into the media plane: there one press is one key, however it came.
+            Event::Pressed { leg, press } => {
+                let digit =
+                    Digit::try_from(press.key).ok().filter(|_| media.is_open(LegName(leg.0)));
+                if let Some(digit) = digit {
+                    let (leg, duration) = (LegName(leg.0), press.duration);
+                    media.order(Order::Pressed { leg, digit, duration });
+                }
+                None
+            }
             Event::Left { leg, cause } => Some(Input::LegLeft { leg, cause }),
             Event::Ended { leg, cause } => Some(Input::LegEnded { leg, cause }),
             Event::Registered { user, contacts: _ } => Some(Input::SignedIn(SeatId(user.0))),
@@ -190,6 +224,9 @@ impl SipLegs {
                 whose: vec![],
                 engaged: false,
                 call: Some(call),
+                dtmf: Dtmf::Auto,
+                masked: false,
+                keys: Keys::UNSAID,
             };
             self.legs.insert(leg, orphan);
             self.engage(&whose, call, claim.grant(), leg);
@@ -230,8 +267,11 @@ impl SipLegs {
             Source::Phone(user) => Some(SeatId(user.0)),
             Source::Trunk(_) => None,
         };
+        let dtmf = self.ways.source(source);
+        let mut allowed = self.codecs.allowed(source);
+        allowed.telephone_event &= dtmf.offers_events();
         let mut sip_leg = SipLeg {
-            allowed: self.codecs.allowed(source),
+            allowed,
             port: None,
             session_id: media.session_id(),
             version: 1,
@@ -245,6 +285,9 @@ impl SipLegs {
             whose: vec![],
             engaged: false,
             call: None,
+            dtmf,
+            masked: false,
+            keys: Keys::UNSAID,
         };
         let could = match offer.map(|offer| self.agree(offer, 1, &sip_leg)) {
             None | Some(Ok(_)) if !media.has_port_for_caller(now) => Media::NoPorts,
@@ -266,12 +309,13 @@ impl SipLegs {
         &mut self,
         leg: LegId,
         call: CallId,
+        masked: bool,
         endpoint: &Endpoint,
         media: &mut MediaLegs,
         now: Instant,
     ) {
         let Some(mut sip_leg) = self.legs.remove(&leg) else { return };
-        sip_leg.call = Some(call);
+        (sip_leg.call, sip_leg.masked) = (Some(call), masked);
         if let Some(seat) = sip_leg.seat {
             sip_leg.whose = everything_of(seat, &endpoint.contacts(UserId(seat.0)));
         }
@@ -469,8 +513,10 @@ impl SipLegs {
             let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
             for target in targets {
                 let of = [Whose::Seat(seat), Whose::Phone(target.place())];
-                let (allowed, srtp) = (allowed.clone(), self.wishes.seat(seat));
-                let made = self.dial(dial, target, None, allowed, srtp, endpoint, media, now);
+                let (allowed, dtmf) = (allowed.clone(), self.ways.seat(seat));
+                let srtp = self.wishes.seat(seat);
+                let how = How { trunk: None, allowed, srtp, dtmf, side: Side::Agent };
+                let made = self.dial(dial, target, how, endpoint, media, now);
                 if let Some(leg) = made {
                     self.engage(&of, dial.call, grant, leg);
                     legs.push(leg);
@@ -495,26 +541,26 @@ impl SipLegs {
             let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
             let allowed = self.codecs.allowed_for_trunk(trunk);
             let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
-            let srtp = self.wishes.trunk(trunk);
-            self.dial(dial, target, Some(trunk), allowed, srtp, endpoint, media, now)
+            let (srtp, dtmf) = (self.wishes.trunk(trunk), self.ways.trunk(trunk));
+            let how = How { trunk: Some(trunk), allowed, srtp, dtmf, side: Side::Callee };
+            self.dial(dial, target, how, endpoint, media, now)
         });
         Input::Dialled { offer: dial.offer, legs: leg.into_iter().collect() }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one dial is what all of these make together")]
     fn dial(
         &mut self,
         dial: &Dial<'_>,
         target: Target,
-        trunk: Option<TrunkId>,
-        allowed: Allowed,
-        srtp: Srtp,
+        how: How,
         endpoint: &mut Endpoint,
         media: &mut MediaLegs,
         now: Instant,
     ) -> Option<LegId> {
         let port = media.take_port(now)?;
         let session_id = media.session_id();
+        let How { trunk, mut allowed, srtp, dtmf, side } = how;
+        allowed.telephone_event &= dtmf.offers_events();
         let security = media.security(srtp);
         let local = self.local(session_id, port.0, 1);
         let local_sdp = answer::offer_secured(&allowed, &security, local);
@@ -529,7 +575,6 @@ impl SipLegs {
             call_name: Some(dial.call.to_string()),
         };
         let leg = endpoint.invite(invite, now);
-        let side = if trunk.is_some() { Side::Callee } else { Side::Agent };
         media.open(LegName(leg.0), port, dial.call, side);
         self.legs.insert(
             leg,
@@ -548,6 +593,9 @@ impl SipLegs {
                 whose: vec![],
                 engaged: false,
                 call: Some(dial.call),
+                dtmf,
+                masked: dial.masked,
+                keys: Keys::UNSAID,
             },
         );
         Some(leg)
@@ -596,6 +644,13 @@ impl SipLegs {
             receives: agreed.receives,
         });
         media.order(Order::Rate { leg: LegName(leg.0), tells: agreed.voip_metrics });
+        let events = agreed.telephone_event.is_some();
+        let Some(sip_leg) = self.legs.get_mut(&leg) else { return };
+        let keys = Keys::of(sip_leg.dtmf, events, sip_leg.masked);
+        if keys != sip_leg.keys {
+            sip_leg.keys = keys;
+            media.order(keys.order(LegName(leg.0)));
+        }
     }
 
     fn local(&self, session_id: u64, rtp_port: u16, version: u64) -> Local {

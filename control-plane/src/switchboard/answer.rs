@@ -148,7 +148,13 @@ impl Switchboard {
     }
 
     /// A key goes into the story, as long as that is of any use to who reads it.
-    pub(super) fn leg_digit(&mut self, leg: LegId, digit: Digit, duration_ms: u32, at: Stamp) {
+    pub(super) fn leg_digit(
+        &mut self,
+        leg: LegId,
+        digit: Option<Digit>,
+        duration_ms: u32,
+        at: Stamp,
+    ) {
         let waits = match self.legs.get(&leg) {
             Some(Owner::Caller { call, .. }) => Some((*call, Side::Caller)),
             Some(Owner::Offer(_)) | None => None,

@@ -127,6 +127,7 @@ impl Bench {
 
 fn plan() -> Plan {
     let seat = |name: &str| SeatPlan {
+        dtmf: Default::default(),
         name: name.into(),
         extension: name.into(),
         fixed: false,
@@ -134,6 +135,7 @@ fn plan() -> Plan {
         srtp: Default::default(),
     };
     let trunk = |name: &str, address: Option<&str>| Trunk {
+        dtmf: Default::default(),
         name: name.into(),
         address: address.map(|address| address.parse().unwrap()),
         transport: sip_stack::Transport::Udp,
@@ -147,6 +149,7 @@ fn plan() -> Plan {
         trunks: vec![trunk("carrier", None), trunk("pbx", Some("127.0.0.11:5080"))],
         seats: vec![seat("ana"), seat("bruno")],
         teams: vec![Team {
+            mask_digits: false,
             name: "support".into(),
             seats: vec![ANA, BRUNO],
             music: Some(TuneId(0)),
@@ -797,7 +800,7 @@ fn told(bench: &mut Bench) -> Vec<Step> {
 }
 
 fn digit(leg: LegId) -> Input {
-    let digit = Digit::try_from('5').unwrap();
+    let digit = Digit::try_from('5').ok();
     Input::LegDigit { leg, digit, duration_ms: 100, at: Stamp(7) }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::folder::{Folder, contract, loopback_host, wav};
 use firmware_config::{
-    Answer, Channel, Demo, Destination, Host, Loaded, Strategy, demo_text, diff, from_sources,
-    from_sources_without, from_strings, load, sources,
+    Answer, Channel, Demo, Destination, Dtmf, Host, Loaded, Strategy, demo_text, diff,
+    from_sources, from_sources_without, from_strings, load, sources,
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -63,6 +63,30 @@ fn the_contracts_site_is_resolved_to_places_in_its_lists() {
     assert_eq!(leads, [Destination::Team(0), Destination::Team(1), Destination::Trunk(1)]);
     assert_eq!(config.numbers[2].number, "9?????");
     assert_eq!(config.numbers[2].record, Some(false));
+}
+
+#[test]
+fn how_keys_go_is_said_of_trunks_and_agents_and_that_they_are_masked_of_a_team() {
+    let folder = Folder::with_contract();
+    let before = folder.load().unwrap().config;
+    assert_eq!((before.trunks[0].dtmf, before.agents[0].dtmf), (Dtmf::Auto, Dtmf::Auto));
+    assert!(!before.teams[0].mask_digits);
+
+    folder.edit("site.toml", "pstn = true", "dtmf = \"info\"\npstn = true");
+    folder.edit("site.toml", "extension = \"1001\"", "extension = \"1001\"\ndtmf = \"inband\"");
+    let channels = "channels = [\"sip\", \"whatsapp\"]";
+    folder.edit("site.toml", channels, &format!("{channels}\nmask_digits = true"));
+    let config = folder.load().unwrap().config;
+
+    assert_eq!((config.trunks[0].dtmf, config.trunks[1].dtmf), (Dtmf::Info, Dtmf::Auto));
+    assert_eq!((config.agents[0].dtmf, config.agents[1].dtmf), (Dtmf::InBand, Dtmf::Auto));
+    assert!(config.teams[0].mask_digits && !config.teams[1].mask_digits);
+    folder.edit("site.toml", "dtmf = \"info\"", "dtmf = \"sipinfo\"");
+    let fault = folder.fault();
+    assert!(
+        fault.contains("dtmf") && fault.contains("rfc4733") && fault.contains("inband"),
+        "{fault}"
+    );
 }
 
 #[test]

@@ -156,13 +156,15 @@ fn some_site(dice: &mut ChaCha20Rng) -> String {
             "password = { file = \"secrets/one\" }\n",
             &format!("contact = \"sip:x@192.0.2.{at}:5070;line=\\u0061\"\nsrtp = \"optional\"\n"),
         ]);
-        text += &format!("[[agent]]\nname = \"a{at}\"\nextension = \"10{at}\"\n{who}");
+        let dtmf = one_of(&["", "dtmf = \"info\"\n", "dtmf = \"inband\"\n"]);
+        text += &format!("[[agent]]\nname = \"a{at}\"\nextension = \"10{at}\"\n{who}{dtmf}");
     }
     text += "[[music]]\nname = \"waltz\"\nfile = \"music/waltz.wav\"\n";
     for at in 0..2 {
         let more =
             one_of(&["", "music = \"waltz\"\n", "ring_seconds = 7\nset_aside_seconds = 0\n"]);
-        let answer = one_of(&["", "answer = \"with_agent\"\n", "record = true\n"]);
+        let answer =
+            one_of(&["", "answer = \"with_agent\"\n", "record = true\nmask_digits = true\n"]);
         let agents = one_of(&["\"a0\"", "\"a3\", \"a1\""]);
         text += &format!("[[team]]\nname = \"team{at}\"\nagents = [{agents}]\n{more}{answer}");
     }

@@ -73,6 +73,7 @@ pub struct EngineCounters {
     pub frames_encoded: u64,
     pub digits_in: u64,
     pub digits_out: u64,
+    pub digits_doubled: u64,
     pub digits_lost: u64,
     pub stalls: u64,
     pub phases_skipped: u64,
@@ -275,6 +276,7 @@ struct EngineCount {
     frames_encoded: Counter,
     digits_in: Counter,
     digits_out: Counter,
+    digits_doubled: Counter,
     digits_lost: Counter,
     stalls: Counter,
     phases_skipped: Counter,
@@ -303,6 +305,7 @@ impl EngineCount {
         self.frames_encoded.set(from.frames_encoded);
         self.digits_in.set(from.digits_in);
         self.digits_out.set(from.digits_out);
+        self.digits_doubled.set(from.digits_doubled);
         self.digits_lost.set(from.digits_lost);
         self.stalls.set(from.stalls);
         self.phases_skipped.set(from.phases_skipped);
@@ -333,6 +336,7 @@ impl EngineCount {
             frames_encoded: self.frames_encoded.read(),
             digits_in: self.digits_in.read(),
             digits_out: self.digits_out.read(),
+            digits_doubled: self.digits_doubled.read(),
             digits_lost: self.digits_lost.read(),
             stalls: self.stalls.read(),
             phases_skipped: self.phases_skipped.read(),

@@ -203,6 +203,8 @@ impl MediaThread {
                 | Order::Digits { .. }
                 | Order::Play { .. }
                 | Order::StopPrompts { .. }
+                | Order::Keys { .. }
+                | Order::Pressed { .. }
                 | Order::Hear { .. }
                 | Order::Rate { .. }
                 | Order::Bridge { .. }

@@ -92,6 +92,7 @@ fn check_recording(folder: &Folder, said: &Said) {
         | Event::OneWay { .. }
         | Event::PromptEnded { .. }
         | Event::Silent { .. }
+        | Event::Tell { .. }
         | Event::Heard { .. }
         | Event::Refused { .. } => None,
     });

@@ -40,8 +40,6 @@ struct Candidate {
     /// By how much the phase of either turns from window to window, as a sum of complex numbers.
     turns: [Complex; 2],
     powers: [f32; 2],
-    /// The weakest and the strongest of either.
-    bounds: [(f32, f32); 2],
     energy: f32,
     /// Samples that are as loud as any can be.
     clipped: usize,
@@ -174,8 +172,6 @@ impl Detector {
             }
             if settled {
                 candidate.powers[n] += power;
-                let (least, most) = candidate.bounds[n];
-                candidate.bounds[n] = (least.min(power), most.max(power));
             }
         }
         if settled {
@@ -223,7 +219,6 @@ impl Candidate {
             apart: true,
             turns,
             powers: [0.0; 2],
-            bounds: [(f32::MAX, 0.0); 2],
             energy: 0.0,
             clipped: 0,
         }
@@ -247,10 +242,8 @@ impl Candidate {
         });
         let (Some(row), Some(column)) = (row, column) else { return false };
         let twisted = column > row * TWIST_UP || column < row * TWIST_DOWN;
-        // A voice swells and fades with every pulse of its pitch.
-        let steady = self.bounds.iter().all(|(least, most)| *least > STEADY * *most);
         let share = if self.clipped > CLIPS { SHARE_CLIPPED } else { SHARE };
-        steady && !twisted && (row + column) * 2.0 / WINDOW as f32 > share * self.energy
+        !twisted && (row + column) * 2.0 / WINDOW as f32 > share * self.energy
     }
 }
 
@@ -312,9 +305,6 @@ const SHARE: f32 = 0.88;
 const SHARE_CLIPPED: f32 = 0.7;
 const CLIPPED: u16 = 31_000;
 const CLIPS: usize = 8;
-
-/// The least of a tone's power in these windows over the most.
-const STEADY: f32 = 0.45;
 
 /// Twice the frequency has less than that; nearer to another tone than so many hertz nobody can say.
 const OVERTONE: f32 = 0.05;

@@ -5,14 +5,14 @@ use crate::{
     coder::{Coder, Command, Scrap},
     leg::{Agreed, Leg, Mode},
     order::{
-        Digits, Event, LegName, LegReport, Order, PortName, PromptEnd, Remote, Source, Stream,
+        By, Digits, Event, LegName, LegReport, Order, PortName, PromptEnd, Remote, Source, Stream,
         TalkName,
     },
     record::{Side, Tape},
     room::Room,
     session::{Recording, Talk},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Engine {
     /// Carries out one order, whole. Legal at any instant, whatever came before. What an order needs besides itself
@@ -44,6 +44,12 @@ impl Engine {
             Order::Digits { leg, digits } => self.tell_digits(leg, &digits),
             Order::RecordPause { talk } => self.on_tape(talk, |tape| tape.pause(now)),
             Order::RecordResume { talk } => self.on_tape(talk, |tape| tape.resume(now)),
+            Order::Keys { leg, hears_tones, told_by, masked } => {
+                self.set_keys(leg, hears_tones, told_by, masked, now);
+            }
+            Order::Pressed { leg, digit, duration } => {
+                self.take_pressed(leg, digit, duration, now);
+            }
             Order::EndTalk { talk } => self.end_talk(talk, now),
             Order::Close { leg } => self.close(leg, now),
         }
@@ -123,6 +129,9 @@ impl Engine {
     fn tell_digits(&mut self, name: LegName, digits: &Digits) {
         match self.leg_mut(name) {
             None => self.refuse(name, "digits: no such leg"),
+            Some(leg) if leg.keys.told_by == By::Signalling => {
+                digits.iter().for_each(|digit| self.tell_above(name, digit, HELD));
+            }
             Some(leg) if !leg.takes_keys() => {
                 self.refuse(name, "digits: the far side agreed on no way to hear them");
             }
@@ -329,3 +338,6 @@ impl Engine {
         self.tell(Event::Refused { leg, what });
     }
 }
+
+/// How long a key of ours is held that somebody else tells.
+const HELD: Duration = Duration::from_millis(100);

@@ -185,8 +185,16 @@ impl Engine {
                 tape.miss(missed, counters);
             }
             for place in due {
-                let Some((frame, kind)) = leg.say(place, samples) else { break };
-                counters.frames_concealed += u64::from(kind == Kind::Concealed);
+                let said = self.legs.get_mut(slot).and_then(|leg| leg.say(place, samples));
+                let Some((frame, kind)) = said else { break };
+                self.counters.frames_concealed += u64::from(kind == Kind::Concealed);
+                let hushed = self.take_said_tones(slot, &frame, kind, now);
+                let Self { legs, talks, counters, .. } = self;
+                let Some(leg) = legs.get_mut(slot) else { break };
+                if hushed {
+                    leg.unsay(place);
+                }
+                let frame = if hushed { SILENCE } else { frame };
                 if let Some(talk) = talks.get_mut(talk)
                     && talk.caller == leg.name
                     && let Some(tape) = talk.tape()
@@ -292,8 +300,14 @@ impl Engine {
         for (slot, role) in room.parties() {
             let Some(leg) = self.legs.get_mut(slot) else { continue };
             let hears = room.heard_by(slot, leg.name).any(|speaker| speaker == from);
-            if hears && role == Role::Speaks && leg.takes_keys() {
+            if !hears || role != Role::Speaks {
+                continue;
+            }
+            if leg.takes_keys() {
                 leg.send.pass_pressed(digit, duration, &mut self.counters);
+            } else if leg.can_be_told() {
+                let name = leg.name;
+                self.tell_above(name, digit, duration);
             }
         }
     }

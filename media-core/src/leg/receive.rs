@@ -216,6 +216,12 @@ impl Receive {
         hearing.next_due(&self.delay, self.delay.spread_target(), now)
     }
 
+    /// Frames of this source that may wait at the moment, rounded up.
+    pub(crate) fn waiting_frames(&self) -> u64 {
+        let target = self.delay.spread_target().max(self.delay.target());
+        u64::from(target).div_ceil(SAMPLES as u64) + 1
+    }
+
     /// How long from now on, in samples, until the frame that is next has waited as long as it needs;
     /// none if nothing has come yet.
     pub(crate) fn next_due(&self, now: u32) -> Option<u32> {

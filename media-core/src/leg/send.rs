@@ -3,11 +3,13 @@
 //! Same SSRC, sequence +1 for every packet, time stamp +160 for every frame. The stream keeps to
 //! real time: `next` is the place, on the grid of the leg's phase, of the frame that leaves next.
 
+mod tones;
+
 use crate::{
     clock::Clock,
     coder::{self, Packed as Coded},
     counters::Counters,
-    digits::{Key, Say, Teller},
+    digits::{Key, Say, Teller, tones::Tones},
     engine::{Channel, Out},
     frame::{Packed, SAMPLES, STEP},
     jitter::Kind,
@@ -30,6 +32,8 @@ pub(crate) struct Path {
     pub(crate) to: SocketAddr,
     pub(crate) codec: Codec,
     pub(crate) telephone_event: Option<u8>,
+    /// Keys are told as tones.
+    pub(crate) tones: bool,
 }
 
 /// Where packets leave and are counted.
@@ -57,6 +61,8 @@ pub(crate) struct Send {
     key_began: u32,
     packets_at_report: u64,
     teller: Teller,
+    /// Those of the key that is being told.
+    tones: Option<Tones>,
 }
 
 impl Send {
@@ -72,6 +78,7 @@ impl Send {
             key_began: 0,
             packets_at_report: 0,
             teller: Teller::NEW,
+            tones: None,
         }
     }
 
@@ -160,6 +167,7 @@ impl Send {
             let part = program.next(place);
             self.left = now;
             self.emit(part.packed(law, &mut room), None, path, wire);
+            self.teller.rested();
         }
     }
 
@@ -203,7 +211,10 @@ impl Send {
         }
         self.left = now;
         match path {
-            Some(path) => self.emit(frame, table, path, wire),
+            Some(path) => {
+                self.emit(frame, table, path, wire);
+                self.teller.rested();
+            }
             None => self.next = self.next.map(|next| next + 1),
         }
     }
@@ -213,12 +224,14 @@ impl Send {
     pub(crate) fn pass_coded(&mut self, now: u64, path: Option<&Path>) {
         (self.starved, self.left) = (0, now);
         match path {
-            Some(path) => {
-                self.teller.rested();
-                self.skip_frame(step(path));
-            }
+            Some(path) => self.skip_frame(step(path)),
             None => self.next = self.next.map(|next| next + 1),
         }
+    }
+
+    /// What passed last was no key.
+    pub(crate) const fn rest(&mut self) {
+        self.teller.rested();
     }
 
     /// A packet of a coder, whose last frame is the one that leaves next.
@@ -253,13 +266,16 @@ impl Send {
 
     /// In place of the frame that leaves next: what is due of a key (RFC 4733 §2.5.1.2). Its time
     /// stamp is that of the key's beginning, the marker stands on its first packet, and the time
-    /// it covers is not filled with audio. False: no key is due.
+    /// it covers is not filled with audio. Or the tones of the key are. False: no key is due.
     pub(crate) fn tell_next(
         &mut self,
         path: Option<&Path>,
         now: u64,
         wire: &mut Wire<'_, impl Out>,
     ) -> bool {
+        if let Some(path) = path.filter(|path| path.tones) {
+            return self.sound_next(path, now, wire);
+        }
         let Some((path, payload_type)) = path.and_then(|p| Some((p, p.telephone_event?))) else {
             wire.counters.digits_lost += self.teller.forget() as u64;
             return false;
@@ -343,7 +359,6 @@ impl Send {
             Some(table) => translate(frame, table, payload),
         });
         self.skip_frame(STEP);
-        self.teller.rested();
         self.hand_over(&bytes, path, wire);
     }
 

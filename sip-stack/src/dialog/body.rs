@@ -1,6 +1,10 @@
 //! What a message carries for us: one session description, or a reason to refuse it.
 
-use crate::{sdp, wire::Headers};
+use crate::{
+    keys::{self, NoKey, Press},
+    sdp,
+    wire::Headers,
+};
 use std::fmt;
 
 /// The one type of body we read.
@@ -46,13 +50,23 @@ impl fmt::Display for Unusable {
     }
 }
 
+/// A key, if there is one in it (RFC 6086 §9.1: what was sent before there were packages).
+pub(crate) fn key(headers: &Headers, body: &[u8]) -> Result<Option<Press>, NoKey> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if !is_plain(headers) {
+        return Err(NoKey::Type);
+    }
+    keys::read(&media_type(headers.text("Content-Type").unwrap_or_default()), body)
+}
+
 /// The session description, if there is any body.
 pub(crate) fn session(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Session>, Unusable> {
     if body.is_empty() {
         return Ok(None);
     }
-    let encoding = headers.text("Content-Encoding").unwrap_or("identity").trim();
-    if !encoding.eq_ignore_ascii_case("identity") || !is_sdp(headers) {
+    if !is_plain(headers) || !is_sdp(headers) {
         return Err(Unusable::Type);
     }
     sdp::parse(body).map(Some).map_err(Unusable::Malformed)
@@ -70,6 +84,12 @@ pub(crate) fn offer(headers: &Headers, body: &[u8]) -> Result<Option<sdp::Sessio
         return Err(Unusable::NotAccepted);
     }
     session(headers, body)
+}
+
+/// Nothing has to be unpacked.
+fn is_plain(headers: &Headers) -> bool {
+    let encoding = headers.text("Content-Encoding").unwrap_or("identity").trim();
+    encoding.eq_ignore_ascii_case("identity")
 }
 
 fn is_sdp(headers: &Headers) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     event::Event,
     flow::{Flow, Transport},
     ids::LegId,
+    keys::{self, NoKey},
     trunk::Trunks,
     txn::{Owner, Transactions, TxnId},
     wire::{self, Method, Request, Response},
@@ -128,6 +129,13 @@ pub(crate) fn refuse_body(ours: &Ours, request: &Request, why: Unusable, to_tag:
     response
 }
 
+/// The refusal of an INFO that tells no key.
+pub(crate) fn refuse_key(ours: &Ours, request: &Request, why: NoKey, to_tag: &str) -> Response {
+    let mut response = letterhead(ours, request, why.status(), to_tag);
+    response.headers.push("Warning", format!("399 {} \"{why}\"", ours.domain));
+    response
+}
+
 /// What the request says it came by; it gets our address there.
 fn came_by(request: &Request) -> Transport {
     let named = request.headers.top_via().ok();
@@ -151,7 +159,9 @@ pub(crate) fn letterhead(ours: &Ours, request: &Request, status: u16, to_tag: &s
     if describes {
         headers.push("Supported", SUPPORTED);
     }
-    if status == 415 || (success && request.method == Method::Options) {
+    if status == 415 && request.method == Method::Info {
+        headers.push("Accept", keys::TYPES);
+    } else if status == 415 || (success && request.method == Method::Options) {
         headers.push("Accept", body::SDP);
     }
     headers.push("Server", ours.user_agent.as_str());

@@ -17,6 +17,7 @@ use crate::{
     flow::Flow,
     guard::bucket::Bucket,
     ids::{LegId, TrunkId},
+    keys::Press,
     trunk::Trunks,
     txn::{Told, TxnId, What, timers::GIVE_UP},
     wire::{Method, Request, Response},
@@ -313,6 +314,14 @@ impl Leg {
     pub(crate) fn check(&mut self, desk: &mut Desk<'_>) {
         if let Some(talk) = self.talks.first_mut().filter(|_| self.cause.is_none()) {
             talk.check(desk);
+        }
+    }
+
+    /// Tells the far side a key by INFO.
+    pub(crate) fn tell_key(&mut self, press: Press, desk: &mut Desk<'_>) {
+        match self.talks.first_mut().filter(|_| self.cause.is_none()) {
+            Some(talk) => talk.tell_key(press, desk),
+            None => desk.counters.keys_failed += 1,
         }
     }
 

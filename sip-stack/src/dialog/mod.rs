@@ -7,6 +7,7 @@ pub(crate) mod desk;
 pub(crate) mod invite;
 mod setup;
 mod talk;
+mod telling;
 
 use crate::{
     dialog::desk::{Ours, Stationery},

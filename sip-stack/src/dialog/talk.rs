@@ -5,6 +5,7 @@ use super::{
     Dialog, body,
     desk::{ALLOW, Desk, refuse_body},
     invite::{Peer, reason, refusal_response},
+    telling::Telling,
 };
 use crate::{
     event::{Cause, Event, HangUp, Refusal},
@@ -41,12 +42,13 @@ pub(super) struct Talk {
     pub(super) dialog: Dialog,
     pub(super) stage: Stage,
     pub(super) peer: Peer,
-    local_tag: String,
+    pub(super) local_tag: String,
     /// For every repeat of the peer's 2xx (§13.2.2.4).
     ack: Option<(Flow, Vec<u8>)>,
     unacked: Option<Unacked>,
     owed: Option<Owed>,
     check: Option<TxnId>,
+    pub(super) telling: Telling,
 }
 
 /// Our 2xx to an INVITE, sent until its ACK comes (§13.3.1.4).
@@ -108,6 +110,7 @@ impl Talk {
             unacked: None,
             owed: None,
             check: None,
+            telling: Telling::default(),
         }
     }
 
@@ -204,6 +207,7 @@ impl Talk {
             return;
         }
         self.drop_debts(desk);
+        self.telling.forget(desk);
         let to = self.hop(desk);
         let mut bye = self.dialog.request(Method::Bye, &mut desk.stationery(to.transport));
         bye.headers.push("Reason", reason(why));
@@ -243,6 +247,7 @@ impl Talk {
 
     /// Nothing is left of the dialog; whatever we owed is said.
     pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
+        self.telling.forget(desk);
         self.drop_debts(desk);
         self.stage = Stage::Over;
     }
@@ -255,7 +260,7 @@ impl Talk {
         }
     }
 
-    fn hop(&self, desk: &Desk<'_>) -> Flow {
+    pub(super) fn hop(&self, desk: &Desk<'_>) -> Flow {
         self.peer.hop(&self.dialog, desk.trunks)
     }
 
@@ -282,7 +287,8 @@ impl Talk {
                 self.handle_reoffer(request, from, txn, desk);
                 return None;
             }
-            (_, Method::Info | Method::Options) => 200,
+            (_, Method::Info) => return self.handle_info(&request, txn, desk),
+            (_, Method::Options) => 200,
             (_, Method::Prack) => 481, // RFC 3262 §3: we sent nothing reliable.
             (_, Method::Other(_)) => 501,
             (
@@ -352,6 +358,7 @@ impl Talk {
         if first || answer.is_some() {
             desk.say(Event::Established { leg: self.leg, answer });
         }
+        self.tell_next(desk);
         Acked::Done
     }
 
@@ -359,6 +366,9 @@ impl Talk {
     pub(super) fn handle_told(&mut self, told: &Told, desk: &mut Desk<'_>) -> Option<Cause> {
         if self.stage == Stage::Ending(told.txn) {
             self.stage = Stage::Over;
+            return None;
+        }
+        if self.handle_key_told(told, desk) {
             return None;
         }
         if self.check != Some(told.txn) {

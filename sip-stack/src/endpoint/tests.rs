@@ -2,6 +2,7 @@
 
 mod forged;
 mod inbound;
+mod keys;
 mod loss;
 mod mutation;
 mod outbound;
@@ -374,6 +375,7 @@ impl World {
             | Event::Established { .. }
             | Event::Reoffered { .. }
             | Event::Checked { .. }
+            | Event::Pressed { .. }
             | Event::Left { .. }
             | Event::Registered { .. }
             | Event::Unregistered { .. }

@@ -100,6 +100,7 @@ fn settle(endpoint: &mut Endpoint, now: Instant, came: usize) {
             Event::Established { leg, .. } => endpoint.hang_up(leg, HangUp::Normal, now),
             Event::Answered { .. }
             | Event::Checked { .. }
+            | Event::Pressed { .. }
             | Event::Ended { .. }
             | Event::Left { .. }
             | Event::Probed { .. }

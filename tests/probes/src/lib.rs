@@ -7,6 +7,7 @@ mod config;
 mod digest;
 mod endpoint;
 mod journal;
+mod keys;
 mod media;
 mod message;
 mod sdp;
@@ -19,6 +20,7 @@ pub use config::config;
 pub use digest::digest;
 pub use endpoint::endpoint;
 pub use journal::{journal, lived_on as journal_lived_on};
+pub use keys::keys;
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
 pub use sdp::sdp;
@@ -31,12 +33,13 @@ pub use talk::talk;
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 14] = [
+pub const PROBES: [(&str, Probe); 15] = [
     ("config", config),
     ("crypto", crypto),
     ("digest", digest),
     ("endpoint", endpoint),
     ("journal", journal),
+    ("keys", keys),
     ("message", message),
     ("rtcp", rtcp),
     ("rtp", rtp),

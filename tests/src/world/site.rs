@@ -226,6 +226,7 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
 
 fn plan(answer: AnswerMode) -> Plan {
     let trunk = |name: &str, address, pstn| Trunk {
+        dtmf: Default::default(),
         name: name.to_owned(),
         address: Some(address),
         transport: Transport::Udp,
@@ -249,6 +250,7 @@ fn plan(answer: AnswerMode) -> Plan {
         seats: AGENTS
             .iter()
             .map(|(name, extension, _, fixed)| SeatPlan {
+                dtmf: Default::default(),
                 name: (*name).to_owned(),
                 extension: (*extension).to_owned(),
                 fixed: *fixed,
@@ -257,6 +259,7 @@ fn plan(answer: AnswerMode) -> Plan {
             })
             .collect(),
         teams: vec![Team {
+            mask_digits: false,
             name: "ventas".to_owned(),
             seats: TEAM_SEATS.to_vec(),
             music: Some(TuneId(0)),

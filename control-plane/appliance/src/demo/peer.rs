@@ -362,6 +362,7 @@ impl Line {
                 self.tell(Happens::Ended(cause));
             }
             Event::Checked { .. }
+            | Event::Pressed { .. }
             | Event::Left { .. }
             | Event::Registered { .. }
             | Event::Ringing { .. }

@@ -130,6 +130,9 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
     let help = "SIP messages sent again because no answer came.";
     counter(text, "clavija_sip_retransmissions_total", help, sip.retransmissions);
+    let help =
+        "Keys that were to be told by INFO and were not: refused, not answered, or too many.";
+    counter(text, "clavija_sip_keys_failed_total", help, sip.keys_failed);
     let help = "SIP messages that belong to nothing here.";
     counter(text, "clavija_sip_strays_total", help, sip.stray_responses + sip.stray_acks);
     let help = "Datagrams the kernel dropped because the SIP socket's buffer was full.";
@@ -236,6 +239,8 @@ fn rtp(text: &mut Text, shown: &Shown<'_>) {
     text.family(name, help, Kind::Counter);
     text.sample(name, &[("direction", "in")], engine.digits_in);
     text.sample(name, &[("direction", "out")], engine.digits_out);
+    let help = "Keys that came in one way when another had told them already.";
+    counter(text, "clavija_dtmf_events_doubled_total", help, engine.digits_doubled);
     let help = "Keys that were to be told and were not: more than wait, or nobody to hear them.";
     counter(text, "clavija_dtmf_events_lost_total", help, engine.digits_lost);
     let help = "Frames put in where a far side sent nothing in time, made up or silent.";

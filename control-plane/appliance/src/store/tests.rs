@@ -35,6 +35,7 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
         drop(fs::remove_dir_all(&dir));
         let seat = SeatPlan {
+            dtmf: Default::default(),
             name: "ana".into(),
             extension: "1001".into(),
             fixed: false,

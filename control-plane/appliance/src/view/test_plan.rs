@@ -13,6 +13,7 @@ use std::time::Duration;
 /// Trunks `carrier` and `pbx`, agents `ana` and `bruno`, the team `support` of both.
 pub(crate) fn plan() -> Plan {
     let trunk = |name: &str, address: Option<&str>, pstn| Trunk {
+        dtmf: Default::default(),
         name: name.to_owned(),
         address: address.map(|address| address.parse().unwrap()),
         transport: Transport::Udp,
@@ -21,6 +22,7 @@ pub(crate) fn plan() -> Plan {
         srtp: Default::default(),
     };
     let seat = |name: &str, extension: &str| SeatPlan {
+        dtmf: Default::default(),
         name: name.to_owned(),
         extension: extension.to_owned(),
         fixed: false,
@@ -31,6 +33,7 @@ pub(crate) fn plan() -> Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some("127.0.0.11:5080"), false)],
         seats: vec![seat("ana", "1001"), seat("bruno", "1002")],
         teams: vec![Team {
+            mask_digits: false,
             name: "support".to_owned(),
             seats: vec![SeatId(0), SeatId(1)],
             music: None,

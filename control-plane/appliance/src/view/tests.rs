@@ -165,8 +165,7 @@ fn a_story_is_in_order_of_time_whenever_its_steps_were_heard_of() {
     let held = story.tell(Step::Held);
     let pressed = Stamp(held.at.0 - 40_000);
     let side = Side::Caller;
-    let key =
-        story.tell(Step::Digit { side, digit: Digit::try_from('5').unwrap(), duration_ms: 80 });
+    let key = story.tell(Step::Digit { side, digit: Digit::try_from('5').ok(), duration_ms: 80 });
     let key = Fact { at: pressed, ..key };
     let over = story.tell(Step::Over { end: End::Completed, reason: Reason::CallerHungUp });
     let ended = story.tell(Step::Ended { recorded: None, quality: vec![] });

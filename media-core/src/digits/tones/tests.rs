@@ -258,6 +258,19 @@ fn what_an_exchange_says_is_no_key() {
     assert_eq!(keys(&[0; 16_000]), "");
 }
 
+#[test]
+fn what_has_an_overtone_is_no_key() {
+    let sound = |overtone: f64| {
+        let sample = |n: usize| {
+            let turn = |frequency: f64| (TAU * frequency * n as f64 / RATE).sin();
+            (turn(770.0) + turn(1_336.0) + overtone * turn(2.0 * 1_336.0)) * ZERO_DBM0 * 0.2
+        };
+        pcm(&(0..16_000).map(|n| if n < 14_400 { sample(n) } else { 0.0 }).collect::<Vec<_>>())
+    };
+    assert_eq!(keys(&sound(0.0)), "5");
+    assert_eq!(keys(&sound(0.3)), "");
+}
+
 /// A voice: pulses of a pitch that glides, through three resonances that move from vowel to vowel.
 fn voice(dice: &mut Dice, seconds: usize) -> Vec<i16> {
     const VOWELS: [[f64; 3]; 6] = [

@@ -112,6 +112,7 @@ fn settle(bench: &mut Bench, event: Event, ours: [LegId; 2]) {
         | Event::Answered { .. }
         | Event::Established { .. }
         | Event::Checked { .. }
+        | Event::Pressed { .. }
         | Event::Left { .. }
         | Event::Registered { .. }
         | Event::Unregistered { .. }
