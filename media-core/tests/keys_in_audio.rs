@@ -31,13 +31,19 @@ fn sine(frequency: f64, n: usize, amplitude: f64) -> f64 {
     amplitude * (TAU * frequency * n as f64 / 8_000.0).sin()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "at most 13,000")]
+fn whole(sample: f64) -> i16 {
+    sample as i16
+}
+
 /// What a phone says, sample by sample: a soft voice of 300 Hz, and keys with their tones.
 fn audio(keys: &[(usize, usize, char)], samples: usize) -> Vec<i16> {
-    let mut audio: Vec<i16> = (0..samples).map(|n| sine(300.0, n, 3_000.0) as i16).collect();
+    let mut audio: Vec<i16> = (0..samples).map(|n| whole(sine(300.0, n, 3_000.0))).collect();
     for (from_ms, to_ms, key) in keys {
         let [row, column] = frequencies(*key);
-        for n in from_ms * 8..to_ms * 8 {
-            audio[n] = (sine(row, n, 6_000.0) + sine(column, n, 7_000.0)) as i16;
+        let (from, to) = (from_ms * 8, to_ms * 8);
+        for (sample, n) in audio[from..to].iter_mut().zip(from..) {
+            *sample = whole(sine(row, n, 6_000.0) + sine(column, n, 7_000.0));
         }
     }
     audio
@@ -87,11 +93,9 @@ fn said(bench: &Bench) -> Vec<(u64, char, u64)> {
     bench
         .events
         .iter()
-        .filter_map(|event| match event {
-            Event::Digit { leg, digit, duration, .. } => {
-                Some((leg.0, digit.key(), u64::try_from(duration.as_millis()).unwrap()))
-            }
-            _ => None,
+        .filter_map(|event| {
+            let Event::Digit { leg, digit, duration, .. } = event else { return None };
+            Some((leg.0, digit.key(), u64::try_from(duration.as_millis()).unwrap()))
         })
         .collect()
 }
@@ -100,11 +104,9 @@ fn told_above(bench: &Bench) -> Vec<(u64, char, u64)> {
     bench
         .events
         .iter()
-        .filter_map(|event| match event {
-            Event::Tell { leg, digit, duration } => {
-                Some((leg.0, digit.key(), u64::try_from(duration.as_millis()).unwrap()))
-            }
-            _ => None,
+        .filter_map(|event| {
+            let Event::Tell { leg, digit, duration } = event else { return None };
+            Some((leg.0, digit.key(), u64::try_from(duration.as_millis()).unwrap()))
         })
         .collect()
 }
