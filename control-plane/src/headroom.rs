@@ -36,11 +36,13 @@ pub(crate) struct Headroom {
     overloaded: bool,
     /// Times in a row that there was room again.
     calm: u32,
+    /// Times in a row that it was not beyond its limits.
+    within: u32,
 }
 
 impl Headroom {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, overloaded: false, calm: 0 }
+        Self { limits, overloaded: false, calm: 0, within: 0 }
     }
 
     /// Says what is from now on so, if it is not as before: the thread with most room has none, or
@@ -49,12 +51,14 @@ impl Headroom {
         let best = threads.iter().min_by_key(|thread| self.strain(thread)).copied()?;
         let strain = self.strain(&best);
         if !self.overloaded {
-            self.calm = 0;
+            (self.calm, self.within) = (0, 0);
             self.overloaded = strain > FULL;
             return self.overloaded.then_some((true, best));
         }
         self.calm = if strain <= ROOMY { self.calm + 1 } else { 0 };
-        self.overloaded = self.calm < CALM_LOOKS;
+        // What is measured stands in steps: who rests just below the limit may never be seen well below it.
+        self.within = if strain <= FULL { self.within + 1 } else { 0 };
+        self.overloaded = self.calm < CALM_LOOKS && self.within < WITHIN_LOOKS;
         (!self.overloaded).then_some((false, best))
     }
 
@@ -81,6 +85,9 @@ const ROOMY: u64 = 850;
 
 /// Looks in a row with room before it is believed.
 const CALM_LOOKS: u32 = 3;
+
+/// Looks in a row within the limits after which they are believed too.
+const WITHIN_LOOKS: u32 = 60;
 
 /// Of fewer ticks a single late one says too much: a start is no overload.
 const TICKS_MIN: u64 = 5_000;
@@ -147,5 +154,19 @@ mod tests {
             said(&[&[starting], &[], &[Measured { ticks: 999, ..thread(300, 900) }]]),
             [None, None, Some(true)]
         );
+    }
+
+    #[test]
+    fn who_stays_just_within_the_limits_for_a_minute_has_room_again() {
+        let near = [thread(19, 100)];
+        let mut looks: Vec<&[Measured]> = vec![&[]; 0];
+        let late = [thread(30, 100)];
+        looks.push(&late);
+        looks.extend((0..60).map(|_| &near[..]));
+
+        let said = said(&looks);
+
+        assert_eq!(said.first(), Some(&Some(true)));
+        assert_eq!(said.iter().position(|said| *said == Some(false)), Some(60));
     }
 }

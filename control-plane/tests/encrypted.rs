@@ -66,6 +66,7 @@ fn exchange(trunk: Srtp, seat: Srtp, now: Instant) -> Exchange {
             transport: sip_stack::Transport::Udp,
             pstn: true,
             codecs: vec![],
+            dtmf: Default::default(),
             srtp: trunk,
         }],
         seats: vec![SeatPlan {
@@ -73,9 +74,11 @@ fn exchange(trunk: Srtp, seat: Srtp, now: Instant) -> Exchange {
             extension: "1003".into(),
             fixed: true,
             codecs: vec![],
+            dtmf: Default::default(),
             srtp: seat,
         }],
         teams: vec![Team {
+            mask_digits: false,
             name: "front".into(),
             seats: vec![SeatId(0)],
             music: None,

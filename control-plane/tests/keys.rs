@@ -63,6 +63,7 @@ fn plan(dtmf: Dtmf, mask_digits: bool) -> Plan {
                 transport: sip_stack::Transport::Udp,
                 pstn: true,
                 codecs: vec![],
+                srtp: Default::default(),
             },
             Trunk {
                 dtmf: Default::default(),
@@ -71,6 +72,7 @@ fn plan(dtmf: Dtmf, mask_digits: bool) -> Plan {
                 transport: sip_stack::Transport::Udp,
                 pstn: false,
                 codecs: vec![],
+                srtp: Default::default(),
             },
         ],
         seats: vec![SeatPlan {
@@ -79,6 +81,7 @@ fn plan(dtmf: Dtmf, mask_digits: bool) -> Plan {
             extension: "1003".into(),
             fixed: true,
             codecs: vec![],
+            srtp: Default::default(),
         }],
         teams: vec![Team {
             mask_digits,
@@ -111,6 +114,7 @@ fn exchange(dtmf: Dtmf, mask_digits: bool, now: Instant) -> Exchange {
             seed: [2; 32],
             wall: Stamp(1),
             login_key: [3; 32],
+            headroom: control_plane::headroom::Limits::USUAL,
             restart: None,
         },
         now,

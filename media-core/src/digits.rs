@@ -17,6 +17,8 @@ pub(crate) struct Told {
     pub(crate) end: bool,
     /// How long it has lasted, in samples of 8 kHz.
     pub(crate) duration: u16,
+    /// The longest that a packet can say, in the same.
+    pub(crate) longest: u16,
 }
 
 impl Told {
@@ -24,12 +26,14 @@ impl Told {
     pub(crate) fn parse(ssrc: u32, timestamp: u32, payload: &[u8]) -> Option<Self> {
         let [event, flags, high, low] = *payload.first_chunk::<4>()?;
         let duration = u16::from_be_bytes([high, low]);
-        Some(Self { ssrc, timestamp, event, end: flags & 0x80 != 0, duration })
+        let (end, longest) = (flags & 0x80 != 0, u16::MAX);
+        Some(Self { ssrc, timestamp, event, end, duration, longest })
     }
 
     /// The same where the events' clock is so many times as fast.
     pub(crate) fn at_8_khz(self, factor: u8) -> Self {
-        Self { duration: self.duration / u16::from(factor.max(1)), ..self }
+        let factor = u16::from(factor.max(1));
+        Self { duration: self.duration / factor, longest: self.longest / factor, ..self }
     }
 }
 
@@ -157,16 +161,16 @@ impl Press {
     /// The same time stamp, or the next part of a key that is down for longer than a packet can
     /// say.
     fn includes(&self, told: &Told) -> bool {
-        let Told { ssrc, timestamp, event, .. } = self.told;
+        let Told { ssrc, timestamp, event, longest, .. } = self.told;
         let later = told.timestamp.wrapping_sub(timestamp);
         let same = told.ssrc == ssrc && told.event == event;
-        same && (later == 0 || LONGEST.contains(&later))
+        same && (later == 0 || later.abs_diff(longest.into()) <= PACKET)
     }
 
     fn take(&mut self, told: Told, now: Instant) {
         self.last = now;
         if told.timestamp != self.told.timestamp {
-            self.earlier = self.earlier.saturating_add(u32::from(u16::MAX));
+            self.earlier = self.earlier.saturating_add(self.told.longest.into());
             self.told = told;
         } else if told.duration > self.told.duration || told.end {
             let duration = told.duration.max(self.told.duration);
@@ -354,8 +358,8 @@ const REPEATED: Duration = Duration::from_secs(1);
 /// longest of RFC 4733 §2.5.1.2, and the jitter we put up with.
 const FORGOTTEN: Duration = Duration::from_millis(350);
 
-/// The time stamp of the next part of a long event, give or take a packet.
-const LONGEST: std::ops::RangeInclusive<u32> = 63_935..=67_135;
+/// By how much the next part of a long event may begin beside its time: ten frames.
+const PACKET: u32 = 1_600;
 
 /// Nobody presses more than 16 keys a second for long.
 const CREDIT_MAX: u32 = 16;

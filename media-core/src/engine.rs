@@ -171,27 +171,36 @@ impl Engine {
     ) {
         // What the work below sends is protected on its way out.
         let mut securities = std::mem::take(&mut self.securities);
-        let mut room;
-        let opened = match securities.of(port) {
-            None => Ok(bytes),
-            Some(security) => {
-                room = secure::ROOM;
-                security.open(channel, bytes, &mut room)
-            }
-        };
-        let mut out = Guarded { out, securities: &mut securities };
         // Whoever catches a panic goes on with this engine: without its keys it would speak plainly.
-        let handled = catch_unwind(AssertUnwindSafe(|| match (opened, channel) {
-            (Ok(bytes), Channel::Rtp) => self.handle_rtp(port, from, bytes, now, &mut out),
-            (Ok(bytes), Channel::Rtcp) => self.handle_rtcp(port, from, bytes, now),
-            (Err(why), Channel::Rtp) => self.refuse_rtp(port, why),
-            (Err(_), Channel::Rtcp) => {
-                self.counters.reports_in += 1;
-                self.counters.reports_refused += 1;
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let mut room;
+            let opened = match securities.of(port) {
+                None => Ok(bytes),
+                Some(_) if !self.is_near(port, from) => Err(Dropped::Source),
+                Some(security) => {
+                    room = secure::ROOM;
+                    security.open(channel, bytes, &mut room)
+                }
+            };
+            let mut out = Guarded { out, securities: &mut securities };
+            match (opened, channel) {
+                (Ok(bytes), Channel::Rtp) => self.handle_rtp(port, from, bytes, now, &mut out),
+                (Ok(bytes), Channel::Rtcp) => self.handle_rtcp(port, from, bytes, now),
+                (Err(why), Channel::Rtp) => self.refuse_rtp(port, why),
+                (Err(_), Channel::Rtcp) => {
+                    self.counters.reports_in += 1;
+                    self.counters.reports_refused += 1;
+                }
             }
         }));
         self.take_back(securities);
         handled.unwrap_or_else(|panic| resume_unwind(panic));
+    }
+
+    /// It comes from a host that this port's leg may be spoken to from: of others no proof is worth its cost.
+    fn is_near(&mut self, port: PortName, from: SocketAddr) -> bool {
+        let slot = self.ports.slot(port);
+        slot.and_then(|slot| self.legs.get_mut(slot)).is_some_and(|leg| leg.is_near(from))
     }
 
     /// Serves what is due: legs and recordings of the phases that have come since the last call.

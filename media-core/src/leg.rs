@@ -176,6 +176,19 @@ impl Leg {
         }
     }
 
+    /// A datagram from there may be this leg's; of one that is not connected nobody knows.
+    pub(crate) fn is_near(&self, from: SocketAddr) -> bool {
+        self.line.as_ref().is_none_or(|line| line.latch.is_near(from))
+    }
+
+    /// Nobody hears what it said until now, at whatever rate.
+    pub(crate) fn forget_said(&mut self) {
+        self.voice.forget();
+        if let Some(coder) = &mut self.coder {
+            coder.said.forget();
+        }
+    }
+
     /// What its frames are written by, if they need no coder.
     pub(crate) fn law(&self) -> Option<Law> {
         self.codec()?.bare()

@@ -38,7 +38,8 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 2] = [Self::Wav, Self::Sealed];
+    /// Sealed first: whoever can write into the folder puts no other file in its place.
+    const ALL: [Self; 2] = [Self::Sealed, Self::Wav];
 
     fn extension(self) -> &'static str {
         match self {
@@ -90,6 +91,8 @@ pub(crate) struct Verified {
 pub(crate) enum Unread {
     #[error("it is sealed, and no recording.seal_key is configured")]
     NoKey,
+    #[error("it is the recording of {0} under another name; give the file its own name back")]
+    OtherName(String),
     #[error(transparent)]
     Sealed(#[from] SealedError),
     #[error(transparent)]
@@ -191,6 +194,13 @@ impl OnDisk {
     }
 
     pub(crate) fn open_sealed(&self, key: Option<&SealKey>) -> Result<SealedFile, Unread> {
+        let file = self.open_any(key)?;
+        let stem = self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if file.name() == stem { Ok(file) } else { Err(Unread::OtherName(file.name().to_owned())) }
+    }
+
+    /// Whatever recording it is that lies there.
+    fn open_any(&self, key: Option<&SealKey>) -> Result<SealedFile, Unread> {
         Ok(SealedFile::open(&self.path, key.ok_or(Unread::NoKey)?)?)
     }
 
@@ -200,7 +210,7 @@ impl OnDisk {
         match self.form {
             Form::Wav => self.verify_wav(stem),
             Form::Sealed => {
-                let mut file = self.open_sealed(key)?;
+                let mut file = self.open_any(key)?;
                 let told = file.verify()?;
                 Ok(verified(&file, told, stem))
             }

@@ -6,8 +6,8 @@
 
 use super::{
     codecs::{self, Codecs},
-    keys::{self, Wishes},
     dtmf::{Keys, Ways},
+    keys::{self, Wishes},
     media::MediaLegs,
 };
 use crate::{

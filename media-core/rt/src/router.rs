@@ -153,8 +153,10 @@ impl Router {
             Order::Connect { leg, .. }
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
+            | Order::Keys { leg, .. }
             | Order::Leave { leg, .. }
             | Order::Play { leg, .. }
+            | Order::Pressed { leg, .. }
             | Order::Rate { leg, .. }
             | Order::Secure { leg, .. }
             | Order::StopPrompts { leg }
@@ -210,7 +212,7 @@ impl Router {
         self.leave(leg);
         self.legs.insert(leg, thread);
         if let Some(load) = self.threads.get_mut(thread) {
-            load.legs += 1;
+            load.take();
         }
     }
 
@@ -228,6 +230,7 @@ impl Router {
             Event::Bridged { .. }
             | Event::PromptEnded { .. }
             | Event::Silent { .. }
+            | Event::Tell { .. }
             | Event::Heard { .. }
             | Event::Digit { .. }
             | Event::OneWay { .. }
@@ -250,8 +253,10 @@ impl Names {
             Order::Connect { leg, .. }
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
+            | Order::Keys { leg, .. }
             | Order::Leave { leg, .. }
             | Order::Play { leg, .. }
+            | Order::Pressed { leg, .. }
             | Order::Rate { leg, .. }
             | Order::Secure { leg, .. }
             | Order::StopPrompts { leg }

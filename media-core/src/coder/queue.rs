@@ -22,7 +22,7 @@ impl Scale {
         let factor = self.factor.cast_signed();
         let scaled = way.div_euclid(factor);
         if way.unsigned_abs() > FAR {
-            let whole = scaled * factor;
+            let whole = scaled.wrapping_mul(factor);
             self.known =
                 Some((stamp.wrapping_add_signed(whole), samples.wrapping_add_signed(scaled)));
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn told(timestamp: u32, event: u8, duration: u16, end: bool) -> Told {
-    Told { ssrc: 1, timestamp, event, end, duration }
+    Told { ssrc: 1, timestamp, event, end, duration, longest: u16::MAX }
 }
 
 /// Feeds packets 20 ms apart and lets half a second pass: what was said.
@@ -91,6 +91,19 @@ fn a_key_held_longer_than_a_packet_can_say_is_one_key() {
     let parts =
         part(0, u16::MAX).chain(part(65_535, u16::MAX)).chain([told(131_070, 11, 800, true)]);
     assert_eq!(read(parts), "#(16483)");
+}
+
+#[test]
+fn a_key_held_for_seconds_on_a_clock_of_48_khz_is_one_key() {
+    // There a packet can say 1.4 s.
+    let long = |part: u32, to: u16, end: bool| {
+        let told = told(0, 5, to, end).at_8_khz(6);
+        Told { timestamp: part * 65_535 / 6, ..told }
+    };
+    let part = |part: u32| (1..=u16::MAX).step_by(9_600).map(move |n| long(part, n, false));
+    let parts = (0..3).flat_map(part).chain([long(3, 4_800, true)]);
+
+    assert_eq!(read(parts), "5(4195)");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Engine {
             if before != Some(role) {
                 // What was said to one is not for all, nor what still waits of it.
                 leg.forget_heard();
-                leg.voice.forget();
+                leg.forget_said();
             }
             return;
         }
@@ -103,6 +103,7 @@ impl Engine {
         let due = leg.next_due(self.clock.samples(now));
         let ahead_ms = due.map_or(0, |samples| samples.div_ceil(8));
         let phase = (self.clock.millis(now) + u64::from(ahead_ms)) % FRAME_MS;
+        leg.forget_said();
         leg.voice.begin(phase, due.is_some());
         self.due_voices.add(phase, slot);
     }
@@ -247,7 +248,12 @@ impl Engine {
                     if state.caller != leg.name || state.recording.is_none() {
                         continue;
                     }
-                    (TAPE_LAW, pack(TAPE_LAW, &hear_narrow(&state.room, legs, slot, ms)))
+                    // The same mix for the tape: what it is made softer by has been decided for this frame.
+                    let gain = leg.gain;
+                    let narrow = hear_narrow(&state.room, legs, slot, ms);
+                    let Some(leg) = legs.get_mut(slot) else { return };
+                    leg.gain = gain;
+                    (TAPE_LAW, pack(TAPE_LAW, &narrow))
                 }
             };
             if let Some(leg) = legs.get_mut(slot)
@@ -259,12 +265,15 @@ impl Engine {
         }
     }
 
-    /// The other party of a talk that is a room of two.
+    /// The other party of a talk that is a room of two who hear each other.
     pub(super) fn only_other(&mut self, talk: usize, slot: usize) -> Option<usize> {
         let room = &self.talks.get_mut(talk)?.room;
-        let mut others = room.parties().map(|(at, _)| at).filter(|at| *at != slot);
-        let other = others.next()?;
-        (others.next().is_none() && room.has(slot)).then_some(other)
+        let mut parties = room.parties();
+        let two = [parties.next()?, parties.next()?];
+        let both_speak = two.iter().all(|(_, role)| *role == Role::Speaks);
+        let alone = parties.next().is_none() && both_speak;
+        let other = two.iter().map(|(at, _)| *at).find(|at| *at != slot)?;
+        (alone && room.has(slot)).then_some(other)
     }
 
     /// Two whose frames need no coder are a bridge; all others are a room.

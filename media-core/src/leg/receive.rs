@@ -153,17 +153,21 @@ impl Receive {
         self.packet_frames = i64::try_from(speech.payload.len().div_ceil(SAMPLES)).unwrap_or(1);
         let put = self.jitter.put(law, speech, &mut self.delay, at_once);
         self.delay.take(speech.timestamp, speech.arrival);
+        self.count_put(put, speech.order);
+        put
+    }
+
+    fn count_put(&mut self, put: Put, order: Order) {
         match put {
             Put::Passes => self.frames += 1,
             Put::Late => self.late += 1,
-            Put::Kept if speech.order == Order::Behind => self.bursts.fill(),
+            Put::Kept if order == Order::Behind => self.bursts.fill(),
             Put::Kept => {}
             Put::Crowded => {
                 self.crowded += 1;
                 self.bursts.unheard(self.packets.saturating_sub(1));
             }
         }
-        put
     }
 
     /// True: packets come so unevenly that they wait, and leave by the listener's clock.
@@ -200,7 +204,7 @@ impl Receive {
         self.packet_frames = i64::from(plays.div_ceil(STEP));
         let put = hearing.put(speech, &mut self.delay);
         self.delay.take(speech.timestamp, speech.arrival);
-        self.late += u64::from(put == Put::Late);
+        self.count_put(put, speech.order);
         put
     }
 

@@ -53,6 +53,13 @@ impl Latch {
         &self.remote
     }
 
+    /// It comes from a host that has any part in this call.
+    pub fn is_near(&self, from: SocketAddr) -> bool {
+        let Remote { rtp, rtcp, signalling } = self.remote;
+        let locked = self.locked.is_some_and(|locked| locked.ip() == from.ip());
+        locked || [rtp.ip(), rtcp.ip(), signalling].contains(&from.ip())
+    }
+
     /// Judges a packet that can be read. `plausible`: its payload type was agreed.
     pub fn judge(
         &mut self,

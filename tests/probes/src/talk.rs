@@ -154,7 +154,8 @@ impl Talk {
                     marker: false,
                     payload_type,
                     sequence: u16::from_be_bytes([*high, *low]),
-                    timestamp: u32::from_be_bytes([0, *a, *b, 0]),
+                    // The top byte moves with the second: stamps half a clock apart come together.
+                    timestamp: u32::from_be_bytes([*b & 0x81, *a, *b, 0]),
                     ssrc: u32::from(operation & 8),
                 };
                 self.packet(n, Channel::Rtp, &[&header.bytes()[..], payload].concat());

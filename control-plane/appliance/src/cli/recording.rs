@@ -205,7 +205,7 @@ fn unread(file: &OnDisk, why: &Unread) -> Failure {
         Unread::NoKey | Unread::Sealed(SealedError::Flaw(Flaw::WrongKey { .. })) => {
             Failure::NotAllowed(said)
         }
-        Unread::Sealed(_) | Unread::Io(_) => Failure::Failed(said),
+        Unread::OtherName(_) | Unread::Sealed(_) | Unread::Io(_) => Failure::Failed(said),
     }
 }
 

@@ -252,7 +252,7 @@ fn unread(id: &str, why: Unread) -> Problem {
         Unread::NoKey | Unread::Sealed(SealedError::Flaw(Flaw::WrongKey { .. })) => {
             Problem::conflict("another-seal-key", detail)
         }
-        Unread::Sealed(_) | Unread::Io(_) => Problem::failed(detail),
+        Unread::OtherName(_) | Unread::Sealed(_) | Unread::Io(_) => Problem::failed(detail),
     }
 }
 
