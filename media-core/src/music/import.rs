@@ -201,8 +201,12 @@ fn read_packets(format: Format, bytes: &[u8]) -> Result<Imported, BadTune> {
             // Its length was not known when it began.
             Err(Error::IoError(_)) if format == Format::Wav && track.promised.is_none() => break,
             Err(Error::IoError(_)) => {
-                let seconds = intake.as_ref().map_or(0, |i: &Intake| i.taken / u64::from(i.rate));
-                return Err(BadTune::NoEnd { seconds });
+                let (present, rate) =
+                    intake.as_ref().map_or((0, 1), |i: &Intake| (i.taken, i.rate));
+                return Err(match track.promised {
+                    Some(promised) => BadTune::CutShort { present, promised },
+                    None => BadTune::NoEnd { seconds: present / u64::from(rate) },
+                });
             }
             Err(error) => return Err(BadTune::Unreadable(error.to_string())),
         };

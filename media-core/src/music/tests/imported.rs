@@ -60,10 +60,10 @@ fn files_of_every_kind_keep_their_tone_length_and_level() {
         // Without a header that says how much of its first and last packet is none of the tone, an MP3
         // is up to two packets longer; at 8 kHz that is 144 ms.
         assert!((0.499..0.65).contains(&sound.seconds), "{coding}: {} s", sound.seconds);
-        // A sine of -9 dBFS at its peaks.
+        // A sine of -9 dBFS at its peaks, which a lossy coder overshoots by 1 dB (sox reads the same).
         let loudness = sound.loudness_dbfs.unwrap();
         assert!((-13.6..-11.5).contains(&loudness), "{coding}: {loudness}");
-        assert!((-9.6..-8.0).contains(&sound.peak_dbfs), "{coding}: {}", sound.peak_dbfs);
+        assert!((-9.6..-7.9).contains(&sound.peak_dbfs), "{coding}: {}", sound.peak_dbfs);
         assert_eq!(sound.warnings, [], "{coding}");
         // Silence before and after is no power at 700 Hz.
         let least = 0.9 * 0.5 / sound.seconds;
@@ -154,6 +154,8 @@ fn what_was_cut_short_is_refused() {
     let reason = cut(VORBIS, VORBIS.len() - 40).to_string();
     assert_eq!(reason, "it cannot be read: it ends before its audio begins");
     assert_eq!(cut(corpus!("alaw"), 2_000), BadTune::CutShort { present: 1_942, promised: 4_000 });
+    let all_but_one = corpus!("alaw").len() - 1;
+    assert!(matches!(cut(corpus!("alaw"), all_but_one), BadTune::CutShort { .. }));
     assert!(matches!(cut(corpus!("mp3_tagged"), 60), BadTune::Unreadable(_)));
     for length in [0, 3, 10, 40, 100] {
         for whole in [FLAC, MP3, VORBIS] {
