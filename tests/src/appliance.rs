@@ -83,7 +83,7 @@ impl Appliance {
         Self::on_edited_contract_files(|text| text.replace("threads = 1", &media))
     }
 
-    /// On the contract's files as `edit` leaves them.
+    /// The contract's files, changed.
     ///
     /// # Panics
     /// If it does not get ready; says what it logged.

@@ -29,13 +29,15 @@ pub struct Script {
     /// It ends after so many calls.
     pub calls: u32,
     pub keys: Vec<(&'static str, String)>,
+    /// Files it finds beside it, from `tests/sipp`.
+    pub files: Vec<&'static str>,
     /// Further arguments, as they are.
     pub more: Vec<String>,
 }
 
 impl Script {
     pub fn new(scenario: &'static str, local: SocketAddr) -> Self {
-        Self { scenario, local, remote: None, calls: 1, keys: vec![], more: vec![] }
+        Self { scenario, local, remote: None, calls: 1, keys: vec![], files: vec![], more: vec![] }
     }
 
     pub fn to(mut self, remote: SocketAddr) -> Self {
@@ -50,6 +52,11 @@ impl Script {
 
     pub fn key(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.keys.push((name, value.into()));
+        self
+    }
+
+    pub fn file(mut self, name: &'static str) -> Self {
+        self.files.push(name);
         self
     }
 
@@ -87,6 +94,10 @@ impl Sipp {
     pub fn start(script: Script) -> Self {
         require_sipp();
         let folder = TestFolder::new(script.scenario);
+        for name in &script.files {
+            let from = scripts().join(name);
+            fs::copy(from, folder.join(name)).expect("the file is in tests/sipp");
+        }
         let out =
             File::create(folder.join("screen.txt")).expect("the test's folder can be written");
         let child = command(&script)
@@ -238,7 +249,11 @@ fn command(script: &Script) -> Command {
 }
 
 fn scenario_file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp").join(format!("{name}.xml"))
+    scripts().join(format!("{name}.xml"))
+}
+
+fn scripts() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sipp")
 }
 
 /// Whether a UDP or TCP socket of any process in this thread's network is bound there, as the kernel's table says (`man 5 proc`).
