@@ -538,7 +538,8 @@ impl Engine {
     }
 }
 
-/// Coders and keys that wait to be fetched; they are after every order, so that there is one.
+/// Coders and keys that wait to be fetched, which they are after every order. Beyond them memory is given
+/// back in the tick, which it never should be: SPECIFICATION.md names it.
 pub(crate) const SCRAP_MAX: usize = 64;
 
 /// A recording whose talk is over.

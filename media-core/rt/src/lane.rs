@@ -139,7 +139,7 @@ impl Lane {
     }
 }
 
-/// Coders on their way back; what has no room waits on the media thread's side.
+/// Coders and keys on their way back; what has no room waits in the engine, which frees what it cannot keep.
 const SCRAP: usize = 256;
 
 /// A way from each of so many threads to each other one.
