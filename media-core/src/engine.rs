@@ -266,6 +266,11 @@ impl Engine {
         self.scrap.pop()
     }
 
+    /// Not all has been fetched by [`Engine::poll_scrap`]; the next order is to wait.
+    pub const fn has_scrap(&self) -> bool {
+        !self.scrap.is_empty()
+    }
+
     /// Nothing is open, nothing is owed to anybody.
     pub fn is_idle(&self) -> bool {
         self.legs.is_empty()
@@ -538,8 +543,7 @@ impl Engine {
     }
 }
 
-/// Coders and keys that wait to be fetched, which they are after every order. Beyond them memory is given
-/// back in the tick, which it never should be: SPECIFICATION.md names it.
+/// Coders and keys that wait to be fetched: more than an order and the legs that come and go meanwhile leave.
 pub(crate) const SCRAP_MAX: usize = 64;
 
 /// A recording whose talk is over.

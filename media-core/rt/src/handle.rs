@@ -144,7 +144,7 @@ impl Media {
     /// Gives an order, and makes what it needs. A full ring gives it back; then a media thread is dead or
     /// far behind.
     pub fn push(&mut self, order: Order) -> Result<(), Order> {
-        self.lanes.iter_mut().for_each(Lane::drop_scrap);
+        self.drop_scrap();
         let room = self.router.room_needed();
         if self.lanes.iter().any(|lane| lane.room() < room) {
             return Err(order);
@@ -155,11 +155,17 @@ impl Media {
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.lanes.iter_mut().for_each(Lane::drop_scrap);
         self.heard.pop_front().or_else(|| self.hear())
     }
 
+    fn drop_scrap(&mut self) {
+        for lane in &mut self.lanes {
+            lane.drop_scrap();
+        }
+    }
+
     fn hear(&mut self) -> Option<Event> {
+        self.drop_scrap();
         for thread in 0..self.lanes.len() {
             while let Some(said) = self.lanes[thread].hear() {
                 let event = self.router.hear(said);

@@ -105,8 +105,8 @@ impl Lane {
     }
 
     /// What the thread has no use for any more gives its memory back here.
-    pub(crate) fn drop_scrap(&mut self) {
-        while self.scrap.try_pop().is_some() {}
+    pub(crate) fn drop_scrap(&mut self) -> usize {
+        self.scrap.pop_iter().count()
     }
 
     pub(crate) fn hear(&mut self) -> Option<Said> {
@@ -139,7 +139,7 @@ impl Lane {
     }
 }
 
-/// Coders and keys on their way back; what has no room waits in the engine, which frees what it cannot keep.
+/// Coders and keys on their way back; while they have no room the media thread takes no orders.
 const SCRAP: usize = 256;
 
 /// A way from each of so many threads to each other one.
@@ -180,3 +180,69 @@ const BLANK_FRAME: RecordFrame =
     RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
 
 const BLANK_WORD: Said = Said::Event(Event::Refused { leg: LegName(0), what: "" });
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+    use super::*;
+    use crate::ports::PortPool;
+    use media_core::{
+        order::Order,
+        srtp::{Keys, MasterKey, Suite},
+    };
+    use std::{net::IpAddr, time::Duration};
+
+    fn lane() -> Lane {
+        let ports = PortPool::open(IpAddr::from([127, 77, 9, 1]), 21_000..=21_007).unwrap();
+        let engine = EngineConfig {
+            legs_max: 8,
+            talks_max: 4,
+            silent_after: Duration::from_secs(30),
+            tunes: vec![],
+            rtcp_interval: Duration::from_secs(5),
+            cname: "tests".into(),
+            shared: vec![],
+            ntp_epoch: 0,
+        };
+        let common = Common {
+            engine,
+            epoch: Instant::now(),
+            pairs: Arc::new(ports.into_pairs()),
+            bell: Arc::new(EventFd::new().unwrap()),
+            rings: RingSizes::USUAL,
+            real_time: false,
+            memory_locked: false,
+        };
+        let (frames, _recorder) = frames(16);
+        let doors = doors(1).remove(0);
+        Lane::start(&common, Own { number: 0, core: None, frames, doors }).unwrap()
+    }
+
+    #[test]
+    fn everything_that_is_done_with_comes_back_however_late_it_is_fetched() {
+        let mut lane = lane();
+        let suite = Suite::AesCm128HmacSha1_80;
+        let master = || MasterKey::new(suite, &[7; 30]).unwrap();
+        let given = 2 * SCRAP;
+
+        for _ in 0..given {
+            // Nobody has this leg, so the keys go back.
+            let keys = Some(Keys { send: master(), receive: master() });
+            assert!(lane.give(Task::Carry(Order::Secure { leg: LegName(1), keys })));
+        }
+        let seen = lane.ticks();
+        while lane.ticks() < seen + 100 {
+            std::thread::yield_now();
+        }
+
+        let mut back = 0;
+        let until = lane.ticks() + 5_000;
+        while back < given && lane.ticks() < until {
+            back += lane.drop_scrap();
+            std::thread::yield_now();
+        }
+        lane.stop();
+        assert_eq!(back, given);
+    }
+}

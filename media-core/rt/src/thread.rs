@@ -182,6 +182,11 @@ impl MediaThread {
 
     fn take_orders(&mut self, now: Instant) {
         for _ in 0..ORDERS_MAX {
+            self.throw_scrap();
+            // Orders wait until what is done with has been fetched: memory is not given back here.
+            if self.engine.has_scrap() {
+                return;
+            }
             let Some(job) = self.rings.jobs.try_pop() else { return };
             let command = match job {
                 Job::Carry(command) => command,
@@ -216,8 +221,8 @@ impl MediaThread {
                 | Order::EndTalk { .. } => {}
             }
             self.engine.handle_order(command, now);
-            self.throw_scrap();
         }
+        self.throw_scrap();
     }
 
     fn throw_scrap(&mut self) {
