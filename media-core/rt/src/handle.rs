@@ -5,15 +5,17 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use media_core::{
     engine::EngineConfig,
     order::{Event, Order},
 };
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
 use ringbuf::{
     HeapCons, HeapRb,
     traits::{Consumer, Split},
@@ -253,17 +255,25 @@ impl Media {
             if self.router.is_settled() || !self.is_alive() {
                 return;
             }
+            // A thread that takes a leg rings, as for every event: cleared first, no stroke is missed.
+            let _strokes = self.bell.read();
             while let Some(event) = self.hear() {
                 self.heard.push_back(event);
             }
-            thread::sleep(MOVE_LOOK_EVERY);
+            if !self.router.is_settled() {
+                let mut bell = [PollFd::new(self.bell.as_fd(), PollFlags::POLLIN)];
+                // A signal or a thread that ended: the next look sees it.
+                let _rang = poll(&mut bell, PollTimeout::from(MOVE_LOOK_MS));
+            }
         }
+        // Whoever polls afterwards is to find what was heard here.
+        let _rung = self.bell.write(1);
     }
 }
 
-/// Legs on their way arrive within a tick or two.
-const MOVE_LOOKS: u32 = 500;
-const MOVE_LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Legs on their way arrive within a tick or two; this is half a second of a thread that says nothing.
+const MOVE_LOOKS: u32 = 50;
+const MOVE_LOOK_MS: u8 = 10;
 
 /// An eventfd that becomes readable when there is something to poll. Each is a descriptor of its
 /// own, but all share one count: [`clear`](Self::clear) it, then poll until there is nothing.

@@ -141,8 +141,8 @@ impl Router {
 
     /// False: legs go on their way first.
     fn carry(&mut self, order: Order) -> bool {
-        let thread = match order {
-            Order::Open { leg, talk, .. } => {
+        let thread = match Names::of(&order) {
+            Names::Opened(leg, talk) => {
                 let lightest = placing::lightest(&self.threads);
                 let thread = *self.talks.entry(talk).or_insert(lightest);
                 // One that is open already is told so where it is.
@@ -150,18 +150,8 @@ impl Router {
                 self.settle(leg, thread);
                 thread
             }
-            Order::Connect { leg, .. }
-            | Order::Digits { leg, .. }
-            | Order::Hear { leg, .. }
-            | Order::Keys { leg, .. }
-            | Order::Leave { leg, .. }
-            | Order::Play { leg, .. }
-            | Order::Pressed { leg, .. }
-            | Order::Rate { leg, .. }
-            | Order::Secure { leg, .. }
-            | Order::StopPrompts { leg }
-            | Order::Close { leg } => self.of_leg(leg),
-            Order::Bridge { talk, caller, other, .. } => {
+            Names::Leg(leg) => self.of_leg(leg),
+            Names::Bridged(talk, [caller, other]) => {
                 let callers = self.of_leg(caller);
                 let thread = *self.talks.entry(talk).or_insert(callers);
                 if !self.gather(thread, &[caller, other], true) {
@@ -169,17 +159,14 @@ impl Router {
                 }
                 thread
             }
-            Order::Join { talk, leg, .. } => {
+            Names::Joined { talk, leg, .. } => {
                 let thread = self.talks.get(&talk).copied().unwrap_or_else(|| self.of_leg(leg));
                 if !self.gather(thread, &[leg], false) {
                     return false;
                 }
                 thread
             }
-            Order::Part { talk, .. }
-            | Order::RecordPause { talk }
-            | Order::RecordResume { talk }
-            | Order::EndTalk { talk } => self.talks.get(&talk).copied().unwrap_or(0),
+            Names::Talk(talk) => self.talks.get(&talk).copied().unwrap_or(0),
         };
         self.tasks.push_back((thread, Task::Carry(order)));
         true
@@ -241,15 +228,18 @@ impl Router {
 }
 
 /// Whom an order speaks of.
-struct Names {
-    legs: [Option<LegName>; 2],
-    talk: Option<TalkName>,
+enum Names {
+    Opened(LegName, TalkName),
+    Leg(LegName),
+    Bridged(TalkName, [LegName; 2]),
+    Joined { talk: TalkName, leg: LegName, whispers_to: Option<LegName> },
+    Talk(TalkName),
 }
 
 impl Names {
-    fn of(order: &Order) -> Self {
-        let (one, two, talk) = match *order {
-            Order::Open { leg, talk, .. } => (Some(leg), None, Some(talk)),
+    const fn of(order: &Order) -> Self {
+        match *order {
+            Order::Open { leg, talk, .. } => Self::Opened(leg, talk),
             Order::Connect { leg, .. }
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
@@ -260,28 +250,44 @@ impl Names {
             | Order::Rate { leg, .. }
             | Order::Secure { leg, .. }
             | Order::StopPrompts { leg }
-            | Order::Close { leg } => (Some(leg), None, None),
-            Order::Bridge { talk, caller, other, .. } => (Some(caller), Some(other), Some(talk)),
-            Order::Join { talk, leg, role: Role::Whispers { to } } => {
-                (Some(leg), Some(to), Some(talk))
-            }
-            Order::Join { talk, leg, role: Role::Speaks | Role::Listens } => {
-                (Some(leg), None, Some(talk))
+            | Order::Close { leg } => Self::Leg(leg),
+            Order::Bridge { talk, caller, other, .. } => Self::Bridged(talk, [caller, other]),
+            Order::Join { talk, leg, role } => {
+                let whispers_to = match role {
+                    Role::Whispers { to } => Some(to),
+                    Role::Speaks | Role::Listens => None,
+                };
+                Self::Joined { talk, leg, whispers_to }
             }
             Order::Part { talk, .. }
             | Order::RecordPause { talk }
             | Order::RecordResume { talk }
-            | Order::EndTalk { talk } => (None, None, Some(talk)),
-        };
-        Self { legs: [one, two], talk }
+            | Order::EndTalk { talk } => Self::Talk(talk),
+        }
     }
 
-    fn legs(&self) -> impl Iterator<Item = LegName> + '_ {
-        self.legs.into_iter().flatten()
+    fn legs(&self) -> impl Iterator<Item = LegName> + use<> {
+        let legs = match *self {
+            Self::Opened(leg, _) | Self::Leg(leg) => [Some(leg), None],
+            Self::Bridged(_, [caller, other]) => [Some(caller), Some(other)],
+            Self::Joined { leg, whispers_to, .. } => [Some(leg), whispers_to],
+            Self::Talk(_) => [None, None],
+        };
+        legs.into_iter().flatten()
+    }
+
+    const fn talk(&self) -> Option<TalkName> {
+        match *self {
+            Self::Opened(_, talk)
+            | Self::Bridged(talk, _)
+            | Self::Joined { talk, .. }
+            | Self::Talk(talk) => Some(talk),
+            Self::Leg(_) => None,
+        }
     }
 
     fn meet(&self, other: &Self) -> bool {
-        let talk = self.talk.is_some() && self.talk == other.talk;
+        let talk = self.talk().is_some() && self.talk() == other.talk();
         talk || self.legs().any(|leg| other.legs().any(|another| leg == another))
     }
 }
