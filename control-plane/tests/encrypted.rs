@@ -1,28 +1,18 @@
 //! Calls whose audio is encrypted: which keys the media plane is given, when they change, and where they never stand.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 #![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
 
-use control_plane::{
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Start},
-    ids::{SeatId, TeamId},
-    switchboard::Switchboard,
-    time::Stamp,
-};
+mod common;
+
+use common::{CARRIER, desk, said};
+use control_plane::exchange::Exchange;
 use media_core::{
-    order::{Order, PortName},
+    order::Order,
     srtp::{Keys, MasterKey, Suite},
 };
-use sip_stack::{Config, Limits, Target, User, sdp::secure::Srtp};
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use sip_stack::sdp::secure::Srtp;
+use std::time::Instant;
 
-const BOX: &str = "198.51.100.1:5060";
-const CARRIER: &str = "192.0.2.1:5060";
-const PHONE: &str = "203.0.113.7:5070";
 const PLAIN: &str = "m=audio 4000 RTP/AVP 8\r\n";
 /// 30 and other 30 bytes.
 const ONE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd";
@@ -36,78 +26,10 @@ fn encrypted(key: &str) -> String {
 }
 
 fn exchange(trunk: Srtp, seat: Srtp, now: Instant) -> Exchange {
-    let to: SocketAddr = PHONE.parse().unwrap();
-    let sip = Config {
-        local: BOX.parse().unwrap(),
-        advertise: BOX.parse().unwrap(),
-        advertise_tcp: BOX.parse().unwrap(),
-        domain: "clavija.test".into(),
-        user_agent: "x".into(),
-        trunks: vec![sip_stack::Trunk {
-            name: "carrier".into(),
-            peers: vec!["192.0.2.1".parse().unwrap()],
-            address: None,
-            calls_max: 100,
-            calls_per_second_max: None,
-        }],
-        users: vec![User {
-            name: "1003".into(),
-            password: None,
-            contact: Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) }),
-        }],
-        first_leg: 1,
-        seed: [1; 32],
-        limits: Limits::STANDARD,
-    };
-    let plan = Plan {
-        trunks: vec![Trunk {
-            name: "carrier".into(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn: true,
-            codecs: vec![],
-            dtmf: Default::default(),
-            srtp: trunk,
-        }],
-        seats: vec![SeatPlan {
-            name: "desk".into(),
-            extension: "1003".into(),
-            fixed: true,
-            codecs: vec![],
-            dtmf: Default::default(),
-            srtp: seat,
-        }],
-        teams: vec![Team {
-            mask_digits: false,
-            name: "front".into(),
-            seats: vec![SeatId(0)],
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
-            set_aside: None,
-            record: false,
-            answer: AnswerMode::AtOnce,
-        }],
-        numbers: vec![NumberRow {
-            pattern: "100".into(),
-            to: Destination::Team(TeamId(0)),
-            from: vec![],
-            record: None,
-        }],
-        gone: Default::default(),
-    };
-    let start = Start {
-        sip,
-        board: Switchboard::new(Arc::new(plan)),
-        ports: (0..10).map(|pair| PortName(20_000 + 2 * pair)).collect(),
-        media_address: "198.51.100.1".parse().unwrap(),
-        seed: [2; 32],
-        wall: Stamp(1),
-        login_key: [3; 32],
-        headroom: control_plane::headroom::Limits::USUAL,
-        restart: None,
-    };
-    Exchange::new(start, now)
+    let mut plan = common::plan(vec![desk()]);
+    plan.trunks[0].srtp = trunk;
+    plan.seats[0].srtp = seat;
+    common::exchange(plan, 10, now)
 }
 
 /// An INVITE of one call; the first one if the box has not named its end yet.
@@ -122,11 +44,6 @@ fn invite(media: &str, sequence: u32, to_tag: &str) -> String {
          Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
         sdp.len()
     )
-}
-
-fn said(exchange: &mut Exchange) -> Vec<String> {
-    let all = std::iter::from_fn(|| exchange.poll_transmit());
-    all.map(|transmit| String::from_utf8(transmit.bytes).unwrap()).collect()
 }
 
 /// The caller's call: the answer to one INVITE, and the keys the media plane is given before it is

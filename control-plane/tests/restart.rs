@@ -1,20 +1,21 @@
 //! The box is killed at a moment of a call and goes on from its journal: who hears what.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 #![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
 
+mod common;
+
+use common::{CARRIER, SDP, address};
 use control_plane::{
     cdr::CallRecord,
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Request, Start},
+    config::{Plan, SeatPlan},
+    exchange::{Exchange, Request},
     fact::{AgentState, End},
-    ids::{SeatId, TeamId},
+    ids::SeatId,
     journal::{self, Chain, Log, Memory, Note, Past, Registered},
     seats::Seat,
     switchboard::Switchboard,
-    time::Stamp,
 };
-use media_core::order::PortName;
-use sip_stack::{Config, Limits, Secret, User, digest::Credentials};
+use sip_stack::{Config, Secret, User, digest::Credentials};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -25,11 +26,8 @@ use std::{
 #[path = "restart/late.rs"]
 mod late;
 
-const BOX: &str = "198.51.100.1:5060";
-const CARRIER: &str = "192.0.2.1:5060";
 const ANA: &str = "203.0.113.7:5070";
 const SECOND: Duration = Duration::from_secs(1);
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
 
 /// The agents of this site, in the order its configuration names them.
 const ONE_ORDER: [&str; 2] = ["ana", "bruno"];
@@ -49,44 +47,8 @@ fn name(agent: &str) -> &str {
 }
 
 fn plan(agents: &[&str]) -> Arc<Plan> {
-    let seat = |name: &&str| SeatPlan {
-        dtmf: Default::default(),
-        name: self::name(name).into(),
-        extension: extension(name).into(),
-        fixed: false,
-        codecs: vec![],
-        srtp: Default::default(),
-    };
-    Arc::new(Plan {
-        trunks: vec![Trunk {
-            dtmf: Default::default(),
-            name: "carrier".into(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn: true,
-            codecs: vec![],
-            srtp: Default::default(),
-        }],
-        seats: agents.iter().map(seat).collect(),
-        teams: vec![Team {
-            mask_digits: false,
-            name: "front".into(),
-            seats: (0..).take(agents.len()).map(SeatId).collect(),
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
-            set_aside: None,
-            record: false,
-            answer: AnswerMode::AtOnce,
-        }],
-        numbers: vec![NumberRow {
-            pattern: "100".into(),
-            to: Destination::Team(TeamId(0)),
-            from: vec![],
-            record: None,
-        }],
-        gone: Default::default(),
-    })
+    let seat = |agent: &&str| -> SeatPlan { common::seat(name(agent), extension(agent), false) };
+    Arc::new(common::plan(agents.iter().map(seat).collect()))
 }
 
 fn sip(agents: &[&str], password: &str, seed: u8) -> Config {
@@ -95,28 +57,7 @@ fn sip(agents: &[&str], password: &str, seed: u8) -> Config {
         password: Some(Secret::new(password)),
         contact: None,
     };
-    Config {
-        local: address(BOX),
-        advertise: address(BOX),
-        advertise_tcp: address(BOX),
-        domain: "clavija.test".into(),
-        user_agent: "x".into(),
-        trunks: vec![sip_stack::Trunk {
-            name: "carrier".into(),
-            peers: vec!["192.0.2.1".parse().unwrap()],
-            address: None,
-            calls_max: 100,
-            calls_per_second_max: None,
-        }],
-        users: agents.iter().map(user).collect(),
-        first_leg: 1,
-        seed: [seed; 32],
-        limits: Limits::STANDARD,
-    }
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    common::sip(agents.iter().map(user).collect(), seed)
 }
 
 /// A process and what it has written.
@@ -148,17 +89,7 @@ impl Process {
         let ledger = control_plane::cdr::Ledger::new(Arc::clone(board.plan()));
         let memory = Memory::default();
         let fresh = Log::begin(journal::Moment { board: &board, ledger: &ledger, memory: &memory });
-        let start = Start {
-            sip: sip(agents, password, seed),
-            board,
-            ports: (0..20).map(|pair| PortName(20_000 + 2 * pair)).collect(),
-            media_address: "198.51.100.1".parse().unwrap(),
-            seed: [seed; 32],
-            wall: Stamp(1_000_000 + u64::from(seed)),
-            login_key: [3; 32],
-            headroom: control_plane::headroom::Limits::USUAL,
-            restart,
-        };
+        let start = common::start(sip(agents, password, seed), board, 20, restart);
         let exchange = Exchange::new(start, now);
         Self { exchange, log: fresh, now, seed, password, registers: 0, cdrs: vec![] }
     }

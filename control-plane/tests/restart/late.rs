@@ -226,7 +226,7 @@ fn tried_next(name: &str) -> String {
 fn a_proxy_that_tries_the_next_number_after_a_refusal_is_taken_at_once_later_and_over_a_crash() {
     for (crash, wait) in [(false, 0), (false, 6), (true, 1)] {
         let mut process = Process::new();
-        let elsewhere = carrier_request("INVITE", "one", "", 1, SDP).replace("sip:100@", "sip:9@");
+        let elsewhere = carrier_request("INVITE", "one", "", 1, SDP).replace("sip:100@", "sip:5@");
         let tag = one(&process.feed(CARRIER, &elsewhere), "SIP/2.0 404 ").to_tag();
         process.feed(CARRIER, &carrier_request("ACK", "one", &tag, 1, ""));
         process.pass(wait * SECOND);
