@@ -1,8 +1,9 @@
 //! A hundred callers at once for two agents who answer, decline, ignore and hang up as they please.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{
     appliance::Appliance,
+    namespace,
     party::{loopback, register},
     sipp::{Script, Sipp},
     tone::Law,
@@ -56,37 +57,44 @@ team = "support"
 
 #[test]
 fn no_agent_ever_has_two_of_a_hundred_callers_and_every_caller_is_served_or_leaves_by_choice() {
-    for threads in [1, 2] {
-        let appliance = Appliance::on_site_with_threads(SITE, "12000-12999", threads);
-        let phones: Vec<Sipp> = AGENTS.iter().map(|agent| phone_of(&appliance, agent)).collect();
-        let ear = UdpSocket::bind(loopback(3, 0)).unwrap();
+    namespace::inside(|| a_hundred_call(1));
+}
 
-        let callers = Sipp::start(
-            Script::new("carrier_crowd", loopback(3, 5060))
-                .to(appliance.sip())
-                .calls(CALLERS)
-                .key("from", "+541144440000")
-                .audio(ear.local_addr().unwrap().port(), &[Law::A])
-                .arg("-s")
-                .arg("+541155550100")
-                .arg("-r")
-                .arg(CALLERS.to_string())
-                .arg("-l")
-                .arg(CALLERS.to_string()),
-        );
-        // Every caller's own scenario ends well: answered, then gone by choice or hung up on.
-        callers.finish();
-        let records = appliance.await_ended(CALLERS.try_into().unwrap());
+#[test]
+fn with_two_media_threads_too_no_agent_ever_has_two_of_a_hundred_callers() {
+    namespace::inside(|| a_hundred_call(2));
+}
 
-        for (phone, (name, ..)) in phones.iter().zip(AGENTS) {
-            assert_one_call_at_a_time(name, &phone.trace());
-            assert_eq!(phone.surprises(), "", "{name}'s phone met what no phone should");
-        }
-        assert_enough_happened(&phones, &records);
-        assert_nothing_leaked(&appliance);
-        assert!(!hears_anything_new(&ear), "music after the end of the last call");
-        appliance.stop();
+fn a_hundred_call(threads: u32) {
+    let appliance = Appliance::on_site_with_threads(SITE, "12000-12999", threads);
+    let phones: Vec<Sipp> = AGENTS.iter().map(|agent| phone_of(&appliance, agent)).collect();
+    let ear = UdpSocket::bind(loopback(3, 0)).unwrap();
+
+    let callers = Sipp::start(
+        Script::new("carrier_crowd", loopback(3, 5060))
+            .to(appliance.sip())
+            .calls(CALLERS)
+            .key("from", "+541144440000")
+            .audio(ear.local_addr().unwrap().port(), &[Law::A])
+            .arg("-s")
+            .arg("+541155550100")
+            .arg("-r")
+            .arg(CALLERS.to_string())
+            .arg("-l")
+            .arg(CALLERS.to_string()),
+    );
+    // Every caller's own scenario ends well: answered, then gone by choice or hung up on.
+    callers.finish();
+    let records = appliance.await_ended(CALLERS.try_into().unwrap());
+
+    for (phone, (name, ..)) in phones.iter().zip(AGENTS) {
+        assert_one_call_at_a_time(name, &phone.trace());
+        assert_eq!(phone.surprises(), "", "{name}'s phone met what no phone should");
     }
+    assert_enough_happened(&phones, &records);
+    assert_nothing_leaked(&appliance);
+    assert!(!hears_anything_new(&ear), "music after the end of the last call");
+    appliance.stop();
 }
 
 /// Registers and then takes whatever comes: more calls at once than any phone should get.
