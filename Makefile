@@ -4,7 +4,7 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test phone_codecs --test encrypted_phones --test sealed --test bad_network --test flood --test torture
+BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test phone_codecs --test encrypted_phones --test keys_of_real_peers --test sealed --test bad_network --test flood --test hostile_tcp --test torture
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # How often ten recorded calls are cut off by kill -9; `make test` does it twice.
@@ -18,7 +18,7 @@ DEB_VERSION ?=
 # Where cargo puts what it builds.
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run build test check fmt clippy docs tidy sim bench bench-media bench-speech box fuzz deb test-systemd test-arm test-audiopus test-long deny
+.PHONY: help run build test check fmt clippy docs tidy sim bench bench-media bench-speech box fuzz deb test-systemd test-arm test-audiopus test-memory test-long deny
 
 help:
 	@echo "make run         build, place a real call through the box, say what happened"
@@ -34,7 +34,8 @@ help:
 	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
 	@echo "make test-arm    unit tests for aarch64 under emulation"
 	@echo "make test-audiopus  the media engine with the distribution's libopus"
-	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64, the distribution's libopus"
+	@echo "make test-memory  the rings under Miri, the system calls under valgrind"
+	@echo "make test-long   $(SEEDS_LONG) seeds, $(CRASHES_LONG) crashes, licences and bans, fuzzing, the package, aarch64, the distribution's libopus, memory"
 
 # On a terminal the demonstration stays up until Ctrl-C.
 run:
@@ -118,10 +119,16 @@ test-arm:
 	@tools/install-prerequisites.sh build arm
 	tools/test-arm.sh $(TARGET)/arm
 
-test-long: test deny fuzz test-systemd test-arm test-audiopus
+test-long: test deny fuzz test-systemd test-arm test-audiopus test-memory
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 	CRASHES=$(CRASHES_LONG) cargo test $(FAST) --test crash -- --test-threads=1
 	FLOOD_SECONDS=60 cargo test $(FAST) --test flood
+	CLAVIJA_TEST_MEDIA_THREADS=2 $(MAKE) box
+
+# The rings under Miri and every unsafe block under valgrind.
+test-memory:
+	@tools/install-prerequisites.sh build memory
+	tools/test-memory.sh $(TARGET)
 
 # The distribution's libopus in place of the bundled one.
 test-audiopus:

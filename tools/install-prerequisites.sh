@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing to build (`build`), to test (`peers`), to measure (`bench`, `speech`), to fuzz (`fuzz`), to pack, boot and cross-build (`package`, `boot`, `arm`) on Debian 12 or 13. Rust and make are given.
+# Installs what is missing to build (`build`), to test (`peers`), to measure (`bench`, `speech`), to fuzz (`fuzz`), to look for undefined behaviour (`memory`), to pack, boot and cross-build (`package`, `boot`, `arm`) on Debian 12 or 13. Rust and make are given.
 set -eu
 
 # Packages to install, each with the command that shows it is there.
@@ -55,6 +55,9 @@ for what in "$@"; do
         need cc "gcc libc6-dev"
         python3 -c "import ensurepip, sysconfig, os; assert os.path.exists(sysconfig.get_path('include') + '/Python.h')" >/dev/null 2>&1 || missing="$missing python3-venv python3-dev"
         ;;
+    memory)
+        need valgrind "valgrind libc6-dbg"
+        ;;
     fuzz)
         # libFuzzer is C++.
         need c++ g++
@@ -83,7 +86,7 @@ for what in "$@"; do
         }
         ;;
     *)
-        echo "usage: $0 build|audiopus|fuzz|lints|peers|bench|speech|package|boot|arm…" >&2
+        echo "usage: $0 build|audiopus|fuzz|memory|lints|peers|bench|speech|package|boot|arm…" >&2
         exit 2
         ;;
     esac

@@ -94,7 +94,9 @@ impl Appliance {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract").join(name);
             let text =
                 fs::read_to_string(from).expect("the contract's files are in tests/contract");
-            fs::write(folder.join(name), edit(&text)).expect("the test's folder can be written");
+            let text =
+                edit(&text).replace("threads = 1\n", &format!("threads = {}\n", usual_threads()));
+            fs::write(folder.join(name), text).expect("the test's folder can be written");
         }
         Self::start(folder, Some(ports))
     }
@@ -117,7 +119,7 @@ impl Appliance {
     /// # Panics
     /// If it does not get ready; says what it logged.
     pub fn on_site(site: &str, ports: &str) -> Self {
-        Self::on_site_with_threads(site, ports, 1)
+        Self::on_site_with_threads(site, ports, usual_threads())
     }
 
     /// The same with so many media threads.
@@ -391,6 +393,12 @@ impl Appliance {
 }
 
 /// The binary on the folder's `node.toml`; its log is added to what is there.
+/// Media threads of an appliance whose test does not say how many: `CLAVIJA_TEST_MEDIA_THREADS`, or one.
+fn usual_threads() -> u32 {
+    let told = std::env::var("CLAVIJA_TEST_MEDIA_THREADS");
+    told.map_or(1, |text| text.parse().expect("CLAVIJA_TEST_MEDIA_THREADS is a number"))
+}
+
 fn spawn(folder: &TestFolder) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log.txt"));
     Command::new(binary())
