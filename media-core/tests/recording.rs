@@ -1,7 +1,5 @@
 //! What a recording is told: two tracks on the monotonic clock, from the first bridge to the end.
 
-#![allow(clippy::unwrap_used)]
-
 mod bench;
 
 use bench::*;

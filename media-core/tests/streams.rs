@@ -1,7 +1,5 @@
 //! What a party hears: one stream for its whole life, whatever feeds it.
 
-#![allow(clippy::unwrap_used)]
-
 mod bench;
 
 use bench::*;

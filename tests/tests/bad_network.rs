@@ -1,5 +1,4 @@
 //! A call over a bad network: what is lost, late and twice between the caller and the box, and pressed keys.
-#![allow(clippy::unwrap_used)]
 
 use clavija_tests::{
     appliance::{Appliance, epoch_ms},

@@ -1,5 +1,5 @@
 //! What the documents say is so: every test a promise names exists, every page a page names is there.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use std::{
     collections::BTreeSet,

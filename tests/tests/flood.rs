@@ -1,6 +1,5 @@
 //! 3,000 unwanted requests a second beside ten calls a second that are wanted, at the real binary.
 //! `FLOOD_SECONDS` says for how long.
-#![allow(clippy::unwrap_used)]
 #![expect(clippy::print_stdout, reason = "what was refused and how much it cost is told")]
 
 use clavija_tests::{

@@ -2,7 +2,6 @@
 //!
 //! `SEEDS=10000` lives more of them; `make sim SEED=n` lives one again and prints its ladder.
 
-#![allow(clippy::unwrap_used)]
 #![expect(clippy::print_stdout, reason = "the base of fresh seeds and what was reached are told")]
 
 use clavija_tests::world::{Broken, Reached, World};

@@ -1,5 +1,4 @@
 //! The test peers against each other, without the box: what they prove later is worth what they do here.
-#![allow(clippy::unwrap_used)]
 
 use clavija_tests::{
     party::{Caller, Phone, loopback},

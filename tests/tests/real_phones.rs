@@ -1,7 +1,7 @@
 //! Phones and a proxy that nobody here wrote: baresip and linphonec as agents, Kamailio in front as a carrier's proxy.
 //!
 //! Each test has a network of its own, so the contract's fixed ports are free and nothing leaves the machine.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{
     appliance::Appliance,

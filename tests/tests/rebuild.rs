@@ -1,8 +1,6 @@
 //! Many calls in a journal: all of them are there again, and all of them are ended. How long that takes
 //! is `benches/benches/rebuild.rs`.
 
-#![allow(clippy::unwrap_used)]
-
 use clavija_tests::crowd::Crowd;
 use std::time::Instant;
 

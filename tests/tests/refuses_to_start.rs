@@ -1,5 +1,5 @@
 //! What an operator got wrong is said in words that help to mend it, by an exit code scripts can tell apart, and nothing is half started.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{appliance, folder::TestFolder, tone, wait};
 use nix::fcntl::{Flock, FlockArg};

@@ -1,5 +1,5 @@
 //! Recordings that only the key opens, through the real binary: cut by kill -9, whole, and paused.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{
     appliance::{Appliance, binary},

@@ -1,6 +1,6 @@
 //! RFC 4475, RFC 5118 and the field: every message of the corpus through the parser, through a whole
 //! endpoint and at the real binary.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{
     appliance::Appliance,

@@ -1,5 +1,5 @@
 //! The API of a running appliance, asked over real HTTP.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija::{Appliance, Running};
 use firmware_config::{Demo, Host, demo_text, from_strings};

@@ -1,5 +1,4 @@
 //! The demonstration is itself a test of the whole: a real call over real sockets.
-#![allow(clippy::unwrap_used)]
 
 use std::{fs, path::Path};
 

@@ -1,6 +1,6 @@
 //! The media threads' loop in a recorded call, to which a leg moves from one to the other: orders,
 //! packets, ticks, frames and events, and not one allocation or release of memory.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 #![expect(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 #[expect(dead_code, reason = "shared with tests that also look at the recording")]

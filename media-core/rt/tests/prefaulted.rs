@@ -1,6 +1,6 @@
 //! Memory that the media thread uses was written to at the start: hundreds of legs at once cost it no
 //! page fault.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 #[expect(dead_code, reason = "shared with tests that also talk and record")]
 mod common;
