@@ -116,9 +116,13 @@ impl Pairs {
     }
 
     pub(crate) fn get(&self, port: PortName) -> Option<&Pair> {
+        self.pairs.get(self.place(port)?).filter(|pair| pair.name == port)
+    }
+
+    /// Where a pair stands among them, below [`len`](Self::len).
+    pub(crate) fn place(&self, port: PortName) -> Option<usize> {
         let distance = port.0.checked_sub(self.first)?;
-        let place = (*self.places.get(usize::from(distance / 2))?)?;
-        self.pairs.get(place).filter(|pair| pair.name == port)
+        *self.places.get(usize::from(distance / 2))?
     }
 }
 

@@ -20,6 +20,9 @@ pub(crate) struct Sockets {
     pairs: Arc<Pairs>,
     epoll: Epoll,
     ready: Vec<EpollEvent>,
+    looks: u32,
+    /// The look at which a socket had something last, by its pair's place and its channel.
+    had: Vec<[u32; 2]>,
     /// Who of this thread has which pair.
     taken: Vec<(LegName, PortName)>,
 }
@@ -36,6 +39,8 @@ impl Sockets {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             ready: vec![EpollEvent::empty(); pairs.len() * 2],
+            looks: 1,
+            had: vec![[0; 2]; pairs.len()],
             taken: Vec::with_capacity(pairs.len()),
             pairs,
         })
@@ -104,13 +109,25 @@ impl Sockets {
     /// Looks which listening sockets have something, without waiting. Returns how many; each is
     /// told by [`ready`](Self::ready). Level-triggered: what is not drained is told again.
     pub(crate) fn look(&mut self) -> usize {
+        self.looks = self.looks.wrapping_add(1);
         // One entry a socket, so that a flood at one cannot keep another out of the list.
         self.epoll.wait(&mut self.ready, EpollTimeout::ZERO).unwrap_or(0)
     }
 
-    pub(crate) fn ready(&self, place: usize) -> Option<(Name, &Socket)> {
+    /// One that has something, and how many datagrams to take of it: one, which is what a voice sends in
+    /// 10 ms or more, and where there was something at the last look too, a batch. To ask a socket in vain for a
+    /// second datagram costs about a quarter of reading the first (measured), and it is rarely there.
+    pub(crate) fn ready(&mut self, place: usize) -> Option<(Name, &Socket, usize)> {
         let name = Name::from_token(self.ready.get(place)?.data())?;
-        Some((name, self.socket(name)?))
+        let had = self.had.get_mut(self.pairs.place(name.port)?)?;
+        let [rtp, rtcp] = had;
+        let had = match name.channel {
+            Channel::Rtp => rtp,
+            Channel::Rtcp => rtcp,
+        };
+        let before = std::mem::replace(had, self.looks);
+        let most = if before == self.looks.wrapping_sub(1) { BATCH } else { 1 };
+        Some((name, self.socket(name)?, most))
     }
 
     pub(crate) fn socket(&self, name: Name) -> Option<&Socket> {
@@ -167,7 +184,7 @@ impl Name {
 fn drain(socket: &Socket, inbox: &mut Inbox) {
     const ROUNDS: usize = 32;
     for _ in 0..ROUNDS {
-        if inbox.receive(socket.as_fd()).unwrap_or(0) < BATCH {
+        if inbox.receive(socket.as_fd(), BATCH).unwrap_or(0) < BATCH {
             return;
         }
     }
@@ -277,8 +294,8 @@ mod tests {
     fn heard(sockets: &mut Sockets, inbox: &mut Inbox) -> Vec<(Name, usize)> {
         let ready = sockets.look();
         let one = |place| {
-            let (name, socket) = sockets.ready(place).unwrap();
-            (name, inbox.receive(socket.as_fd()).unwrap())
+            let (name, socket, most) = sockets.ready(place).unwrap();
+            (name, inbox.receive(socket.as_fd(), most).unwrap())
         };
         (0..ready).map(one).collect()
     }
@@ -348,9 +365,31 @@ mod tests {
         assert!(to.take_over(LEG, PORT, &mut inbox));
         peer.send_to(b"after", (address, 21_000)).unwrap();
 
-        assert_eq!(heard(&mut to, &mut inbox), [(Name { port: PORT, channel: Channel::Rtp }, 3)]);
+        let rtp = Name { port: PORT, channel: Channel::Rtp };
+        assert_eq!(heard(&mut to, &mut inbox), [(rtp, 1)]);
+        assert_eq!(heard(&mut to, &mut inbox), [(rtp, 2)]);
         to.close(LEG, &mut inbox);
         assert!(from.open(LegName(8), PORT, &mut inbox), "anybody may have it again");
+    }
+
+    #[test]
+    fn one_datagram_is_taken_of_a_socket_and_a_batch_of_one_that_goes_on_having_some() {
+        let (mut sockets, address, peer) = sockets(9);
+        let mut inbox = Inbox::new();
+        assert!(sockets.open(LEG, PORT, &mut inbox));
+        let rtp = Name { port: PORT, channel: Channel::Rtp };
+        let mut says = |sockets: &mut Sockets, many: usize| {
+            for _ in 0..many {
+                peer.send_to(b"packet", (address, 21_000)).unwrap();
+            }
+            heard(sockets, &mut inbox)
+        };
+
+        assert_eq!(says(&mut sockets, 5), [(rtp, 1)]);
+        assert_eq!(says(&mut sockets, 0), [(rtp, 4)]);
+        assert_eq!(says(&mut sockets, 0), []);
+        assert_eq!(says(&mut sockets, 2), [(rtp, 1)], "the run is over");
+        assert_eq!(says(&mut sockets, 0), [(rtp, 1)]);
     }
 
     #[test]
@@ -364,11 +403,12 @@ mod tests {
         }
         peer.send_to(b"voice", (address, 21_002)).unwrap();
 
-        let mut counts: Vec<usize> = heard(&mut sockets, &mut inbox).iter().map(|x| x.1).collect();
-        counts.sort_unstable();
-        assert_eq!(counts, [1, BATCH]);
-        let rest = heard(&mut sockets, &mut inbox);
-        assert_eq!(rest, [(Name { port: PORT, channel: Channel::Rtp }, BATCH / 2)]);
+        let mut counts = || -> Vec<usize> {
+            heard(&mut sockets, &mut inbox).iter().map(|(_, count)| *count).collect()
+        };
+        assert_eq!(counts(), [1, 1]);
+        assert_eq!(counts(), [BATCH]);
+        assert_eq!(counts(), [BATCH / 2 - 1]);
     }
 
     #[test]

@@ -49,14 +49,15 @@ impl Inbox {
         }
     }
 
-    /// Takes what the socket has, up to [`BATCH`] datagrams, and never waits. The count is also
-    /// how many [`datagrams`](Self::datagrams) will give.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Takes what the socket has, up to `most` datagrams and [`BATCH`], and never waits. The count is
+    /// also how many [`datagrams`](Self::datagrams) will give.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         self.count = 0;
-        self.aim();
-        let (headers, length) = (self.headers.as_mut_ptr(), small(BATCH));
-        // SAFETY: `headers` has BATCH elements, and `aim` has just pointed each at a buffer and an
-        // address of this value with their true lengths; nothing else uses them during the call.
+        let most = most.min(BATCH);
+        self.aim(most);
+        let (headers, length) = (self.headers.as_mut_ptr(), small(most));
+        // SAFETY: `headers` has BATCH elements, and `aim` has just pointed the first `most` at a buffer and
+        // an address of this value with their true lengths; nothing else uses them during the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -86,10 +87,10 @@ impl Inbox {
         }
     }
 
-    /// Points every header at its buffer and its address.
-    fn aim(&mut self) {
+    /// Points the first headers at their buffers and addresses.
+    fn aim(&mut self, most: usize) {
         let rooms = self.bodies.iter_mut().zip(&mut self.names).zip(&mut self.pieces);
-        for (((body, name), piece), header) in rooms.zip(&mut self.headers) {
+        for (((body, name), piece), header) in rooms.zip(&mut self.headers).take(most) {
             piece.iov_base = body.as_mut_ptr().cast();
             piece.iov_len = DATAGRAM_BYTES;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
@@ -212,7 +213,7 @@ mod tests {
         }
 
         let mut lengths = vec![];
-        while inbox.receive(to.as_fd()).is_ok() {
+        while inbox.receive(to.as_fd(), BATCH).is_ok() {
             for datagram in inbox.datagrams() {
                 assert_eq!(datagram.from, Some(from.local_addr().unwrap()));
                 assert!(!datagram.cut && datagram.bytes.iter().all(|&byte| byte == 7));
@@ -231,7 +232,7 @@ mod tests {
         from.send_to(&[1; DATAGRAM_BYTES + 1], to.local_addr().unwrap()).unwrap();
         from.send_to(&[2; DATAGRAM_BYTES], to.local_addr().unwrap()).unwrap();
 
-        inbox.receive(to.as_fd()).unwrap();
+        inbox.receive(to.as_fd(), BATCH).unwrap();
 
         let cut: Vec<bool> = inbox.datagrams().map(|datagram| datagram.cut).collect();
         assert_eq!(cut, [true, false]);
@@ -246,7 +247,7 @@ mod tests {
         from.send_to(b"x", to.local_addr().unwrap()).unwrap();
         let mut inbox = Inbox::new();
 
-        inbox.receive(to.as_fd()).unwrap();
+        inbox.receive(to.as_fd(), BATCH).unwrap();
 
         let senders: Vec<_> = inbox.datagrams().map(|datagram| datagram.from).collect();
         assert_eq!(senders, [Some(from.local_addr().unwrap())]);
@@ -266,10 +267,10 @@ mod tests {
         assert_eq!(send_many(from.as_fd(), &run).unwrap(), 3);
 
         let mut inbox = Inbox::new();
-        inbox.receive(a.as_fd()).unwrap();
+        inbox.receive(a.as_fd(), BATCH).unwrap();
         let heard: Vec<_> = inbox.datagrams().map(|datagram| datagram.bytes.to_vec()).collect();
         assert_eq!(heard, [b"one".to_vec(), b"three".to_vec()]);
-        inbox.receive(b.as_fd()).unwrap();
+        inbox.receive(b.as_fd(), BATCH).unwrap();
         assert_eq!(inbox.datagrams().count(), 1);
     }
 }

@@ -265,12 +265,12 @@ impl MediaThread {
         }
     }
 
-    /// One batch of every socket that has something: a flood at one port takes its share and
+    /// One batch at most of every socket that has something: a flood at one port takes its share and
     /// leaves the others theirs.
     fn receive(&mut self, now: Instant) {
         for place in 0..self.sockets.look() {
-            let Some((name, socket)) = self.sockets.ready(place) else { continue };
-            match self.inbox.receive(socket.as_fd()) {
+            let Some((name, socket, most)) = self.sockets.ready(place) else { continue };
+            match self.inbox.receive(socket.as_fd(), most) {
                 Ok(count) => self.counters.datagrams_received.add(count as u64),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(_) => self.counters.receive_errors.bump(),
