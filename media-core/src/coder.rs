@@ -74,6 +74,11 @@ impl Command {
     pub const fn order(&self) -> &Order {
         &self.order
     }
+
+    /// True: memory was taken for a decoder and an encoder.
+    pub const fn has_coder(&self) -> bool {
+        self.coder.is_some()
+    }
 }
 
 impl From<Order> for Command {

@@ -239,6 +239,14 @@ impl Engine {
         }
     }
 
+    /// Where its coder lies: no two that live do so in one place.
+    #[cfg(test)]
+    pub(crate) fn coder_of(&mut self, name: crate::order::LegName) -> Option<usize> {
+        let slot = self.legs.slot(name.0)?;
+        let coder = self.legs.get_mut(slot)?.coder.as_deref()?;
+        Some(std::ptr::from_ref(coder).addr())
+    }
+
     #[cfg(test)]
     pub(crate) fn complexity_of(&mut self, name: crate::order::LegName) -> Option<u8> {
         let slot = self.legs.slot(name.0)?;

@@ -145,9 +145,7 @@ impl Leg {
         Self::new(LegName(0), PortName(0), 0, stream)
     }
 
-    /// Takes what was agreed. A far side that did not move keeps the source that was learned, and
-    /// what waits of it if its audio goes on as it was: a session is refreshed unheard (RFC 4028).
-    /// Gives back the coder it has no use for.
+    /// Takes what was agreed, as [`Self::renew`] does. Gives back the coder it has no use for.
     pub(crate) fn connect(
         &mut self,
         remote: Remote,
@@ -155,17 +153,26 @@ impl Leg {
         mut coder: Option<Box<Coder>>,
         now: Instant,
     ) -> Option<Box<Coder>> {
-        let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
-        if !unmoved.as_ref().is_some_and(|line| line.agreed.goes_on_as(&agreed)) {
+        if self.codec() != Some(agreed.codec) {
             self.forget_heard();
             std::mem::swap(&mut self.coder, &mut coder);
             self.scale = Scale::new(agreed.codec.coding.clock_factor());
+        }
+        self.renew(remote, agreed, now);
+        coder
+    }
+
+    /// Takes what was agreed once more, its codec as before. A far side that did not move keeps the source
+    /// that was learned, and what waits of it if it sends as it did: a session is refreshed unheard (RFC 4028).
+    pub(crate) fn renew(&mut self, remote: Remote, agreed: Agreed, now: Instant) {
+        let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
+        if !unmoved.as_ref().is_some_and(|line| line.agreed.receives == agreed.receives) {
+            self.forget_heard();
         }
         let mut latch = unmoved.map_or_else(|| Latch::new(remote, now), |line| line.latch);
         latch.renew(now);
         self.vigil.connected(agreed.sends, agreed.receives, now);
         self.line = Some(Line { latch, agreed });
-        coder
     }
 
     /// Somebody else listens: what waits is forgotten.
@@ -623,14 +630,6 @@ enum Meaning {
     ComfortNoise,
     Digit,
     Unknown,
-}
-
-impl Agreed {
-    /// The audio does; how keys are told is no part of it.
-    fn goes_on_as(&self, other: &Self) -> bool {
-        let audio = |agreed: &Self| (agreed.codec, agreed.sends, agreed.receives);
-        audio(self) == audio(other)
-    }
 }
 
 impl Line {

@@ -236,6 +236,15 @@ pub enum Order {
         /// False while the far side sends nothing itself (`a=recvonly`, `a=inactive`).
         receives: bool,
     },
+    /// What was agreed once more, with the codec of the [`Order::Connect`] before: only where the far side is
+    /// and which ways it wants may be new. Needs no memory, and what its coder has come to goes on.
+    Renew {
+        leg: LegName,
+        remote: Remote,
+        telephone_event: Option<u8>,
+        sends: bool,
+        receives: bool,
+    },
     /// Whether the far side asked to be told how its voice sounds here (RFC 3611 §5.1,
     /// `voip-metrics`). Not before this is said.
     Rate { leg: LegName, tells: bool },

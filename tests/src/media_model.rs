@@ -86,7 +86,10 @@ impl MediaModel {
     pub fn handle_order(&mut self, order: Order, now: Instant) -> Result<(), String> {
         match order {
             Order::Open { leg, port, stream: _, talk: _ } => self.open(leg, port, now)?,
-            Order::Connect { leg, remote, .. } => {
+            Order::Renew { leg, .. } if self.leg(leg, order)?.remote.is_none() => {
+                return Err(format!("{order:?}: it was never connected"));
+            }
+            Order::Connect { leg, remote, .. } | Order::Renew { leg, remote, .. } => {
                 let leg = self.leg(leg, order)?;
                 let since = leg.remote.map_or(now, |(_, since)| since);
                 leg.remote = Some((remote.rtp, since));

@@ -17,7 +17,7 @@ use crate::{
     seats::SeatClaim,
     switchboard::{Input, Media, Output},
 };
-use media_core::order::{Digit, LegName, Order, PortName, Remote};
+use media_core::order::{self, Digit, LegName, Order, PortName, Remote};
 use sip_stack::{
     Endpoint,
     event::{Event, HangUp, Invite, Place, Refusal, Source, Target},
@@ -59,6 +59,8 @@ struct SipLeg {
     /// Our side of what was agreed, for the 200 and for an offerless re-INVITE.
     local_sdp: Vec<u8>,
     agreed: Option<Agreed>,
+    /// The codec the media plane has it connected with.
+    connected: Option<order::Codec>,
     /// What is wanted of it, and our keys.
     security: Security,
     /// The suite under which the media plane has its keys.
@@ -216,6 +218,7 @@ impl SipLegs {
                 version: 1,
                 local_sdp: Vec::new(),
                 agreed: None,
+                connected: None,
                 security: Security::OFF,
                 secured: None,
                 offer: None,
@@ -277,6 +280,7 @@ impl SipLegs {
             version: 1,
             local_sdp: Vec::new(),
             agreed: None,
+            connected: None,
             security: media.security(self.wishes.source(source)),
             secured: None,
             offer: None,
@@ -585,6 +589,7 @@ impl SipLegs {
                 version: 1,
                 local_sdp,
                 agreed: None,
+                connected: None,
                 security,
                 secured: None,
                 offer: None,
@@ -631,17 +636,17 @@ impl SipLegs {
             media.order(Order::Secure { leg: LegName(leg.0), keys });
         }
         sip_leg.secured = agreed.srtp.map(|secured| secured.ours.key.suite());
-        media.order(Order::Connect {
-            leg: LegName(leg.0),
-            remote: Remote {
-                rtp: agreed.remote_rtp,
-                rtcp: agreed.remote_rtcp,
-                signalling: from.ip(),
-            },
-            codec: codecs::codec(&agreed),
-            telephone_event: agreed.telephone_event,
-            sends: agreed.sends,
-            receives: agreed.receives,
+        let codec = codecs::codec(&agreed);
+        let (rtp, rtcp) = (agreed.remote_rtp, agreed.remote_rtcp);
+        let remote = Remote { rtp, rtcp, signalling: from.ip() };
+        let Agreed { telephone_event, sends, receives, .. } = agreed;
+        // A coder costs up to half a millisecond of whoever makes it, and forgets what it has come to.
+        let goes_on = sip_leg.connected.replace(codec) == Some(codec);
+        let leg_name = LegName(leg.0);
+        media.order(if goes_on {
+            Order::Renew { leg: leg_name, remote, telephone_event, sends, receives }
+        } else {
+            Order::Connect { leg: leg_name, remote, codec, telephone_event, sends, receives }
         });
         media.order(Order::Rate { leg: LegName(leg.0), tells: agreed.voip_metrics });
         let events = agreed.telephone_event.is_some();

@@ -248,6 +248,7 @@ impl Names {
             | Order::Play { leg, .. }
             | Order::Pressed { leg, .. }
             | Order::Rate { leg, .. }
+            | Order::Renew { leg, .. }
             | Order::Secure { leg, .. }
             | Order::StopPrompts { leg }
             | Order::Close { leg } => Self::Leg(leg),

@@ -212,6 +212,7 @@ impl MediaThread {
                 | Order::Pressed { .. }
                 | Order::Hear { .. }
                 | Order::Rate { .. }
+                | Order::Renew { .. }
                 | Order::Bridge { .. }
                 | Order::Join { .. }
                 | Order::Leave { .. }

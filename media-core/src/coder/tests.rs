@@ -271,6 +271,13 @@ impl Bench {
         self.order(Order::Connect { leg, remote, codec, telephone_event, sends, receives });
     }
 
+    fn renew(&mut self, n: u16, sends: bool) {
+        let (rtp, signalling) = (address(n), address(n).ip());
+        let remote = Remote { rtp, rtcp: rtp, signalling };
+        let (leg, telephone_event, receives) = (name(n), Some(101), true);
+        self.order(Order::Renew { leg, remote, telephone_event, sends, receives });
+    }
+
     fn bridge(&mut self, caller: u16, other: u16) {
         let (caller, other) = (name(caller), name(other));
         self.order(Order::Bridge { talk: TALK, caller, other, record: true });
@@ -532,6 +539,50 @@ fn an_order_for_a_codec_without_its_coder_is_refused_by_name() {
     let what = "connect: not the coder of this codec";
     assert_eq!(bench.engine.poll_event(), Some(Event::Refused { leg: name(n), what }));
     bench.run(200);
+}
+
+#[test]
+fn what_is_agreed_again_makes_nothing_and_what_a_coder_has_come_to_goes_on() {
+    for coding in [Coding::G722, Coding::Opus(opus_at(Rate::Hz16000))] {
+        let mut bench = Bench::new();
+        let one = bench.party(coded(coding, 99, 20), 440.0);
+        let two = bench.party(Codec::g711(Law::A, 8), 1_300.0);
+        bench.bridge(one, two);
+        bench.run(1_500);
+        let before = bench.engine.coder_of(name(one));
+        assert!(before.is_some());
+
+        bench.renew(one, true);
+        bench.run(500);
+        let heard = bench.far(one).sent.len();
+        bench.renew(one, false);
+        bench.run(500);
+        assert_eq!(bench.far(one).sent.len(), heard, "who wants nothing is sent nothing");
+        bench.renew(one, true);
+        bench.run(1_500);
+
+        assert_eq!((bench.engine.coder_of(name(one)), bench.scrap), (before, 0));
+        bench.assert_whole(one);
+        assert!(bench.far(one).share(1_300.0) > 0.9, "{coding:?}");
+        assert!(bench.far(two).share(440.0) > 0.9, "{coding:?}");
+    }
+}
+
+#[test]
+fn what_was_never_agreed_is_not_agreed_again() {
+    let mut bench = Bench::new();
+    let stream = Stream { ssrc: 1, sequence: 0, timestamp: 0 };
+    bench.order(Order::Open { leg: name(1), port: port(1), stream, talk: TalkName(0) });
+
+    for (leg, what) in
+        [(name(1), "renew: this leg was never connected"), (name(9), "renew: no such leg")]
+    {
+        let remote = Remote { rtp: address(1), rtcp: address(1), signalling: address(1).ip() };
+        let (telephone_event, sends, receives) = (None, true, true);
+        let order = Order::Renew { leg, remote, telephone_event, sends, receives };
+        bench.engine.handle_order(order, bench.now);
+        assert_eq!(bench.engine.poll_event(), Some(Event::Refused { leg, what }));
+    }
 }
 
 #[test]

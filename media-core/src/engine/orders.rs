@@ -25,6 +25,9 @@ impl Engine {
                 let agreed = Agreed { codec, telephone_event, sends, receives };
                 self.connect(leg, remote, agreed, coder, now);
             }
+            Order::Renew { leg, remote, telephone_event, sends, receives } => {
+                self.renew(leg, remote, telephone_event, (sends, receives), now);
+            }
             Order::Rate { leg, tells } => match self.leg_mut(leg) {
                 Some(leg) => leg.rate(tells),
                 None => self.refuse(leg, "rate: no such leg"),
@@ -99,6 +102,27 @@ impl Engine {
             coder.set_effort(self.effort);
         }
         self.throw_away(left_over);
+        if let Some(talk) = self.talk_of(slot) {
+            self.settle(talk, now);
+        }
+    }
+
+    fn renew(
+        &mut self,
+        name: LegName,
+        remote: Remote,
+        telephone_event: Option<u8>,
+        (sends, receives): (bool, bool),
+        now: Instant,
+    ) {
+        let Some(slot) = self.legs.slot(name.0) else {
+            return self.refuse(name, "renew: no such leg");
+        };
+        let leg = self.legs.get_mut(slot).and_then(|leg| Some((leg.codec()?, leg)));
+        let Some((codec, leg)) = leg else {
+            return self.refuse(name, "renew: this leg was never connected");
+        };
+        leg.renew(remote, Agreed { codec, telephone_event, sends, receives }, now);
         if let Some(talk) = self.talk_of(slot) {
             self.settle(talk, now);
         }
