@@ -54,6 +54,8 @@ pub struct Start {
     pub login_key: [u8; 32],
     /// Beyond these the media plane takes no new call.
     pub headroom: Limits,
+    /// What an encoder of Opus may spend, 0 to 10, while nothing presses.
+    pub opus_complexity: u8,
     /// `None`: nothing has ever happened on this box.
     pub restart: Option<Restart>,
 }
@@ -133,6 +135,7 @@ impl Exchange {
             wall,
             login_key,
             headroom,
+            opus_complexity,
             restart,
         } = start;
         sip.first_leg = board.next_leg();
@@ -140,7 +143,7 @@ impl Exchange {
         let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
         let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
-        let (phones, sip_legs) = (plan.phones(), SipLegs::new(media_address, plan));
+        let (phones, sip_legs) = (plan.phones(), SipLegs::new(media_address, opus_complexity, plan));
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,

@@ -11,7 +11,8 @@ use control_plane::{
 };
 use media_core::{
     coder::Command,
-    order::{Order, PortName},
+    frame::Rate,
+    order::{Coding, Opus, Order, PortName},
 };
 use sip_stack::{
     Config, Limits, Target, User,
@@ -97,6 +98,7 @@ fn exchange(codecs: &[Codec], now: Instant) -> Exchange {
         wall: Stamp(1),
         login_key: [3; 32],
         headroom: control_plane::headroom::Limits::USUAL,
+        opus_complexity: 8,
         restart: None,
     };
     Exchange::new(start, now)
@@ -217,4 +219,36 @@ fn whatever_of_the_codec_is_another_makes_a_coder() {
     }
     let orders = call.offer("m=audio 4000 RTP/AVP 8\r\n");
     assert_eq!(made(&orders), 0);
+}
+
+/// What the media plane is told of Opus.
+fn opus(orders: &[Order]) -> Option<Opus> {
+    orders.iter().find_map(|order| match order {
+        Order::Connect { codec, .. } => match codec.coding {
+            Coding::Opus(opus) => Some(opus),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+#[test]
+fn opus_is_spoken_as_wide_as_is_allowed_and_the_far_side_plays() {
+    let played = |codec: Codec, most: &str| {
+        let media = format!("{OPUS}a=fmtp:107 useinbandfec=1{most}\r\n");
+        let opus = opus(&Call::new(&[codec]).offer(&media)).unwrap();
+        assert_eq!((opus.complexity, opus.fec), (8, true));
+        (opus.rate, opus.bitrate)
+    };
+
+    for (most, narrow, full) in [
+        ("", (Rate::Hz16000, 24_000), (Rate::Hz48000, 40_000)),
+        (";maxplaybackrate=24000", (Rate::Hz16000, 24_000), (Rate::Hz48000, 40_000)),
+        (";maxplaybackrate=16000", (Rate::Hz16000, 24_000), (Rate::Hz16000, 24_000)),
+        (";maxplaybackrate=8000", (Rate::Hz8000, 16_000), (Rate::Hz8000, 16_000)),
+        (";maxaveragebitrate=30000", (Rate::Hz16000, 24_000), (Rate::Hz48000, 30_000)),
+    ] {
+        assert_eq!(played(Codec::Opus, most), narrow, "{most}");
+        assert_eq!(played(Codec::OpusFullband, most), full, "{most}");
+    }
 }

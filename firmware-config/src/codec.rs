@@ -3,7 +3,7 @@
 use crate::{
     check::one_of,
     fault::Reported,
-    reader::{Given, Section},
+    reader::{At, Given, Section},
     team::distinct,
 };
 
@@ -12,7 +12,10 @@ use crate::{
 pub enum Codec {
     G722,
     L16,
+    /// Voices up to 8 kHz.
     Opus,
+    /// Voices up to 20 kHz.
+    OpusFullband,
     Pcma,
     Pcmu,
 }
@@ -26,16 +29,18 @@ impl Codec {
             Self::G722 => "g722",
             Self::L16 => "l16",
             Self::Opus => "opus",
+            Self::OpusFullband => "opus/48000",
             Self::Pcma => "pcma",
             Self::Pcmu => "pcmu",
         }
     }
 }
 
-pub(crate) const WORDS: &[&str] = &["opus", "g722", "pcma", "pcmu", "l16"];
+pub(crate) const WORDS: &[&str] = &["opus", "opus/48000", "g722", "pcma", "pcmu", "l16"];
 
-const KNOWN: [(&str, Codec); 5] = [
+const KNOWN: [(&str, Codec); 6] = [
     ("opus", Codec::Opus),
+    ("opus/48000", Codec::OpusFullband),
     ("g722", Codec::G722),
     ("pcma", Codec::Pcma),
     ("pcmu", Codec::Pcmu),
@@ -46,7 +51,24 @@ const KNOWN: [(&str, Codec); 5] = [
 pub(crate) fn read(section: &mut Section<'_>) -> Result<Vec<Codec>, Reported> {
     let given: Given<_> = section.parsed_list("codecs", "pcma", |word| one_of(word, &KNOWN));
     match given? {
-        Some(list) => distinct(section, "codecs", &list),
+        Some(list) => {
+            let named = distinct(section, "codecs", &list)?;
+            one_opus(section, &list)?;
+            Ok(named)
+        }
         None => Ok(Codec::USUAL.to_vec()),
+    }
+}
+
+/// A description has one name for both, and could not say which is meant.
+fn one_opus(section: &mut Section<'_>, list: &[At<Codec>]) -> Result<(), Reported> {
+    let mut opus =
+        list.iter().filter(|at| matches!(at.value, Codec::Opus | Codec::OpusFullband));
+    match (opus.next(), opus.next()) {
+        (Some(_), Some(other)) => {
+            let what = "has \"opus\" and \"opus/48000\", which are one codec in two bands; write one of them";
+            Err(section.refuse(other.line, "codecs", what))
+        }
+        (_, _) => Ok(()),
     }
 }

@@ -97,6 +97,7 @@ const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and undersc
 
 /// Each has memory for all legs, and a way to each other one.
 pub(crate) const THREADS_MAX: u32 = 16;
+pub(crate) const OPUS_COMPLEXITY_MAX: u32 = 10;
 
 /// As many as a set of the kernel's holds.
 pub(crate) const CPU_MAX: u32 = 1023;
@@ -226,6 +227,13 @@ pub(crate) const TABLES: &[Table] = &[
                 Is("70"),
                 Restart,
                 "How much of its time a media thread may work; beyond, new calls are refused with 503.",
+            ),
+            key(
+                "opus_complexity",
+                Whole { from: 0, to: OPUS_COMPLEXITY_MAX, unit: "steps" },
+                Is("5"),
+                Restart,
+                "What an encoder of Opus may spend on a frame; none spends anything while its thread is pressed.",
             ),
         ],
     },

@@ -4,7 +4,7 @@ use crate::{
     address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
     check::{choices, host_name, name},
     fault::Reported,
-    keys::{CPU_MAX, THREADS_MAX},
+    keys::{CPU_MAX, OPUS_COMPLEXITY_MAX, THREADS_MAX},
     limits::{self, Limits},
     reader::{At, Given, Section},
     secret::{self, Read, Secret},
@@ -68,6 +68,8 @@ pub struct Media {
     pub lateness_max: Duration,
     /// The same for the share of its time that a media thread works.
     pub load_percent_max: u32,
+    /// What an encoder of Opus may spend, 0 to 10.
+    pub opus_complexity: u8,
 }
 
 /// Where the API and the metrics are served.
@@ -168,6 +170,7 @@ fn read_media(
     let cpus = cores(section, threads.as_ref().ok().copied());
     let lateness = section.whole("lateness_ms_max", 1..=1_000);
     let load = section.whole("load_percent_max", 1..=100);
+    let complexity = section.whole("opus_complexity", 0..=OPUS_COMPLEXITY_MAX);
 
     let ports_line = ports.as_ref().ok().and_then(Option::as_ref).map(|at| at.line);
     let ports = ports.and_then(|given| match given {
@@ -200,6 +203,10 @@ fn read_media(
         cpus: cpus?,
         lateness_max: Duration::from_millis(lateness_ms.into()),
         load_percent_max: load?.map_or(70, |given| given.value),
+        opus_complexity: complexity?
+            .and_then(|given| u8::try_from(given.value).ok())
+            // A tenth of a millisecond of a core for each frame (measured).
+            .unwrap_or(5),
     })
 }
 

@@ -158,6 +158,7 @@ fn blocks(config: &Config) -> Vec<Block> {
                 ("cpus", plain(&format!("{:?}", media.cpus))),
                 ("lateness_ms_max", plain(&media.lateness_max.as_millis().to_string())),
                 ("load_percent_max", plain(&media.load_percent_max.to_string())),
+                ("opus_complexity", plain(&media.opus_complexity.to_string())),
             ],
         ),
         one(

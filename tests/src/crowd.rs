@@ -149,6 +149,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         wall: Stamp(1_800_000_000_000_000),
         login_key: [3; 32],
         headroom: headroom::Limits::USUAL,
+        opus_complexity: 5,
         restart,
     };
     Exchange::new(start, now)

@@ -33,8 +33,16 @@ fn phone(user: &'static str, host: u8, codec: &'static str, appliance: &Applianc
 
 /// Every codec of the caller with this one of the agent's phone.
 fn each_calls_a_phone_of(codec: &'static str) {
+    each_calls_a_phone_with(codec, "");
+}
+
+/// The same where more is said of the agent.
+fn each_calls_a_phone_with(codec: &'static str, key: &str) {
+    let extension = "extension = \"1001\"\n";
     for caller in ["PCMU", "PCMA", "G722", "opus"] {
-        let appliance = Appliance::on_contract_files_with_media_at(namespace::LAN);
+        let appliance = Appliance::on_contract_files_with(namespace::LAN, |text| {
+            text.replace(extension, &format!("{extension}{key}"))
+        });
         let mut ana = Baresip::start(&phone("1001", 31, codec, &appliance));
         appliance.await_agent("ana", "available");
         let mut carrier = Baresip::start(&phone("541144440000", 2, caller, &appliance));
@@ -100,4 +108,10 @@ fn g722_is_called_from_every_codec() {
 #[test]
 fn opus_is_called_from_every_codec() {
     namespace::inside(|| each_calls_a_phone_of("opus"));
+}
+
+#[test]
+fn opus_of_48_khz_is_called_from_every_codec() {
+    let key = "codecs = [\"opus/48000\"]\n";
+    namespace::inside(|| each_calls_a_phone_with("opus", key));
 }

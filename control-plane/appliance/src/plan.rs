@@ -156,6 +156,7 @@ fn codecs(named: &[firmware_config::Codec]) -> Vec<Codec> {
         firmware_config::Codec::G722 => Codec::G722,
         firmware_config::Codec::L16 => Codec::L16,
         firmware_config::Codec::Opus => Codec::Opus,
+        firmware_config::Codec::OpusFullband => Codec::OpusFullband,
         firmware_config::Codec::Pcma => Codec::Pcma,
         firmware_config::Codec::Pcmu => Codec::Pcmu,
     };

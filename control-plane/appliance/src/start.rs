@@ -172,6 +172,7 @@ impl Appliance {
             seed: seed()?,
             wall: wall(),
             login_key: login_key::of(&config.node.data_dir, seed()?),
+            opus_complexity: config.media.opus_complexity,
             headroom: Limits {
                 lateness_max: config.media.lateness_max,
                 used_permille_max: config.media.load_percent_max * 10,
@@ -249,7 +250,7 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
             talks_max: pairs,
             silent_after: SILENT_AFTER,
             tunes: config.music.iter().map(|music| Arc::clone(&music.tune)).collect(),
-            shared: shared_codings(plan),
+            shared: shared_codings(plan, config.media.opus_complexity),
             rtcp_interval: RTCP_INTERVAL,
             cname: format!("clavija@{}", config.media.advertise),
             ntp_epoch: ntp(wall()),

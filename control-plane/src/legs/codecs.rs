@@ -54,7 +54,8 @@ fn allowed(codecs: Option<&Vec<Codec>>) -> Allowed {
 
 /// The other side's codec first, where it may be agreed at all: frames of one codec need no decoding.
 pub(super) fn prefer(mut allowed: Allowed, other: Option<Codec>) -> Allowed {
-    let place = allowed.codecs.iter().position(|codec| Some(*codec) == other);
+    let same = |codec: &Codec| other.is_some_and(|other| codec.is_written_as(other));
+    let place = allowed.codecs.iter().position(same);
     if let Some(place) = place {
         let codec = allowed.codecs.remove(place);
         allowed.codecs.insert(0, codec);
@@ -62,12 +63,14 @@ pub(super) fn prefer(mut allowed: Allowed, other: Option<Codec>) -> Allowed {
     allowed
 }
 
-/// As the media plane is told it.
-pub(super) fn codec(agreed: &Agreed) -> order::Codec {
+/// As the media plane is told it. `complexity`: of Opus.
+pub(super) fn codec(agreed: &Agreed, complexity: u8) -> order::Codec {
     let coding = match agreed.codec {
         Codec::G722 => Coding::G722,
         Codec::L16 => Coding::L16(Rate::Hz16000),
-        Codec::Opus => Coding::Opus(opus(&agreed.opus)),
+        Codec::Opus | Codec::OpusFullband => {
+            Coding::Opus(opus(agreed.codec, &agreed.opus, complexity))
+        }
         Codec::Pcma => Coding::G711(Law::A),
         Codec::Pcmu => Coding::G711(Law::Mu),
     };
@@ -81,33 +84,34 @@ pub(super) fn codec(agreed: &Agreed) -> order::Codec {
 }
 
 /// Codings in which many may wait to music at once: those that are agreed with who wishes for nothing.
-pub fn shared_codings(plan: &Plan) -> Vec<Coding> {
+/// `opus_complexity` as in [`crate::exchange::Start`].
+pub fn shared_codings(plan: &Plan, opus_complexity: u8) -> Vec<Coding> {
     let trunks = plan.trunks.iter().flat_map(|trunk| &trunk.codecs);
     let all: BTreeSet<_> = trunks.chain(plan.seats.iter().flat_map(|seat| &seat.codecs)).collect();
     let shared = all.into_iter().filter_map(|codec| match codec {
         Codec::G722 => Some(Coding::G722),
-        Codec::Opus => Some(Coding::Opus(opus(&OpusWishes::NONE))),
+        Codec::Opus | Codec::OpusFullband => {
+            Some(Coding::Opus(opus(*codec, &OpusWishes::NONE, opus_complexity)))
+        }
         Codec::L16 => Some(Coding::L16(Rate::Hz16000)),
         Codec::Pcma | Codec::Pcmu => None,
     });
     shared.collect()
 }
 
-/// Voices at 16 kHz, unless the far side plays less.
-fn opus(wishes: &OpusWishes) -> Opus {
-    let (rate, bitrate) = if wishes.playback_hz_max < 16_000 {
-        (Rate::Hz8000, 16_000)
-    } else {
-        (Rate::Hz16000, 24_000)
+/// Voices at 16 kHz, or at 48 where that is allowed; at less where the far side plays less.
+fn opus(codec: Codec, wishes: &OpusWishes, complexity: u8) -> Opus {
+    let (rate, bitrate) = match (codec, wishes.playback_hz_max) {
+        (_, ..16_000) => (Rate::Hz8000, 16_000),
+        // RFC 7587 §3.1.1: where voices of the whole band sound well.
+        (Codec::OpusFullband, 24_000..) => (Rate::Hz48000, 40_000),
+        (_, 16_000..) => (Rate::Hz16000, 24_000),
     };
     Opus {
         rate,
         bitrate: wishes.bitrate_max.map_or(bitrate, |most| most.min(bitrate)),
         fec: wishes.fec,
         dtx: wishes.dtx,
-        complexity: OPUS_COMPLEXITY,
+        complexity,
     }
 }
-
-/// A tenth of a millisecond of a core for each frame (measured); what more costs is hardly heard at 24 kbit/s.
-const OPUS_COMPLEXITY: u8 = 5;

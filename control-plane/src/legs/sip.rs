@@ -44,6 +44,7 @@ pub(crate) struct SipLegs {
     /// Whose audio is to be encrypted.
     wishes: Wishes,
     ways: Ways,
+    opus_complexity: u8,
     legs: BTreeMap<LegId, SipLeg>,
     engaged: BTreeMap<Whose, Engaged>,
     double_claims: u64,
@@ -117,12 +118,13 @@ struct How {
 }
 
 impl SipLegs {
-    pub(crate) fn new(media_address: IpAddr, plan: &Plan) -> Self {
+    pub(crate) fn new(media_address: IpAddr, opus_complexity: u8, plan: &Plan) -> Self {
         Self {
             media_address,
             codecs: Codecs::of(plan),
             wishes: Wishes::of(plan),
             ways: Ways::of(plan),
+            opus_complexity,
             legs: BTreeMap::new(),
             engaged: BTreeMap::new(),
             double_claims: 0,
@@ -636,7 +638,7 @@ impl SipLegs {
             media.order(Order::Secure { leg: LegName(leg.0), keys });
         }
         sip_leg.secured = agreed.srtp.map(|secured| secured.ours.key.suite());
-        let codec = codecs::codec(&agreed);
+        let codec = codecs::codec(&agreed, self.opus_complexity);
         let (rtp, rtcp) = (agreed.remote_rtp, agreed.remote_rtcp);
         let remote = Remote { rtp, rtcp, signalling: from.ip() };
         let Agreed { telephone_event, sends, receives, .. } = agreed;

@@ -136,6 +136,7 @@ pub(crate) fn start(
         seed: [seed.wrapping_add(1); 32],
         wall: Stamp(1_000_000 + u64::from(seed)),
         login_key: [3; 32],
+        opus_complexity: 5,
         headroom: control_plane::headroom::Limits::USUAL,
         restart,
     }

@@ -177,7 +177,7 @@ fn what_is_left_out_has_the_contracts_defaults() {
     assert_eq!(config.media.ports, 20000..=29999);
     assert_eq!((config.media.threads, config.media.cpus), (1, vec![]));
     assert_eq!(config.media.lateness_max, Duration::from_millis(20));
-    assert_eq!(config.media.load_percent_max, 70);
+    assert_eq!((config.media.load_percent_max, config.media.opus_complexity), (70, 5));
     assert_eq!(config.http.admin.to_string(), "127.0.0.1:8080");
     assert_eq!(config.http.admin_token_file, Path::new("/etc/x/d/admin.token"));
     assert_eq!(config.recording.dir, Path::new("/etc/x/d/recordings"));
@@ -186,13 +186,14 @@ fn what_is_left_out_has_the_contracts_defaults() {
 #[test]
 fn media_threads_may_have_cores_and_limits_of_their_own() {
     let folder = Folder::with_contract();
-    let own = "threads = 2\ncpus = [3, 1]\nlateness_ms_max = 5\nload_percent_max = 90";
+    let own = "threads = 2\ncpus = [3, 1]\nlateness_ms_max = 5\nload_percent_max = 90\n\
+               opus_complexity = 10";
     folder.edit("node.toml", "threads = 1", own);
 
     let media = folder.load().unwrap().config.media;
 
     assert_eq!((media.cpus, media.lateness_max), (vec![3, 1], Duration::from_millis(5)));
-    assert_eq!((media.threads, media.load_percent_max), (2, 90));
+    assert_eq!((media.threads, media.load_percent_max, media.opus_complexity), (2, 90, 10));
 }
 
 #[test]

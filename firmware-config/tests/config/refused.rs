@@ -201,10 +201,31 @@ fn limits_of_the_media_threads_are_whole_numbers_in_their_range() {
         ("lateness_ms_max", "1001", "from 1 to 1000"),
         ("load_percent_max", "0.7", "from 1 to 100"),
         ("load_percent_max", "101", "from 1 to 100"),
+        ("opus_complexity", "11", "from 0 to 10"),
+        ("opus_complexity", "-1", "from 0 to 10"),
+        ("opus_complexity", "\"most\"", "from 0 to 10"),
     ] {
         let line = format!("threads = 1\n{key} = {value}");
         check("node.toml", "threads = 1", &line, &[&format!("media.{key}: {value}"), range]);
     }
+}
+
+#[test]
+fn opus_is_named_once_and_in_one_band() {
+    let codecs = |list: &str, says: &[&str]| {
+        let line = format!("extension = \"1001\"\ncodecs = {list}");
+        check("site.toml", "extension = \"1001\"", &line, says);
+    };
+
+    codecs("[\"opus\", \"opus\"]", &["codecs", "says the same twice"]);
+    codecs(
+        "[\"opus/48000\", \"pcma\", \"opus\"]",
+        &["codecs", "has \"opus\" and \"opus/48000\"", "write one of them"],
+    );
+    codecs(
+        "[\"opus/16000\"]",
+        &["codecs", "\"opus/16000\"", "write \"opus\", \"opus/48000\", \"g722\""],
+    );
 }
 
 #[test]

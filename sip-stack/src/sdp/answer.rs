@@ -240,15 +240,16 @@ fn usable(
 /// The first of the peer's formats that is allowed.
 fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Codec)> {
     media.payload_types().find_map(|number| {
-        let codec = media.codec(number)?;
-        allowed.codecs.contains(&codec).then_some((number, codec))
+        let named = media.codec(number)?;
+        let ours = allowed.codecs.iter().find(|codec| codec.is_written_as(named));
+        ours.map(|codec| (number, *codec))
     })
 }
 
 /// The clock that keys beside this codec should have.
 fn event_clock(codec: Codec) -> u32 {
     match codec {
-        Codec::Opus => 48_000,
+        Codec::Opus | Codec::OpusFullband => 48_000,
         Codec::G722 | Codec::L16 | Codec::Pcma | Codec::Pcmu => 8_000,
     }
 }

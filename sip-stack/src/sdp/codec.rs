@@ -12,6 +12,10 @@ pub enum Codec {
     /// Linear samples of 16 bits, mono, at 16 kHz.
     L16,
     Opus,
+    /// The same where the far side is told that we speak up to 20 kHz. Descriptions write it as they do
+    /// the other.
+    #[serde(rename = "opus/48000")]
+    OpusFullband,
     /// G.711, A-law.
     Pcma,
     /// G.711, mu-law.
@@ -31,6 +35,7 @@ pub struct OpusWishes {
 }
 
 impl Codec {
+    /// All that a description can name.
     pub const ALL: [Self; 5] = [Self::Opus, Self::G722, Self::Pcma, Self::Pcmu, Self::L16];
 
     /// What a box without a word about it allows: what every telephone network has.
@@ -41,7 +46,7 @@ impl Codec {
         match self {
             Self::G722 => "G722",
             Self::L16 => "L16",
-            Self::Opus => "opus",
+            Self::Opus | Self::OpusFullband => "opus",
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
         }
@@ -52,14 +57,14 @@ impl Codec {
         match self {
             Self::G722 | Self::Pcma | Self::Pcmu => 8_000,
             Self::L16 => 16_000,
-            Self::Opus => 48_000,
+            Self::Opus | Self::OpusFullband => 48_000,
         }
     }
 
     /// Channels as its `a=rtpmap` counts them; Opus always says two (RFC 7587 §7).
     const fn channels(self) -> u8 {
         match self {
-            Self::Opus => 2,
+            Self::Opus | Self::OpusFullband => 2,
             Self::G722 | Self::L16 | Self::Pcma | Self::Pcmu => 1,
         }
     }
@@ -71,7 +76,7 @@ impl Codec {
             Self::Pcma => 8,
             Self::G722 => 9,
             Self::L16 => 96,
-            Self::Opus => 111,
+            Self::Opus | Self::OpusFullband => 111,
         }
     }
 
@@ -79,7 +84,7 @@ impl Codec {
     const fn static_number(self) -> Option<u8> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => Some(self.our_number()),
-            Self::L16 | Self::Opus => None,
+            Self::L16 | Self::Opus | Self::OpusFullband => None,
         }
     }
 
@@ -88,14 +93,28 @@ impl Codec {
         let (name, clock_hz) = (self.name(), self.clock_hz());
         let channels = if self.channels() > 1 { "/2" } else { "" };
         _ = write!(text, "a=rtpmap:{number} {name}/{clock_hz}{channels}\r\n");
-        if self == Self::Opus {
-            _ = write!(text, "a=fmtp:{number} {OUR_OPUS}\r\n");
-        }
+        let ours = match self {
+            Self::Opus => OUR_OPUS,
+            Self::OpusFullband => OUR_OPUS_FULLBAND,
+            Self::G722 | Self::L16 | Self::Pcma | Self::Pcmu => return,
+        };
+        _ = write!(text, "a=fmtp:{number} {ours}\r\n");
+    }
+
+    /// What a description calls so is one codec, however we speak it.
+    pub fn is_written_as(self, other: Self) -> bool {
+        self == other || self.is_opus() && other.is_opus()
+    }
+
+    const fn is_opus(self) -> bool {
+        matches!(self, Self::Opus | Self::OpusFullband)
     }
 }
 
 /// We decode at 16 kHz and to one channel, and use redundancy where it is told.
 const OUR_OPUS: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
+/// The same at 48 kHz.
+const OUR_OPUS_FULLBAND: &str = "maxplaybackrate=48000;sprop-maxcapturerate=48000;useinbandfec=1";
 
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,7 +164,7 @@ impl Media {
             let sloppy = match codec {
                 Codec::Opus => map.channels == 1 && map.clock_hz == 48_000,
                 Codec::G722 => map.channels == 1 && map.clock_hz == 16_000,
-                Codec::L16 | Codec::Pcma | Codec::Pcmu => false,
+                Codec::L16 | Codec::OpusFullband | Codec::Pcma | Codec::Pcmu => false,
             };
             let same = map.clock_hz == codec.clock_hz() && map.channels == codec.channels();
             map.name.eq_ignore_ascii_case(codec.name()) && (same || sloppy)

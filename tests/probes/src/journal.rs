@@ -59,6 +59,7 @@ fn rebuild(bytes: &[u8]) -> bool {
         wall: Stamp(1),
         login_key: [7; 32],
         headroom: headroom::Limits::USUAL,
+        opus_complexity: 5,
         restart: Some(restart),
     };
     let mut exchange = Exchange::new(start, *EPOCH);

@@ -157,6 +157,7 @@ impl Site {
             wall,
             login_key: [3; 32],
             headroom: Limits::USUAL,
+            opus_complexity: 5,
             restart,
         };
         Exchange::new(start, now)

@@ -70,6 +70,7 @@ impl Bench {
             wall: Stamp(1),
             login_key: [1; 32],
             headroom: Limits::USUAL,
+            opus_complexity: 5,
             restart: None,
         };
         let recorder = RecorderConfig {

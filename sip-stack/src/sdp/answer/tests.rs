@@ -303,6 +303,29 @@ fn opus_is_answered_with_its_two_channels_its_parameters_and_keys_on_its_own_clo
 }
 
 #[test]
+fn opus_of_48_khz_is_the_same_format_with_other_parameters_both_in_offers_and_answers() {
+    let allowed = Allowed { codecs: vec![Codec::OpusFullband], telephone_event: false };
+    let media = "m=audio 4000 RTP/AVP 96\na=rtpmap:96 opus/48000/2";
+    let said = |number: u8| {
+        format!(
+            "RTP/AVP {number}\r\na=rtpmap:{number} opus/48000/2\r\n\
+             a=fmtp:{number} maxplaybackrate=48000;sprop-maxcapturerate=48000;useinbandfec=1\r\n"
+        )
+    };
+
+    let (bytes, agreed) = answer(&session(media), &allowed, LOCAL).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(&said(96)), "{text}");
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::OpusFullband, 96));
+    let offered = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
+    assert!(offered.contains(&said(111)), "{offered}");
+    let accepted = accept(&session(media), &allowed).unwrap();
+    assert_eq!(accepted.codec, Codec::OpusFullband);
+    let no = answer(&session("m=audio 4000 RTP/AVP 0"), &allowed, LOCAL).unwrap_err();
+    assert_eq!(no.to_string(), "no codec in common: they offer PCMU, we allow opus");
+}
+
+#[test]
 fn keys_beside_opus_may_have_the_clock_of_8_khz_where_no_other_is_offered() {
     let (text, agreed) = answered_in_any(
         "m=audio 4000 RTP/AVP 111 126\na=rtpmap:111 opus/48000/2\n\
