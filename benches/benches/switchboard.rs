@@ -73,6 +73,7 @@ fn arrived(leg: u64, number: &str) -> Input {
 fn plan(agents: u16) -> Arc<Plan> {
     let seat = |number: u16| SeatPlan {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: format!("agent-{number}"),
         extension: format!("{}", 10_000 + u32::from(number)),
         fixed: false,
@@ -99,6 +100,7 @@ fn plan(agents: u16) -> Arc<Plan> {
     Arc::new(Plan {
         trunks: vec![Trunk {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: "carrier".to_owned(),
             address: None,
             transport: sip_stack::Transport::Udp,

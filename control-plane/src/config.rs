@@ -73,6 +73,9 @@ pub struct Trunk {
     pub srtp: Srtp,
     #[serde(default)]
     pub dtmf: Dtmf,
+    /// Comfort noise may be sent there in the place of silence.
+    #[serde(default)]
+    pub comfort_noise: bool,
 }
 
 /// How keys go to and from somebody.
@@ -117,6 +120,9 @@ pub struct SeatPlan {
     pub srtp: Srtp,
     #[serde(default)]
     pub dtmf: Dtmf,
+    /// Comfort noise may be sent there in the place of silence.
+    #[serde(default)]
+    pub comfort_noise: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

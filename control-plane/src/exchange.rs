@@ -143,7 +143,8 @@ impl Exchange {
         let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
         let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
-        let (phones, sip_legs) = (plan.phones(), SipLegs::new(media_address, opus_complexity, plan));
+        let (phones, sip_legs) =
+            (plan.phones(), SipLegs::new(media_address, opus_complexity, plan));
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,

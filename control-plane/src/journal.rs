@@ -332,6 +332,7 @@ mod tests {
     fn plan() -> Plan {
         let seat = SeatPlan {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: "ana".into(),
             extension: "1001".into(),
             fixed: true,

@@ -104,6 +104,7 @@ mod tests {
     fn plan(rows: &[(&str, Destination, &[TrunkId])]) -> Plan {
         let trunk = |name: &str, pstn| Trunk {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: name.into(),
             address: None,
             transport: sip_stack::Transport::Udp,
@@ -113,6 +114,7 @@ mod tests {
         };
         let seat = |name: &str, extension: &str| SeatPlan {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: name.into(),
             extension: extension.into(),
             fixed: false,
@@ -201,6 +203,7 @@ mod tests {
         let mut plan = plan(&[(SELF_TEST_NUMBER, team(0), &[own])]);
         plan.trunks.push(Trunk {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: SELF_TEST.into(),
             address: None,
             transport: sip_stack::Transport::Udp,
@@ -210,6 +213,7 @@ mod tests {
         });
         plan.seats.push(SeatPlan {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: SELF_TEST.into(),
             extension: SELF_TEST.into(),
             fixed: false,

@@ -123,6 +123,7 @@ mod tests {
     fn plan(agents: &[&str], team: &[u16]) -> Plan {
         let seat = |name: &&str| SeatPlan {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: (*name).to_owned(),
             extension: format!("1{name}"),
             fixed: true,
@@ -133,6 +134,7 @@ mod tests {
         Plan {
             trunks: vec![Trunk {
                 dtmf: Default::default(),
+                comfort_noise: false,
                 name: "carrier".into(),
                 address,
                 transport: sip_stack::Transport::Udp,

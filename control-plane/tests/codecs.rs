@@ -28,7 +28,7 @@ const BOX: &str = "198.51.100.1:5060";
 const CARRIER: &str = "192.0.2.1:5060";
 const PHONE: &str = "203.0.113.7:5070";
 
-fn exchange(codecs: &[Codec], now: Instant) -> Exchange {
+fn exchange(codecs: &[Codec], comfort_noise: bool, now: Instant) -> Exchange {
     let to: SocketAddr = PHONE.parse().unwrap();
     let sip = Config {
         local: BOX.parse().unwrap(),
@@ -60,6 +60,7 @@ fn exchange(codecs: &[Codec], now: Instant) -> Exchange {
             pstn: true,
             codecs: codecs.to_vec(),
             dtmf: Default::default(),
+            comfort_noise,
             srtp: Srtp::Off,
         }],
         seats: vec![SeatPlan {
@@ -68,6 +69,7 @@ fn exchange(codecs: &[Codec], now: Instant) -> Exchange {
             fixed: true,
             codecs: vec![],
             dtmf: Default::default(),
+            comfort_noise: false,
             srtp: Srtp::Off,
         }],
         teams: vec![Team {
@@ -114,8 +116,17 @@ struct Call {
 
 impl Call {
     fn new(codecs: &[Codec]) -> Self {
+        Self::comforted(codecs, false)
+    }
+
+    fn comforted(codecs: &[Codec], comfort_noise: bool) -> Self {
         let now = Instant::now();
-        Self { exchange: exchange(codecs, now), now, sequence: 0, to_tag: String::new() }
+        Self {
+            exchange: exchange(codecs, comfort_noise, now),
+            now,
+            sequence: 0,
+            to_tag: String::new(),
+        }
     }
 
     /// One offer, by this method and from this address: the orders it brings.
@@ -144,10 +155,8 @@ impl Call {
             .map(|transmit| String::from_utf8(transmit.bytes).unwrap())
             .collect();
         let cseq = format!("CSeq: {n} {method}");
-        let answer = said
-            .iter()
-            .rev()
-            .find(|text| text.starts_with("SIP/2.0 ") && text.contains(&cseq));
+        let answer =
+            said.iter().rev().find(|text| text.starts_with("SIP/2.0 ") && text.contains(&cseq));
         let answer = answer.unwrap_or_else(|| panic!("{said:?}")).clone();
         assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
         let (_, tag) = answer.split_once("\r\nTo: <sip:100@198.51.100.1>").unwrap();
@@ -188,8 +197,7 @@ fn an_offer_that_leaves_the_codec_as_it_is_makes_no_coder() {
             [("refresh", ""), ("hold", "a=sendonly\r\n"), ("both", "a=inactive\r\n"), ("back", "")]
         {
             for method in ["INVITE", "UPDATE"] {
-                let orders =
-                    call.offer_by(method, "192.0.2.1", &format!("{media}{direction}"));
+                let orders = call.offer_by(method, "192.0.2.1", &format!("{media}{direction}"));
                 assert_eq!((made(&orders), told(&orders)), (0, 1), "{what} by {method}");
             }
         }
@@ -251,4 +259,21 @@ fn opus_is_spoken_as_wide_as_is_allowed_and_the_far_side_plays() {
         assert_eq!(played(Codec::Opus, most), narrow, "{most}");
         assert_eq!(played(Codec::OpusFullband, most), full, "{most}");
     }
+}
+
+#[test]
+fn comfort_noise_is_sent_where_it_is_agreed_and_as_long_as_it_is() {
+    let comfort = |orders: &[Order]| {
+        orders.iter().find_map(|order| match order {
+            Order::Comfort { sends, .. } => Some(*sends),
+            _ => None,
+        })
+    };
+    let with = "m=audio 4000 RTP/AVP 8 13\r\n";
+    let mut call = Call::comforted(&[Codec::Pcma], true);
+
+    assert_eq!(comfort(&call.offer(with)), Some(true));
+    assert_eq!(comfort(&call.offer(with)), None, "it is said once");
+    assert_eq!(comfort(&call.offer("m=audio 4000 RTP/AVP 8\r\n")), Some(false));
+    assert_eq!(comfort(&Call::new(&[Codec::Pcma]).offer(with)), None, "not asked for");
 }

@@ -472,6 +472,7 @@ fn place(phone: usize) -> Place {
 fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
     let trunk = |name: &str| Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.into(),
         address: "192.0.2.1:5060".parse().ok(),
         transport: sip_stack::Transport::Udp,
@@ -498,6 +499,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
             let extension = extension.into();
             seats.push(SeatPlan {
                 dtmf: Default::default(),
+                comfort_noise: false,
                 name: name.into(),
                 extension,
                 fixed: is_fixed,

@@ -24,6 +24,8 @@ pub struct Agent {
     pub contact: Option<Contact>,
     /// What may be agreed with their phones, of most worth first; never empty.
     pub codecs: Vec<Codec>,
+    /// Comfort noise may be sent there in the place of silence.
+    pub comfort_noise: bool,
     /// Whether the audio of their phones is encrypted.
     pub srtp: Srtp,
     pub dtmf: Dtmf,
@@ -56,6 +58,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
     let password = secret::read(section, "password", host);
     let contact = read_contact(section);
     let codecs = codec::read(section);
+    let comfort_noise = section.flag("comfort_noise");
     let srtp = srtp::read(section);
     let dtmf = dtmf::read(section);
 
@@ -73,6 +76,7 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
         password: password.as_ref().map(|read| read.secret.clone()),
         contact: contact.as_ref().map(|at| at.value.clone()),
         codecs: codecs?,
+        comfort_noise: comfort_noise?.unwrap_or(false),
         srtp: srtp?,
         dtmf: dtmf?,
     };

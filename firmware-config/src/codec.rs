@@ -62,8 +62,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Vec<Codec>, Reported> {
 
 /// A description has one name for both, and could not say which is meant.
 fn one_opus(section: &mut Section<'_>, list: &[At<Codec>]) -> Result<(), Reported> {
-    let mut opus =
-        list.iter().filter(|at| matches!(at.value, Codec::Opus | Codec::OpusFullband));
+    let mut opus = list.iter().filter(|at| matches!(at.value, Codec::Opus | Codec::OpusFullband));
     match (opus.next(), opus.next()) {
         (Some(_), Some(other)) => {
             let what = "has \"opus\" and \"opus/48000\", which are one codec in two bands; write one of them";

@@ -91,6 +91,7 @@ use Change::{Live, Restart};
 use LeftOut::{Is, Means, Refused};
 use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
 
+const COMFORT_NOISE: &str = "Long silence beside G.711 is sent as comfort noise (RFC 3389) where the far side agrees, not as frames.";
 const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, optional where the other side offers it, or \
                     required; what we offer is encrypted with required only.";
 const NAME: &str = "1 to 64 of the letters a to z, digits, dot, dash and underscore";
@@ -384,6 +385,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Live,
                 "What may be agreed with it; what the other side of a call speaks is offered first.",
             ),
+            key("comfort_noise", Flag, Is("false"), Live, COMFORT_NOISE),
             key(
                 "network",
                 Nothing,
@@ -427,6 +429,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Live,
                 "What may be agreed with their phones; what the other side of a call speaks is offered first.",
             ),
+            key("comfort_noise", Flag, Is("false"), Live, COMFORT_NOISE),
             key("srtp", Word(&["off", "optional", "required"]), Is("\"off\""), Live, SRTP),
             DTMF,
         ],

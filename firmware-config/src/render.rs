@@ -220,6 +220,7 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     }
     lines.push(("pstn", plain(&trunk.pstn.to_string())));
     lines.push(("codecs", codecs(&trunk.codecs)));
+    lines.push(("comfort_noise", plain(&trunk.comfort_noise.to_string())));
     lines.push(("srtp", text(trunk.srtp.word())));
     lines.push(("dtmf", text(trunk.dtmf.word())));
     lines
@@ -230,6 +231,7 @@ fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
     lines.extend(agent.password.as_ref().map(|password| ("password", secret(password))));
     lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
     lines.push(("codecs", codecs(&agent.codecs)));
+    lines.push(("comfort_noise", plain(&agent.comfort_noise.to_string())));
     lines.push(("srtp", text(agent.srtp.word())));
     lines.push(("dtmf", text(agent.dtmf.word())));
     lines

@@ -29,6 +29,8 @@ pub struct Trunk {
     pub pstn: bool,
     /// What may be agreed, of most worth first; never empty.
     pub codecs: Vec<Codec>,
+    /// Comfort noise may be sent there in the place of silence.
+    pub comfort_noise: bool,
     /// Whether its audio is encrypted.
     pub srtp: Srtp,
     pub dtmf: Dtmf,
@@ -52,6 +54,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let calls_per_second_max = section.whole("calls_per_second_max", 1..=10_000);
     let pstn = section.flag("pstn");
     let codecs = codec::read(section);
+    let comfort_noise = section.flag("comfort_noise");
     let srtp = srtp::read(section);
     let dtmf = dtmf::read(section);
     let network = section.text("network", "lan").and_then(|given| match given {
@@ -82,6 +85,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
         // The careful reading: what breaks out is open to agents only.
         pstn: pstn?.unwrap_or(true),
         codecs: codecs?,
+        comfort_noise: comfort_noise?.unwrap_or(false),
         srtp: srtp?,
         dtmf: dtmf?,
     };

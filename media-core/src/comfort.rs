@@ -149,13 +149,22 @@ mod tests {
         let mut comfort = Comfort::SILENCE;
         comfort.take(&[30, index(-0.9)]);
         comfort.take(&[30]);
-        assert!(likeness(&heard(&mut comfort, 8_000), 1).abs() < 0.05, "and white where it tells none");
+        assert!(
+            likeness(&heard(&mut comfort, 8_000), 1).abs() < 0.05,
+            "and white where it tells none"
+        );
     }
 
     #[test]
     fn no_spectrum_makes_the_noise_louder_than_it_is_said_to_be() {
-        let edges: [&[u8]; 6] =
-            [&[0; 12], &[254; 12], &[0, 254, 0, 254, 0, 254, 0, 254], &[255; 12], &[127, 255], &[7; 1_400]];
+        let edges: [&[u8]; 6] = [
+            &[0; 12],
+            &[254; 12],
+            &[0, 254, 0, 254, 0, 254, 0, 254],
+            &[255; 12],
+            &[127, 255],
+            &[7; 1_400],
+        ];
         let loudest = |comfort: &mut Comfort, told: &[u8]| {
             comfort.take(&[&[40], told].concat());
             let heard = heard(comfort, 160);

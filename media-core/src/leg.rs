@@ -73,6 +73,8 @@ pub(crate) struct Leg {
     pub(crate) gain: Gain,
     pub(crate) voice: Voice,
     pub(crate) keys: Keys,
+    /// Silence may reach the far side as comfort noise.
+    pub(crate) comforts: bool,
 }
 
 /// Where what a leg hears comes from.
@@ -136,6 +138,7 @@ impl Leg {
             gain: Gain::OPEN,
             voice: Voice::NONE,
             keys: Keys::NEW,
+            comforts: false,
         }
     }
 
@@ -211,7 +214,8 @@ impl Leg {
         let to = reachable(line.latch.rtp())?;
         let Agreed { codec, telephone_event, .. } = line.agreed;
         let tones = self.keys.told_by == By::Tones;
-        Some(Path { port: self.port, to, codec, telephone_event, tones })
+        let comforts = self.comforts;
+        Some(Path { port: self.port, to, codec, telephone_event, tones, comforts })
     }
 
     /// Keys can be told to the far side in its stream.

@@ -238,13 +238,10 @@ pub enum Order {
     },
     /// What was agreed once more, with the codec of the [`Order::Connect`] before: only where the far side is
     /// and which ways it wants may be new. Needs no memory, and what its coder has come to goes on.
-    Renew {
-        leg: LegName,
-        remote: Remote,
-        telephone_event: Option<u8>,
-        sends: bool,
-        receives: bool,
-    },
+    Renew { leg: LegName, remote: Remote, telephone_event: Option<u8>, sends: bool, receives: bool },
+    /// Whether the far side may be sent comfort noise (RFC 3389) while there is nothing to say to it. Not before this
+    /// is said.
+    Comfort { leg: LegName, sends: bool },
     /// Whether the far side asked to be told how its voice sounds here (RFC 3611 §5.1,
     /// `voip-metrics`). Not before this is said.
     Rate { leg: LegName, tells: bool },

@@ -125,6 +125,7 @@ fn open(engine: &mut Engine, n: u16, now: Instant) {
         Order::Connect { leg: leg(n), remote, codec, telephone_event, sends: true, receives: true };
     engine.handle_order(connect, now);
     engine.handle_order(Order::Rate { leg: leg(n), tells: n.is_multiple_of(2) }, now);
+    engine.handle_order(Order::Comfort { leg: leg(n), sends: n % 4 > 1 }, now);
     engine.handle_order(Order::Hear { leg: leg(n), source: Source::Music(TuneId(0)) }, now);
     if n % 5 == 3 {
         let told_by = [By::Events, By::Tones, By::Signalling][usize::from(n % 3)];

@@ -96,6 +96,7 @@ fn address(text: &str) -> SocketAddr {
 fn plan() -> Arc<Plan> {
     let trunk = |name: &str, address, pstn| Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.to_owned(),
         address,
         transport: sip_stack::Transport::Udp,

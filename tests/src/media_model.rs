@@ -97,7 +97,8 @@ impl MediaModel {
             Order::Hear { leg, source: Source::Music(_) | Source::Nothing | Source::Silence } => {
                 self.leg(leg, order)?;
             }
-            Order::Rate { leg, tells: _ }
+            Order::Comfort { leg, sends: _ }
+            | Order::Rate { leg, tells: _ }
             | Order::Digits { leg, digits: _ }
             | Order::Keys { leg, .. } => _ = self.leg(leg, order)?,
             Order::Pressed { leg, digit, duration } => {

@@ -33,6 +33,7 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
     let name = SELF_TEST.to_owned();
     plan.trunks.push(Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.clone(),
         address: None,
         transport: Transport::Udp,
@@ -42,6 +43,7 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
     });
     plan.seats.push(SeatPlan {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.clone(),
         extension: name.clone(),
         fixed: false,
@@ -142,6 +144,7 @@ fn advertise_tcp(sip: &firmware_config::Sip, tcp: SocketAddr) -> SocketAddr {
 fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
     Trunk {
         dtmf: dtmf(trunk.dtmf),
+        comfort_noise: trunk.comfort_noise,
         name: trunk.name.clone(),
         address: trunk.address,
         transport: transport(trunk.tcp),
@@ -220,6 +223,7 @@ fn own_user() -> User {
 fn seat(agent: &firmware_config::Agent) -> SeatPlan {
     SeatPlan {
         dtmf: dtmf(agent.dtmf),
+        comfort_noise: agent.comfort_noise,
         name: agent.name.clone(),
         extension: agent.extension.clone(),
         fixed: agent.contact.is_some(),

@@ -18,15 +18,19 @@ use std::collections::BTreeSet;
 /// What each trunk and each agent may speak, by the places of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Codecs {
-    trunks: Vec<Vec<Codec>>,
-    seats: Vec<Vec<Codec>>,
+    trunks: Vec<Allowed>,
+    seats: Vec<Allowed>,
 }
 
 impl Codecs {
     pub(super) fn of(plan: &Plan) -> Self {
         Self {
-            trunks: plan.trunks.iter().map(|trunk| trunk.codecs.clone()).collect(),
-            seats: plan.seats.iter().map(|seat| seat.codecs.clone()).collect(),
+            trunks: (plan.trunks.iter())
+                .map(|trunk| allowed(&trunk.codecs, trunk.comfort_noise))
+                .collect(),
+            seats: (plan.seats.iter())
+                .map(|seat| allowed(&seat.codecs, seat.comfort_noise))
+                .collect(),
         }
     }
 
@@ -38,18 +42,17 @@ impl Codecs {
     }
 
     pub(super) fn allowed_for_trunk(&self, trunk: TrunkId) -> Allowed {
-        allowed(self.trunks.get(usize::from(trunk.0)))
+        self.trunks.get(usize::from(trunk.0)).cloned().unwrap_or_else(|| allowed(&[], false))
     }
 
     pub(super) fn allowed_for_seat(&self, seat: u16) -> Allowed {
-        allowed(self.seats.get(usize::from(seat)))
+        self.seats.get(usize::from(seat)).cloned().unwrap_or_else(|| allowed(&[], false))
     }
 }
 
-fn allowed(codecs: Option<&Vec<Codec>>) -> Allowed {
-    let codecs = codecs.filter(|codecs| !codecs.is_empty());
-    let codecs = codecs.map_or_else(|| Codec::USUAL.to_vec(), Clone::clone);
-    Allowed { codecs, telephone_event: true }
+fn allowed(codecs: &[Codec], comfort_noise: bool) -> Allowed {
+    let codecs = if codecs.is_empty() { &Codec::USUAL } else { codecs }.to_vec();
+    Allowed { codecs, telephone_event: true, comfort_noise }
 }
 
 /// The other side's codec first, where it may be agreed at all: frames of one codec need no decoding.

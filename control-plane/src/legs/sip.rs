@@ -62,6 +62,8 @@ struct SipLeg {
     agreed: Option<Agreed>,
     /// The codec the media plane has it connected with.
     connected: Option<order::Codec>,
+    /// The media plane sends it comfort noise.
+    comforted: bool,
     /// What is wanted of it, and our keys.
     security: Security,
     /// The suite under which the media plane has its keys.
@@ -214,13 +216,14 @@ impl SipLegs {
         let whose: Vec<_> = phones.chain(claim.seat().map(Whose::Seat)).collect();
         for &leg in legs {
             let orphan = SipLeg {
-                allowed: Allowed { codecs: vec![], telephone_event: false },
+                allowed: Allowed { codecs: vec![], telephone_event: false, comfort_noise: false },
                 port: None,
                 session_id: 0,
                 version: 1,
                 local_sdp: Vec::new(),
                 agreed: None,
                 connected: None,
+                comforted: false,
                 security: Security::OFF,
                 secured: None,
                 offer: None,
@@ -283,6 +286,7 @@ impl SipLegs {
             local_sdp: Vec::new(),
             agreed: None,
             connected: None,
+            comforted: false,
             security: media.security(self.wishes.source(source)),
             secured: None,
             offer: None,
@@ -592,6 +596,7 @@ impl SipLegs {
                 local_sdp,
                 agreed: None,
                 connected: None,
+                comforted: false,
                 security,
                 secured: None,
                 offer: None,
@@ -650,6 +655,10 @@ impl SipLegs {
         } else {
             Order::Connect { leg: leg_name, remote, codec, telephone_event, sends, receives }
         });
+        if agreed.comfort_noise != sip_leg.comforted {
+            sip_leg.comforted = agreed.comfort_noise;
+            media.order(Order::Comfort { leg: leg_name, sends: agreed.comfort_noise });
+        }
         media.order(Order::Rate { leg: LegName(leg.0), tells: agreed.voip_metrics });
         let events = agreed.telephone_event.is_some();
         let Some(sip_leg) = self.legs.get_mut(&leg) else { return };

@@ -128,6 +128,7 @@ impl Bench {
 fn plan() -> Plan {
     let seat = |name: &str| SeatPlan {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.into(),
         extension: name.into(),
         fixed: false,
@@ -136,6 +137,7 @@ fn plan() -> Plan {
     };
     let trunk = |name: &str, address: Option<&str>| Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.into(),
         address: address.map(|address| address.parse().unwrap()),
         transport: sip_stack::Transport::Udp,

@@ -67,6 +67,7 @@ fn trunk(name: &str, address: Option<SocketAddr>, pstn: bool) -> Trunk {
         transport: sip_stack::Transport::Udp,
         pstn,
         codecs: vec![],
+        comfort_noise: false,
         dtmf: Default::default(),
         srtp: Default::default(),
     }
@@ -104,6 +105,7 @@ pub(crate) fn seat(name: &str, extension: &str, fixed: bool) -> SeatPlan {
         extension: extension.into(),
         fixed,
         codecs: vec![],
+        comfort_noise: false,
         dtmf: Default::default(),
         srtp: Default::default(),
     }

@@ -240,7 +240,8 @@ impl Names {
     const fn of(order: &Order) -> Self {
         match *order {
             Order::Open { leg, talk, .. } => Self::Opened(leg, talk),
-            Order::Connect { leg, .. }
+            Order::Comfort { leg, .. }
+            | Order::Connect { leg, .. }
             | Order::Digits { leg, .. }
             | Order::Hear { leg, .. }
             | Order::Keys { leg, .. }

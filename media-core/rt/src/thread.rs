@@ -203,7 +203,8 @@ impl MediaThread {
                     }
                 }
                 Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
-                Order::Connect { .. }
+                Order::Comfort { .. }
+                | Order::Connect { .. }
                 | Order::Secure { .. }
                 | Order::Digits { .. }
                 | Order::Play { .. }

@@ -28,6 +28,10 @@ impl Engine {
             Order::Renew { leg, remote, telephone_event, sends, receives } => {
                 self.renew(leg, remote, telephone_event, (sends, receives), now);
             }
+            Order::Comfort { leg, sends } => match self.leg_mut(leg) {
+                Some(leg) => leg.comforts = sends,
+                None => self.refuse(leg, "comfort: no such leg"),
+            },
             Order::Rate { leg, tells } => match self.leg_mut(leg) {
                 Some(leg) => leg.rate(tells),
                 None => self.refuse(leg, "rate: no such leg"),

@@ -234,9 +234,10 @@ impl Engine {
             let mut wire = Wire { out, counters };
             let (law, packed) = match leg.law() {
                 Some(law) => {
-                    let packed = pack(law, &hear_narrow(&state.room, legs, slot, ms));
+                    let frame = hear_narrow(&state.room, legs, slot, ms);
+                    let (packed, silent) = (pack(law, &frame), is_silent(&frame, &state.room));
                     let Some(leg) = legs.get_mut(slot) else { return };
-                    leg.send.relay(&packed, Kind::Said, None, now_place, path.as_ref(), &mut wire);
+                    leg.send.pass_mixed(&packed, silent, now_place, path.as_ref(), &mut wire);
                     (law, packed)
                 }
                 None => {
@@ -406,6 +407,12 @@ fn hear_wide(
     let ramp = RAMP * i32::try_from(rate.factor()).unwrap_or(1);
     sum.limit(&mut leg.gain, ramp, frame.get_mut(..rate.samples()).unwrap_or_default());
     rate.samples()
+}
+
+/// Nobody says anything in this frame: A-law has no word for nothing but plus and minus eight.
+fn is_silent(frame: &Frame, room: &Room) -> bool {
+    let most = 8 * room.len().saturating_sub(1);
+    frame.iter().all(|sample| usize::from(sample.unsigned_abs()) <= most)
 }
 
 const RATES: [Rate; 3] = [Rate::Hz8000, Rate::Hz16000, Rate::Hz48000];

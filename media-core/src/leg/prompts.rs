@@ -190,6 +190,11 @@ impl<'a> Part<'a> {
         room
     }
 
+    /// Nothing is heard in it.
+    pub(crate) const fn is_silence(&self) -> bool {
+        self.of.is_none() && self.fades.is_none()
+    }
+
     /// Linear, at 8 or 16 kHz: as many samples as there is room for.
     pub(crate) fn linear(&self, rate: Rate, into: &mut [i16]) {
         let fade = into.len() / FADES_IN;

@@ -3,6 +3,7 @@
 //! Same SSRC, sequence +1 for every packet, time stamp +160 for every frame. The stream keeps to
 //! real time: `next` is the place, on the grid of the leg's phase, of the frame that leaves next.
 
+mod comfort;
 mod tones;
 
 use crate::{
@@ -34,6 +35,8 @@ pub(crate) struct Path {
     pub(crate) telephone_event: Option<u8>,
     /// Keys are told as tones.
     pub(crate) tones: bool,
+    /// Silence may be comfort noise.
+    pub(crate) comforts: bool,
 }
 
 /// Where packets leave and are counted.
@@ -61,6 +64,7 @@ pub(crate) struct Send {
     key_began: u32,
     packets_at_report: u64,
     teller: Teller,
+    quiet: comfort::Quiet,
     /// Those of the key that is being told.
     tones: Option<Tones>,
 }
@@ -78,6 +82,7 @@ impl Send {
             key_began: 0,
             packets_at_report: 0,
             teller: Teller::NEW,
+            quiet: comfort::Quiet::NOT,
             tones: None,
         }
     }
@@ -166,6 +171,13 @@ impl Send {
             let mut room = [0; SAMPLES];
             let part = program.next(place);
             self.left = now;
+            if part.is_silence() {
+                if self.comfort(path, wire, || comfort::SOFTEST) {
+                    continue;
+                }
+            } else {
+                self.quiet.end();
+            }
             self.emit(part.packed(law, &mut room), None, path, wire);
             self.teller.rested();
         }
@@ -199,9 +211,22 @@ impl Send {
         wire: &mut Wire<'_, impl Out>,
     ) {
         match kind {
-            Kind::Said => self.starved = 0,
+            Kind::Said => {
+                self.starved = 0;
+                self.quiet.end();
+            }
             Kind::Concealed | Kind::Silent => {
                 self.starved = self.starved.saturating_add(1);
+                let level = |law| comfort::level(law, frame, table);
+                if kind == Kind::Concealed {
+                    self.quiet.end();
+                } else if let Some((path, law)) =
+                    path.and_then(|path| Some((path, path.codec.bare()?)))
+                    && self.comfort(path, wire, || level(law))
+                {
+                    self.left = now;
+                    return;
+                }
                 if path.is_some() {
                     self.inserted += 1;
                     wire.counters.frames_inserted += 1;
@@ -213,6 +238,30 @@ impl Send {
         match path {
             Some(path) => {
                 self.emit(frame, table, path, wire);
+                self.teller.rested();
+            }
+            None => self.next = self.next.map(|next| next + 1),
+        }
+    }
+
+    /// Passes a frame on that was mixed for this leg. `silent`: there is nothing in it.
+    pub(crate) fn pass_mixed(
+        &mut self,
+        frame: &Packed,
+        silent: bool,
+        now: u64,
+        path: Option<&Path>,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        (self.starved, self.left) = (0, now);
+        if !silent {
+            self.quiet.end();
+        } else if path.is_some_and(|path| self.comfort(path, wire, || comfort::SOFTEST)) {
+            return;
+        }
+        match path {
+            Some(path) => {
+                self.emit(frame, None, path, wire);
                 self.teller.rested();
             }
             None => self.next = self.next.map(|next| next + 1),
@@ -243,7 +292,8 @@ impl Send {
     ) {
         let back = packet.before.wrapping_mul(path.codec.coding.clock_factor().cast_signed());
         let timestamp = self.stream.timestamp.wrapping_add_signed(back.wrapping_neg());
-        let header = self.header(path.codec.payload_type, self.packets == 0, timestamp);
+        let marker = self.begins();
+        let header = self.header(path.codec.payload_type, marker, timestamp);
         let mut bytes = [0; header::LENGTH + coder::PAYLOAD_MAX];
         let length = packet.payload.len().min(coder::PAYLOAD_MAX);
         fill(&mut bytes, &header, |into| {
@@ -352,7 +402,8 @@ impl Send {
         wire: &mut Wire<'_, impl Out>,
     ) {
         let timestamp = self.stream.timestamp;
-        let header = self.header(path.codec.payload_type, self.packets == 0, timestamp);
+        let marker = self.begins();
+        let header = self.header(path.codec.payload_type, marker, timestamp);
         let mut bytes = [0; header::LENGTH + SAMPLES];
         fill(&mut bytes, &header, |payload| match table {
             None => payload.copy_from_slice(frame),

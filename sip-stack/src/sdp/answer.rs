@@ -37,6 +37,8 @@ pub struct Allowed {
     /// In our order of preference.
     pub codecs: Vec<Codec>,
     pub telephone_event: bool,
+    /// Comfort noise (RFC 3389) in the place of silence.
+    pub comfort_noise: bool,
 }
 
 /// What was agreed.
@@ -49,6 +51,8 @@ pub struct Agreed {
     /// What the peer wishes of Opus, if that is the codec.
     pub opus: OpusWishes,
     pub telephone_event: Option<u8>,
+    /// The peer can be sent comfort noise beside this codec.
+    pub comfort_noise: bool,
     /// The clock of the keys' durations; that of the audio, but some say 8 kHz beside Opus.
     pub event_clock_hz: u32,
     /// We may send: the peer receives, and its address is not 0.0.0.0.
@@ -130,6 +134,7 @@ pub fn answer_secured(
                     .map(|number| (number, agreed.event_clock_hz))
                     .into_iter()
                     .collect(),
+                comfort_noise: agreed.comfort_noise,
                 direction: Direction::of(agreed.sends, agreed.receives),
                 voip_metrics: agreed.voip_metrics,
             };
@@ -158,6 +163,7 @@ pub fn offer_secured(allowed: &Allowed, security: &Security, local: Local) -> Ve
     let audio = Audio {
         codecs: allowed.codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
         telephone_events: events.filter(|_| allowed.telephone_event).collect(),
+        comfort_noise: allowed.comfort_noise && allowed.codecs.iter().any(|codec| codec.is_g711()),
         direction: Direction::SendRecv,
         voip_metrics: false,
     };
@@ -228,6 +234,7 @@ fn usable(
         payload_type,
         opus: media.opus_wishes(payload_type),
         telephone_event: event.map(|(number, _)| number),
+        comfort_noise: allowed.comfort_noise && codec.is_g711() && media.takes_comfort_noise(),
         event_clock_hz: event.map_or_else(|| event_clock(codec), |(_, clock)| clock),
         sends: direction.receives() && !held,
         receives: direction.sends(),

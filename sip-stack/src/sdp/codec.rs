@@ -106,6 +106,11 @@ impl Codec {
         self == other || self.is_opus() && other.is_opus()
     }
 
+    /// Comfort noise of 8 kHz belongs to no other here.
+    pub(super) const fn is_g711(self) -> bool {
+        matches!(self, Self::Pcma | Self::Pcmu)
+    }
+
     const fn is_opus(self) -> bool {
         matches!(self, Self::Opus | Self::OpusFullband)
     }
@@ -115,6 +120,9 @@ impl Codec {
 const OUR_OPUS: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1";
 /// The same at 48 kHz.
 const OUR_OPUS_FULLBAND: &str = "maxplaybackrate=48000;sprop-maxcapturerate=48000;useinbandfec=1";
+
+/// RFC 3551 §6.
+pub(super) const COMFORT_NOISE: u8 = 13;
 
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,6 +177,14 @@ impl Media {
             let same = map.clock_hz == codec.clock_hz() && map.channels == codec.channels();
             map.name.eq_ignore_ascii_case(codec.name()) && (same || sloppy)
         })
+    }
+
+    /// RFC 3389 §4: the static number, which needs no rtpmap and may be meant for nothing else.
+    pub(super) fn takes_comfort_noise(&self) -> bool {
+        self.payload_types().any(|number| number == COMFORT_NOISE)
+            && self.codecs.get(&COMFORT_NOISE).is_none_or(|map| {
+                map.name.eq_ignore_ascii_case("CN") && (map.clock_hz, map.channels) == (8_000, 1)
+            })
     }
 
     /// What the peer wishes of the format with this number, if it is Opus.

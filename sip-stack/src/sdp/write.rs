@@ -1,6 +1,11 @@
 //! A description of ours to bytes (RFC 8866 §5).
 
-use super::{Direction, Media, answer::Local, codec::Codec, crypto::Crypto};
+use super::{
+    Direction, Media,
+    answer::Local,
+    codec::{COMFORT_NOISE, Codec},
+    crypto::Crypto,
+};
 use std::{fmt::Write, net::IpAddr};
 
 /// What we would put into an audio stream: payload numbers, ours or the peer's.
@@ -9,6 +14,7 @@ pub(super) struct Audio {
     pub(super) codecs: Vec<(u8, Codec)>,
     /// Payload numbers of keys and the clock of each.
     pub(super) telephone_events: Vec<(u8, u32)>,
+    pub(super) comfort_noise: bool,
     pub(super) direction: Direction,
     /// Each is told how its voice sounds to the other (RFC 3611 §5.2).
     pub(super) voip_metrics: bool,
@@ -34,6 +40,10 @@ pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio)
     for (number, codec) in &audio.codecs {
         _ = write!(numbers, " {number}");
         codec.write(*number, &mut attributes);
+    }
+    if audio.comfort_noise {
+        _ = write!(numbers, " {COMFORT_NOISE}");
+        _ = write!(attributes, "a=rtpmap:{COMFORT_NOISE} CN/8000\r\n");
     }
     for (number, clock_hz) in &audio.telephone_events {
         _ = write!(numbers, " {number}");

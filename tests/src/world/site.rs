@@ -228,6 +228,7 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
 fn plan(answer: AnswerMode) -> Plan {
     let trunk = |name: &str, address, pstn| Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.to_owned(),
         address: Some(address),
         transport: Transport::Udp,
@@ -252,6 +253,7 @@ fn plan(answer: AnswerMode) -> Plan {
             .iter()
             .map(|(name, extension, _, fixed)| SeatPlan {
                 dtmf: Default::default(),
+                comfort_noise: false,
                 name: (*name).to_owned(),
                 extension: (*extension).to_owned(),
                 fixed: *fixed,

@@ -204,7 +204,7 @@ fn config(local: SocketAddr) -> io::Result<Config> {
 }
 
 fn allowed() -> Allowed {
-    Allowed { codecs: Codec::USUAL.to_vec(), telephone_event: true }
+    Allowed { codecs: Codec::USUAL.to_vec(), telephone_event: true, comfort_noise: false }
 }
 
 /// The telephone itself.

@@ -36,6 +36,7 @@ impl Bench {
         drop(fs::remove_dir_all(&dir));
         let seat = SeatPlan {
             dtmf: Default::default(),
+            comfort_noise: false,
             name: "ana".into(),
             extension: "1001".into(),
             fixed: false,

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(crate) fn plan() -> Plan {
     let trunk = |name: &str, address: Option<&str>, pstn| Trunk {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.to_owned(),
         address: address.map(|address| address.parse().unwrap()),
         transport: Transport::Udp,
@@ -23,6 +24,7 @@ pub(crate) fn plan() -> Plan {
     };
     let seat = |name: &str, extension: &str| SeatPlan {
         dtmf: Default::default(),
+        comfort_noise: false,
         name: name.to_owned(),
         extension: extension.to_owned(),
         fixed: false,

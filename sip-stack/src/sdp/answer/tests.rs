@@ -16,7 +16,7 @@ fn session(media: &str) -> Session {
 }
 
 fn both_laws() -> Allowed {
-    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true }
+    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true, comfort_noise: false }
 }
 
 fn answered(media: &str) -> (String, Agreed) {
@@ -53,6 +53,7 @@ fn an_offer_is_answered_in_full_with_its_own_numbers() {
             codec: Codec::Pcmu,
             payload_type: 96,
             opus: OpusWishes::NONE,
+            comfort_noise: false,
             telephone_event: Some(97),
             event_clock_hz: 8_000,
             sends: true,
@@ -75,7 +76,8 @@ fn voip_metrics_are_agreed_with_who_asks_for_them_and_offered_to_nobody() {
 
     let (text, agreed) = answered("m=audio 4000 RTP/AVP 8\na=rtcp-xr:rcvr-rtt=all");
     assert!(!agreed.voip_metrics && !text.contains("rtcp-xr"), "{text}");
-    let allowed = Allowed { codecs: vec![Codec::Pcma], telephone_event: true };
+    let allowed =
+        Allowed { codecs: vec![Codec::Pcma], telephone_event: true, comfort_noise: false };
     let ours = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
     assert!(!ours.contains("rtcp-xr"), "{ours}");
     // What was not offered is not agreed to, whatever an answer says (RFC 3264 §6).
@@ -87,7 +89,8 @@ fn the_peers_order_counts_among_what_we_allow() {
     let law = |formats: &str| answered(&format!("m=audio 4000 RTP/AVP {formats}")).1.codec;
 
     assert_eq!((law("0 8"), law("8 0"), law("3 9 0")), (Codec::Pcmu, Codec::Pcma, Codec::Pcmu));
-    let only_a = Allowed { codecs: vec![Codec::Pcma], telephone_event: false };
+    let only_a =
+        Allowed { codecs: vec![Codec::Pcma], telephone_event: false, comfort_noise: false };
     let offer = session("m=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000");
     let agreed = answer(&offer, &only_a, LOCAL).unwrap().1;
     assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcma, None));
@@ -168,7 +171,8 @@ fn our_answers_and_offers_can_be_read() {
 
 #[test]
 fn an_offer_of_ours_without_keys_has_no_telephone_event() {
-    let only_mu = Allowed { codecs: vec![Codec::Pcmu], telephone_event: false };
+    let only_mu =
+        Allowed { codecs: vec![Codec::Pcmu], telephone_event: false, comfort_noise: false };
 
     let text = String::from_utf8(offer(&only_mu, LOCAL)).unwrap();
 
@@ -272,7 +276,7 @@ fn as_many_streams_and_attributes_as_fit_are_answered() {
 }
 
 fn every_codec() -> Allowed {
-    Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true }
+    Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true, comfort_noise: false }
 }
 
 fn answered_in_any(media: &str) -> (String, Agreed) {
@@ -304,7 +308,8 @@ fn opus_is_answered_with_its_two_channels_its_parameters_and_keys_on_its_own_clo
 
 #[test]
 fn opus_of_48_khz_is_the_same_format_with_other_parameters_both_in_offers_and_answers() {
-    let allowed = Allowed { codecs: vec![Codec::OpusFullband], telephone_event: false };
+    let allowed =
+        Allowed { codecs: vec![Codec::OpusFullband], telephone_event: false, comfort_noise: false };
     let media = "m=audio 4000 RTP/AVP 96\na=rtpmap:96 opus/48000/2";
     let said = |number: u8| {
         format!(
@@ -361,7 +366,7 @@ fn everything_we_offer_is_accepted_as_it_was_meant() {
     let offered = parse(text.as_bytes()).unwrap();
 
     for codec in Codec::ALL {
-        let only = Allowed { codecs: vec![codec], telephone_event: true };
+        let only = Allowed { codecs: vec![codec], telephone_event: true, comfort_noise: false };
         let (bytes, ours) = answer(&offered, &only, LOCAL).unwrap();
         let theirs = accept(&parse(&bytes).unwrap(), &every_codec()).unwrap();
         assert_eq!((ours.codec, theirs.codec), (codec, codec));
@@ -379,4 +384,32 @@ fn no_codec_in_common_names_all_that_are_allowed() {
         no.to_string(),
         "no codec in common: they offer payload 18, we allow opus, G722, PCMA, PCMU, L16"
     );
+}
+
+#[test]
+fn comfort_noise_is_agreed_where_both_want_it_and_the_audio_is_g711() {
+    let mut allowed = every_codec();
+    let agreed = |media: &str, allowed: &Allowed| {
+        let (bytes, agreed) = answer(&session(media), allowed, LOCAL).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (named, mapped) = (text.contains(" 13"), text.contains("a=rtpmap:13 CN/8000\r\n"));
+        assert_eq!((named, mapped), (agreed.comfort_noise, agreed.comfort_noise), "{text}");
+        agreed.comfort_noise
+    };
+    let plain = "m=audio 4000 RTP/AVP 8 13 101\na=rtpmap:101 telephone-event/8000";
+    assert!(!agreed(plain, &allowed), "nobody asked for it here");
+    assert!(!String::from_utf8(offer(&allowed, LOCAL)).unwrap().contains("CN/"));
+
+    allowed.comfort_noise = true;
+    assert!(agreed(plain, &allowed));
+    assert!(agreed("m=audio 4000 RTP/AVP 0 13\na=rtpmap:13 CN/8000", &allowed));
+    assert!(!agreed("m=audio 4000 RTP/AVP 8", &allowed), "they do not");
+    assert!(!agreed("m=audio 4000 RTP/AVP 9 13", &allowed), "not beside G.722");
+    assert!(!agreed("m=audio 4000 RTP/AVP 8 13\na=rtpmap:13 x/8000", &allowed), "another 13");
+    assert!(!agreed("m=audio 4000 RTP/AVP 8 13\na=rtpmap:13 CN/16000", &allowed));
+    let offered = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
+    assert!(offered.contains("RTP/AVP 111 9 8 0 96 13 101 102\r\n"), "{offered}");
+    assert!(accept(&session(plain), &allowed).unwrap().comfort_noise);
+    allowed.codecs = vec![Codec::G722, Codec::Opus];
+    assert!(!String::from_utf8(offer(&allowed, LOCAL)).unwrap().contains("CN/"));
 }

@@ -25,7 +25,7 @@ fn session(media: &str) -> Session {
 }
 
 fn allowed() -> Allowed {
-    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true }
+    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true, comfort_noise: false }
 }
 
 fn security(srtp: Srtp, seed: u8) -> Security {
