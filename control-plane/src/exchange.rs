@@ -94,6 +94,10 @@ pub enum Problem {
     NoSuchAgent,
     #[error("nothing of this call is recorded, or not yet")]
     NotRecorded,
+    #[error(
+        "the codec of this call passes through: nobody here can play anything in it, so nobody can be put on hold"
+    )]
+    PassesThrough,
     #[error("the reason is too long; write at most {WORD_MAX} bytes")]
     WordTooLong,
     #[error("the call is {is}; it can be {can} only while it is {only}")]
@@ -471,6 +475,9 @@ impl Exchange {
                 let state = call_state(call).ok_or(Problem::NoSuchCall)?;
                 if !matches!(state, State::Talking { held: false, .. }) {
                     return Err(wrong_state(state, "held", "talking"));
+                }
+                if self.sip.passes(call) {
+                    return Err(Problem::PassesThrough);
                 }
                 Ok(Input::Hold(call))
             }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sip_stack::{
     event::{Cause, HangUp, Place, Source},
     ids::{LegId, TrunkId},
+    sdp::codec::Codec,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -176,6 +177,13 @@ pub enum Media {
     },
     /// All ports are in use.
     NoPorts,
+    /// Nothing that is spoken here, but this, which may pass through to who speaks it too. Beside it, what the
+    /// caller is told where nobody does.
+    Passes {
+        codec: Codec,
+        code: u16,
+        text: String,
+    },
 }
 
 /// Something must happen outside.

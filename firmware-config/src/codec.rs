@@ -10,7 +10,11 @@ use crate::{
 /// How a trunk or a phone may write audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Codec {
+    /// Passed through only, like the other AMR and G.729.
+    Amr,
+    AmrWb,
     G722,
+    G729,
     L16,
     /// Voices up to 8 kHz.
     Opus,
@@ -26,7 +30,10 @@ impl Codec {
 
     pub fn word(self) -> &'static str {
         match self {
+            Self::Amr => "amr",
+            Self::AmrWb => "amr-wb",
             Self::G722 => "g722",
+            Self::G729 => "g729",
             Self::L16 => "l16",
             Self::Opus => "opus",
             Self::OpusFullband => "opus/48000",
@@ -36,15 +43,19 @@ impl Codec {
     }
 }
 
-pub(crate) const WORDS: &[&str] = &["opus", "opus/48000", "g722", "pcma", "pcmu", "l16"];
+pub(crate) const WORDS: &[&str] =
+    &["opus", "opus/48000", "g722", "pcma", "pcmu", "l16", "g729", "amr", "amr-wb"];
 
-const KNOWN: [(&str, Codec); 6] = [
+const KNOWN: [(&str, Codec); 9] = [
     ("opus", Codec::Opus),
     ("opus/48000", Codec::OpusFullband),
     ("g722", Codec::G722),
     ("pcma", Codec::Pcma),
     ("pcmu", Codec::Pcmu),
     ("l16", Codec::L16),
+    ("g729", Codec::G729),
+    ("amr", Codec::Amr),
+    ("amr-wb", Codec::AmrWb),
 ];
 
 /// The key `codecs` of a trunk or an agent.
@@ -54,9 +65,22 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Vec<Codec>, Reported> {
         Some(list) => {
             let named = distinct(section, "codecs", &list)?;
             one_opus(section, &list)?;
+            one_spoken(section, &list)?;
             Ok(named)
         }
         None => Ok(Codec::USUAL.to_vec()),
+    }
+}
+
+/// Who is only passed through to can be played nothing, and called by nobody who is heard here.
+fn one_spoken(section: &mut Section<'_>, list: &[At<Codec>]) -> Result<(), Reported> {
+    let spoken = |at: &At<Codec>| !matches!(at.value, Codec::Amr | Codec::AmrWb | Codec::G729);
+    match list.first().filter(|_| !list.iter().any(spoken)) {
+        Some(first) => {
+            let what = "has only codecs that pass through; write one more that is spoken here, like \"pcma\"";
+            Err(section.refuse(first.line, "codecs", what))
+        }
+        None => Ok(()),
     }
 }
 

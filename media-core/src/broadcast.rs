@@ -124,7 +124,7 @@ fn key(coding: Coding) -> Coding {
         Coding::Opus(Opus { rate, bitrate, .. }) => {
             Coding::Opus(Opus { rate, bitrate, fec: false, dtx: false, complexity: 0 })
         }
-        Coding::G711(_) | Coding::G722 | Coding::L16(_) => coding,
+        Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opaque(_) => coding,
     }
 }
 

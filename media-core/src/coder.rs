@@ -91,7 +91,7 @@ impl Coder {
     /// None: legs of this codec need no coder. Takes all memory it will ever need, and some time: half a
     /// millisecond for Opus.
     pub fn new(codec: Codec) -> Result<Option<Box<Self>>, OpusError> {
-        if codec.bare().is_some() {
+        if !codec.needs_coder() {
             return Ok(None);
         }
         let rate = codec.coding.rate();
@@ -178,7 +178,8 @@ impl Encoder {
         Ok(match coding {
             Coding::G711(law) => Self::G711(law),
             Coding::G722 => Self::G722(g722::Encoder::new()),
-            Coding::L16(_) => Self::L16,
+            // What is opaque has no coder, and nobody asks.
+            Coding::L16(_) | Coding::Opaque(_) => Self::L16,
             Coding::Opus(how) => Self::Opus(opus::Encoder::new(how)?),
         })
     }
@@ -187,7 +188,9 @@ impl Encoder {
     pub(crate) fn for_many(coding: Coding) -> Result<Self, OpusError> {
         match coding {
             Coding::Opus(how) => Ok(Self::Opus(opus::Encoder::for_many(how)?)),
-            Coding::G711(_) | Coding::G722 | Coding::L16(_) => Self::new(coding),
+            Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opaque(_) => {
+                Self::new(coding)
+            }
         }
     }
 

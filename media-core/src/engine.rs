@@ -484,7 +484,8 @@ impl Engine {
             Mode::Hear(source) => {
                 let place = clock.frame(leg.phase, now);
                 let law = leg.law();
-                match leg.path() {
+                // Nobody here says anything in what nobody reads.
+                match leg.path().filter(|path| !path.codec.is_opaque()) {
                     Some(path) => {
                         let mut prompts = leg.prompts;
                         let mut program = Program { source, prompts: &mut prompts, tunes };

@@ -28,7 +28,10 @@ use crate::{
     frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::{self, Kind, Put, Speech},
     music::Tune,
-    order::{By, Codec, Law, LegName, LegReport, PortName, Remote, Source, Stream, TuneId},
+    order::{
+        By, Codec, Coding, Law, LegName, LegReport, Opaque, PortName, Remote, Source, Stream,
+        TuneId,
+    },
     quality,
     record::Side,
     room::{self, Gain, Voice},
@@ -204,6 +207,14 @@ impl Leg {
         self.codec()?.bare()
     }
 
+    /// What it speaks that nobody here reads.
+    pub(crate) fn opaque(&self) -> Option<Opaque> {
+        match self.codec()?.coding {
+            Coding::Opaque(opaque) => Some(opaque),
+            Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opus(_) => None,
+        }
+    }
+
     pub(crate) fn codec(&self) -> Option<Codec> {
         self.line.as_ref().map(|line| line.agreed.codec)
     }
@@ -213,7 +224,8 @@ impl Leg {
         let line = self.line.as_ref().filter(|line| line.agreed.sends)?;
         let to = reachable(line.latch.rtp())?;
         let Agreed { codec, telephone_event, .. } = line.agreed;
-        let tones = self.keys.told_by == By::Tones;
+        // Tones are audio, and that is nothing we can write.
+        let tones = self.keys.told_by == By::Tones && !codec.is_opaque();
         let comforts = self.comforts;
         Some(Path { port: self.port, to, codec, telephone_event, tones, comforts })
     }

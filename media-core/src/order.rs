@@ -68,8 +68,21 @@ pub enum Coding {
     G722,
     /// Linear samples of 16 bits, mono (RFC 3551 §4.5.11).
     L16(Rate),
+    /// Passed through, never heard.
+    Opaque(Opaque),
     /// RFC 7587; its RTP clock is 48 kHz whatever it is spoken at.
     Opus(Opus),
+}
+
+/// A coding that nobody here reads or writes: its packets go over to the other side of a bridge as they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Opaque {
+    /// RFC 4867; its RTP clock is 8 kHz.
+    Amr,
+    /// RFC 4867; its RTP clock is 16 kHz.
+    AmrWb,
+    /// RFC 3551 §4.5.6.
+    G729,
 }
 
 /// How we speak Opus to one far side, within what it asked for (RFC 7587 §6.1).
@@ -115,8 +128,8 @@ impl Coding {
     /// What it is decoded to and encoded from.
     pub const fn rate(self) -> Rate {
         match self {
-            Self::G711(_) => Rate::Hz8000,
-            Self::G722 => Rate::Hz16000,
+            Self::G711(_) | Self::Opaque(Opaque::Amr | Opaque::G729) => Rate::Hz8000,
+            Self::G722 | Self::Opaque(Opaque::AmrWb) => Rate::Hz16000,
             Self::L16(rate) | Self::Opus(Opus { rate, .. }) => rate,
         }
     }
@@ -126,6 +139,8 @@ impl Coding {
         match self {
             Self::G711(_) | Self::L16(Rate::Hz8000) => quality::Coding::G711,
             Self::G722 => quality::Coding::G722,
+            Self::Opaque(Opaque::G729) => quality::Coding::G729a,
+            Self::Opaque(Opaque::Amr | Opaque::AmrWb) => quality::Coding::Unrated,
             Self::L16(_) => quality::Coding::Linear,
             Self::Opus(Opus { rate: Rate::Hz8000, .. }) => quality::Coding::OpusNarrow,
             Self::Opus(_) => quality::Coding::Opus,
@@ -135,8 +150,11 @@ impl Coding {
     /// Units of the RTP time stamp while one passes at 8 kHz.
     pub const fn clock_factor(self) -> u32 {
         match self {
-            Self::G711(_) | Self::G722 | Self::L16(Rate::Hz8000) => 1,
-            Self::L16(Rate::Hz16000) => 2,
+            Self::G711(_)
+            | Self::G722
+            | Self::L16(Rate::Hz8000)
+            | Self::Opaque(Opaque::Amr | Opaque::G729) => 1,
+            Self::L16(Rate::Hz16000) | Self::Opaque(Opaque::AmrWb) => 2,
             Self::L16(Rate::Hz48000) | Self::Opus(_) => 6,
         }
     }
@@ -152,8 +170,25 @@ impl Codec {
     pub const fn bare(self) -> Option<Law> {
         match (self.coding, self.packet_ms) {
             (Coding::G711(law), 20) => Some(law),
-            (Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opus(_), _) => None,
+            (
+                Coding::G711(_)
+                | Coding::G722
+                | Coding::L16(_)
+                | Coding::Opaque(_)
+                | Coding::Opus(_),
+                _,
+            ) => None,
         }
+    }
+
+    /// Passed through, never heard.
+    pub const fn is_opaque(self) -> bool {
+        matches!(self.coding, Coding::Opaque(_))
+    }
+
+    /// A leg of it has a decoder and an encoder.
+    pub const fn needs_coder(self) -> bool {
+        self.bare().is_none() && !self.is_opaque()
     }
 }
 

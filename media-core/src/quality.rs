@@ -26,6 +26,8 @@ pub enum Coding {
     Opus,
     /// Linear samples at 16 kHz or more.
     Linear,
+    /// Nobody has figures for it, so it is not judged.
+    Unrated,
 }
 
 /// The two scales. A figure on one says nothing on the other.
@@ -94,7 +96,7 @@ impl Coding {
     /// G.722 and linear samples: the one that G.113 has for a wideband codec stands in for it.
     const fn impairment(self) -> Impairment {
         let (model, equipment, robustness, lookahead_ms) = match self {
-            Self::G711 => (Model::Narrowband, 0.0, 25.1, 0.0),
+            Self::G711 | Self::Unrated => (Model::Narrowband, 0.0, 25.1, 0.0),
             Self::G711Bare => (Model::Narrowband, 0.0, 4.3, 0.0),
             Self::G729a => (Model::Narrowband, 11.0, 19.0, 5.0),
             Self::OpusNarrow => (Model::Narrowband, 2.0, 16.0, 6.5),

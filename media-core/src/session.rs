@@ -12,12 +12,12 @@ use crate::{
     counters::Dropped,
     engine::Out,
     frame::{Packed, SAMPLES},
-    jitter::{Kind, Put, Speech, is_quiet},
+    jitter::{Kind, Order, Put, Speech, is_quiet},
     leg::{
         Leg,
         send::{Path, Wire},
     },
-    order::{Law, LegName, TalkName},
+    order::{Coding, Law, LegName, TalkName},
     record::{Side, Tape},
     room::Room,
 };
@@ -84,7 +84,9 @@ impl Pair<'_> {
         now: Instant,
         wire: &mut Wire<'_, impl Out>,
     ) {
-        let Some(way) = self.way(clock, now) else { return };
+        let Some(way) = self.way(clock, now) else {
+            return self.pass_opaque(speech, clock, now, wire);
+        };
         let at_once =
             !self.listener.send.tells() && self.listener.send.may_lead(way.place, wire.counters);
         match self.speaker.receive.put(way.law, speech, at_once) {
@@ -106,8 +108,7 @@ impl Pair<'_> {
     /// Once a frame: what is due by the listener's clock, keys before audio.
     pub(crate) fn fill(&mut self, clock: &Clock, now: Instant, wire: &mut Wire<'_, impl Out>) {
         let Some(way) = self.way(clock, now) else {
-            self.listener.send.pause(wire.counters);
-            return;
+            return self.keep_time(clock, now, wire);
         };
         let mut frame = [0; SAMPLES];
         if self.listener.send.lag(way.place, wire.counters) > 0
@@ -132,6 +133,39 @@ impl Pair<'_> {
         for _ in 0..self.listener.send.due(slack, way.place, wire.counters) {
             let kind = self.speaker.receive.next_in_time(way.law, way.samples, &mut frame);
             self.deliver(&frame, kind, &way, wire);
+        }
+    }
+
+    /// What nobody here reads goes over as it is, at once.
+    fn pass_opaque(
+        &mut self,
+        speech: &Speech<'_>,
+        clock: &Clock,
+        now: Instant,
+        wire: &mut Wire<'_, impl Out>,
+    ) {
+        let Some(opaque) = self.speaker.opaque() else { return };
+        self.speaker.receive.measure(speech.timestamp, speech.arrival, speech.order);
+        if speech.order == Order::Behind {
+            return self.count_dropped(Dropped::Late, wire);
+        }
+        let place = clock.frame(self.listener.phase, now);
+        if let Some(path) = self.listener.path()
+            && path.codec.coding == Coding::Opaque(opaque)
+        {
+            self.listener.send.pass_opaque(speech, place, &path, wire);
+        }
+    }
+
+    /// Keys are told and time goes on; nobody here has anything to say in what nobody reads.
+    fn keep_time(&mut self, clock: &Clock, now: Instant, wire: &mut Wire<'_, impl Out>) {
+        let path = self.listener.path();
+        match path.filter(|path| path.codec.is_opaque() && self.speaker.opaque().is_some()) {
+            Some(path) => {
+                let place = clock.frame(self.listener.phase, now);
+                self.listener.send.keep_time(place, &path, wire);
+            }
+            None => self.listener.send.pause(wire.counters),
         }
     }
 

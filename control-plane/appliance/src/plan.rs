@@ -156,7 +156,10 @@ fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
 
 fn codecs(named: &[firmware_config::Codec]) -> Vec<Codec> {
     let codec = |named: &firmware_config::Codec| match named {
+        firmware_config::Codec::Amr => Codec::Amr,
+        firmware_config::Codec::AmrWb => Codec::AmrWb,
         firmware_config::Codec::G722 => Codec::G722,
+        firmware_config::Codec::G729 => Codec::G729,
         firmware_config::Codec::L16 => Codec::L16,
         firmware_config::Codec::Opus => Codec::Opus,
         firmware_config::Codec::OpusFullband => Codec::OpusFullband,

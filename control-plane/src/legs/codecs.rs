@@ -3,7 +3,7 @@
 use crate::config::Plan;
 use media_core::{
     frame::Rate,
-    order::{self, Coding, Law, Opus},
+    order::{self, Coding, Law, Opaque, Opus},
 };
 use sip_stack::{
     event::Source,
@@ -18,18 +18,25 @@ use std::collections::BTreeSet;
 /// What each trunk and each agent may speak, by the places of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Codecs {
-    trunks: Vec<Allowed>,
-    seats: Vec<Allowed>,
+    trunks: Vec<Named>,
+    seats: Vec<Named>,
+}
+
+#[derive(Debug)]
+struct Named {
+    allowed: Allowed,
+    /// What may pass through besides.
+    passed: Vec<Codec>,
 }
 
 impl Codecs {
     pub(super) fn of(plan: &Plan) -> Self {
         Self {
             trunks: (plan.trunks.iter())
-                .map(|trunk| allowed(&trunk.codecs, trunk.comfort_noise))
+                .map(|trunk| Named::new(&trunk.codecs, trunk.comfort_noise))
                 .collect(),
             seats: (plan.seats.iter())
-                .map(|seat| allowed(&seat.codecs, seat.comfort_noise))
+                .map(|seat| Named::new(&seat.codecs, seat.comfort_noise))
                 .collect(),
         }
     }
@@ -42,17 +49,34 @@ impl Codecs {
     }
 
     pub(super) fn allowed_for_trunk(&self, trunk: TrunkId) -> Allowed {
-        self.trunks.get(usize::from(trunk.0)).cloned().unwrap_or_else(|| allowed(&[], false))
+        allowed(self.trunks.get(usize::from(trunk.0)))
     }
 
     pub(super) fn allowed_for_seat(&self, seat: u16) -> Allowed {
-        self.seats.get(usize::from(seat)).cloned().unwrap_or_else(|| allowed(&[], false))
+        allowed(self.seats.get(usize::from(seat)))
+    }
+
+    /// What this source's calls may pass through in.
+    pub(super) fn passed(&self, source: Source) -> &[Codec] {
+        let named = match source {
+            Source::Phone(user) => self.seats.get(usize::from(user.0)),
+            Source::Trunk(trunk) => self.trunks.get(usize::from(trunk.0)),
+        };
+        named.map_or(&[], |named| &named.passed)
     }
 }
 
-fn allowed(codecs: &[Codec], comfort_noise: bool) -> Allowed {
-    let codecs = if codecs.is_empty() { &Codec::USUAL } else { codecs }.to_vec();
-    Allowed { codecs, telephone_event: true, comfort_noise }
+impl Named {
+    fn new(codecs: &[Codec], comfort_noise: bool) -> Self {
+        let codecs = if codecs.is_empty() { &Codec::USUAL } else { codecs };
+        let (passed, codecs) = codecs.iter().partition(|codec| codec.is_passed());
+        let allowed = Allowed { codecs, telephone_event: true, comfort_noise, passed: None };
+        Self { allowed, passed }
+    }
+}
+
+fn allowed(named: Option<&Named>) -> Allowed {
+    named.map_or_else(|| Named::new(&[], false).allowed, |named| named.allowed.clone())
 }
 
 /// The other side's codec first, where it may be agreed at all: frames of one codec need no decoding.
@@ -69,7 +93,10 @@ pub(super) fn prefer(mut allowed: Allowed, other: Option<Codec>) -> Allowed {
 /// As the media plane is told it. `complexity`: of Opus.
 pub(super) fn codec(agreed: &Agreed, complexity: u8) -> order::Codec {
     let coding = match agreed.codec {
+        Codec::Amr => Coding::Opaque(Opaque::Amr),
+        Codec::AmrWb => Coding::Opaque(Opaque::AmrWb),
         Codec::G722 => Coding::G722,
+        Codec::G729 => Coding::Opaque(Opaque::G729),
         Codec::L16 => Coding::L16(Rate::Hz16000),
         Codec::Opus | Codec::OpusFullband => {
             Coding::Opus(opus(agreed.codec, &agreed.opus, complexity))
@@ -97,7 +124,8 @@ pub fn shared_codings(plan: &Plan, opus_complexity: u8) -> Vec<Coding> {
             Some(Coding::Opus(opus(*codec, &OpusWishes::NONE, opus_complexity)))
         }
         Codec::L16 => Some(Coding::L16(Rate::Hz16000)),
-        Codec::Pcma | Codec::Pcmu => None,
+        // Nobody is played anything in what passes through.
+        Codec::Amr | Codec::AmrWb | Codec::G729 | Codec::Pcma | Codec::Pcmu => None,
     });
     shared.collect()
 }

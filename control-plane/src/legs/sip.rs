@@ -27,6 +27,7 @@ use sip_stack::{
         answer::{self, Agreed, Allowed, Local, NoAnswer},
         codec::Codec,
         crypto::Suite,
+        passed::Passed,
         secure::{Security, Srtp},
     },
 };
@@ -216,7 +217,12 @@ impl SipLegs {
         let whose: Vec<_> = phones.chain(claim.seat().map(Whose::Seat)).collect();
         for &leg in legs {
             let orphan = SipLeg {
-                allowed: Allowed { codecs: vec![], telephone_event: false, comfort_noise: false },
+                allowed: Allowed {
+                    codecs: vec![],
+                    telephone_event: false,
+                    comfort_noise: false,
+                    passed: None,
+                },
                 port: None,
                 session_id: 0,
                 version: 1,
@@ -306,11 +312,39 @@ impl SipLegs {
                 sip_leg.agreed = Some(agreed);
                 Media::Agreed
             }
-            Some(Err(no)) => Media::NoCodec { code: no.warning(), text: no.to_string() },
+            Some(Err(no)) => {
+                let offered = offer.and_then(|offer| {
+                    Passed::offered(offer, self.codecs.passed(source)).map(|passed| (offer, passed))
+                });
+                match offered.filter(|_| matches!(no, NoAnswer::NoCommonCodec { .. })) {
+                    Some(_) if !media.has_port_for_caller(now) => Media::NoPorts,
+                    Some((offer, passed)) => self.could_pass(offer, passed, &mut sip_leg, &no),
+                    None => Media::NoCodec { code: no.warning(), text: no.to_string() },
+                }
+            }
         };
         sip_leg.offer = offer.cloned();
         self.legs.insert(leg, sip_leg);
         could
+    }
+
+    /// Nothing of it is spoken here; somebody who speaks the same may be called.
+    fn could_pass(
+        &self,
+        offer: &sdp::Session,
+        passed: Passed,
+        leg: &mut SipLeg,
+        no: &NoAnswer,
+    ) -> Media {
+        let (codec, code, text) = (passed.codec, no.warning(), no.to_string());
+        leg.allowed.passed = Some(passed);
+        match self.agree(offer, 1, leg) {
+            Ok(_) => Media::Passes { codec, code, text },
+            Err(no) => {
+                leg.allowed.passed = None;
+                Media::NoCodec { code: no.warning(), text: no.to_string() }
+            }
+        }
     }
 
     /// The call is taken: it gets the port that was there when it was looked at, and an agent who
@@ -332,6 +366,9 @@ impl SipLegs {
         sip_leg.port = media.take_port_for_caller(now);
         if let Some(port) = sip_leg.port {
             media.open(LegName(leg.0), port, call, Side::Caller);
+        }
+        // What passes through is answered once the other side has.
+        if let Some(port) = sip_leg.port.filter(|_| sip_leg.allowed.passed.is_none()) {
             let made = sip_leg.offer.take().map(|offer| self.agree(&offer, port.0, &sip_leg));
             sip_leg.local_sdp = match made {
                 Some(Ok((local_sdp, _))) => local_sdp,
@@ -369,6 +406,10 @@ impl SipLegs {
             match answer::accept_secured(answer, &sip_leg.allowed, &sip_leg.security) {
                 Ok(agreed) => {
                     sip_leg.agreed = Some(agreed);
+                    if sip_leg.allowed.passed.is_some() && !self.pass(leg, answer, &agreed) {
+                        endpoint.hang_up(leg, HangUp::Failed, now);
+                        return None;
+                    }
                     self.connect(leg, media);
                 }
                 // Its end will be told like any other; until then it is no answer.
@@ -520,7 +561,7 @@ impl SipLegs {
         let whose = everything_of(seat, &targets);
         if self.may_engage(&whose, dial.call, grant) {
             let allowed = self.codecs.allowed_for_seat(seat.0);
-            let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
+            let allowed = self.as_the_caller(allowed, dial.call);
             for target in targets {
                 let of = [Whose::Seat(seat), Whose::Phone(target.place())];
                 let (allowed, dtmf) = (allowed.clone(), self.ways.seat(seat));
@@ -550,7 +591,7 @@ impl SipLegs {
             let by = if to.is_reliable() { ";transport=tcp" } else { "" };
             let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
             let allowed = self.codecs.allowed_for_trunk(trunk);
-            let allowed = codecs::prefer(allowed, self.codec_of(dial.call));
+            let allowed = self.as_the_caller(allowed, dial.call);
             let (srtp, dtmf) = (self.wishes.trunk(trunk), self.ways.trunk(trunk));
             let how = How { trunk: Some(trunk), allowed, srtp, dtmf, side: Side::Callee };
             self.dial(dial, target, how, endpoint, media, now)
@@ -619,6 +660,53 @@ impl SipLegs {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.legs.is_empty() && self.engaged.is_empty()
+    }
+
+    /// What the caller has agreed on is offered first; what must pass through alone.
+    fn as_the_caller(&self, allowed: Allowed, call: CallId) -> Allowed {
+        let passed = self.passed_in(call).cloned();
+        Allowed { passed, ..codecs::prefer(allowed, self.codec_of(call)) }
+    }
+
+    /// What this call passes through in.
+    fn passed_in(&self, call: CallId) -> Option<&Passed> {
+        let mut legs = self.legs.values().filter(|leg| leg.call == Some(call));
+        legs.find_map(|leg| leg.allowed.passed.as_ref())
+    }
+
+    /// Nobody here speaks or hears in this call.
+    pub(crate) fn passes(&self, call: CallId) -> bool {
+        self.passed_in(call).is_some()
+    }
+
+    /// The other side has answered in what passes through: the caller is answered in the same, and with its
+    /// parameters. False: that cannot be.
+    fn pass(&mut self, leg: LegId, answer: &sdp::Session, agreed: &Agreed) -> bool {
+        let Some(passed) = Passed::agreed(answer, agreed) else { return false };
+        let Some(call) = self.legs.get_mut(&leg).and_then(|leg| {
+            leg.allowed.passed = Some(passed.clone());
+            leg.call
+        }) else {
+            return false;
+        };
+        let waits = |leg: &SipLeg| {
+            leg.call == Some(call) && leg.allowed.passed.is_some() && leg.offer.is_some()
+        };
+        // If nobody waits another phone was quicker, and the switchboard says so.
+        let Some(caller) = self.legs.iter().find(|(_, leg)| waits(leg)).map(|(id, _)| *id) else {
+            return true;
+        };
+        let Some(mut caller_leg) = self.legs.remove(&caller) else { return false };
+        caller_leg.allowed.passed = Some(passed);
+        let offer = caller_leg.offer.take().zip(caller_leg.port);
+        let made = offer.and_then(|(offer, port)| self.agree(&offer, port.0, &caller_leg).ok());
+        let fine = made.is_some();
+        if let Some((local_sdp, agreed)) = made {
+            caller_leg.local_sdp = local_sdp;
+            caller_leg.agreed = Some(agreed);
+        }
+        self.legs.insert(caller, caller_leg);
+        fine
     }
 
     /// What the caller of this call speaks.

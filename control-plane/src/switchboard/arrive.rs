@@ -12,6 +12,7 @@ use crate::{
 use sip_stack::{
     event::Source,
     ids::{LegId, TrunkId},
+    sdp::codec::Codec,
 };
 
 /// How long a caller's side should wait before it tries again when we are full, in seconds.
@@ -127,6 +128,14 @@ impl Switchboard {
                 let no = No::new(488, End::Rejected, Reason::NoCodec);
                 return Err(No { warning: Some((*code, text.clone())), ..no });
             }
+            Media::Passes { codec, .. } if self.passes(route, *codec) => {}
+            Media::Passes { codec, code, text } => {
+                let text = format!(
+                    "{text}; {codec} passes through to one who has it too, where nothing is recorded or played"
+                );
+                let no = No::new(488, End::Rejected, Reason::NoCodec);
+                return Err(No { warning: Some((*code, text)), ..no });
+            }
             Media::NoPorts => {
                 let no = No::new(503, End::Congestion, Reason::NoPorts);
                 return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
@@ -141,6 +150,21 @@ impl Switchboard {
             Destination::Trunk(trunk) => self.dial_trunk(id, trunk),
         }
         Ok(())
+    }
+
+    /// Who is called there has this codec, and nobody of ours has to speak in it or hear it: a queue has music, a
+    /// recording is what was heard.
+    fn passes(&self, route: Route, codec: Codec) -> bool {
+        let codecs = match route.to {
+            Destination::Team(_) => None,
+            Destination::Seat(seat) => {
+                self.plan.seats.get(usize::from(seat.0)).map(|seat| &seat.codecs)
+            }
+            Destination::Trunk(trunk) => {
+                self.plan.trunks.get(usize::from(trunk.0)).map(|trunk| &trunk.codecs)
+            }
+        };
+        route.record != Some(true) && codecs.is_some_and(|codecs| codecs.contains(&codec))
     }
 
     /// Nothing is promised to a caller (no 180) before this holds.

@@ -211,7 +211,7 @@ fn limits_of_the_media_threads_are_whole_numbers_in_their_range() {
 }
 
 #[test]
-fn opus_is_named_once_and_in_one_band() {
+fn opus_is_named_once_in_one_band_and_something_is_spoken() {
     let codecs = |list: &str, says: &[&str]| {
         let line = format!("extension = \"1001\"\ncodecs = {list}");
         check("site.toml", "extension = \"1001\"", &line, says);
@@ -222,6 +222,7 @@ fn opus_is_named_once_and_in_one_band() {
         "[\"opus/48000\", \"pcma\", \"opus\"]",
         &["codecs", "has \"opus\" and \"opus/48000\"", "write one of them"],
     );
+    codecs("[\"g729\", \"amr-wb\"]", &["codecs", "only codecs that pass through", "like \"pcma\""]);
     codecs(
         "[\"opus/16000\"]",
         &["codecs", "\"opus/16000\"", "write \"opus\", \"opus/48000\", \"g722\""],

@@ -76,7 +76,8 @@ impl Hearing {
         let (decoder, slot_bytes) = match coding {
             Coding::G711(law) => (Decoder::G711(law), 60 * 8),
             Coding::G722 => (Decoder::G722(g722::Decoder::new()), 60 * 8),
-            Coding::L16(_) => (Decoder::L16, super::PAYLOAD_MAX),
+            // What is opaque has no coder, and nobody asks.
+            Coding::L16(_) | Coding::Opaque(_) => (Decoder::L16, super::PAYLOAD_MAX),
             Coding::Opus(_) => (Decoder::Opus(opus::Decoder::new(rate)?), OPUS_BYTES_MAX),
         };
         let factor = rate.factor();

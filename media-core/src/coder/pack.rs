@@ -37,7 +37,11 @@ impl Packer {
         let packet = usize::from(tens(codec)) * rate.samples() / 2;
         let silent = match codec.coding {
             Coding::Opus(how) if how.dtx => 2,
-            Coding::G711(_) | Coding::G722 | Coding::L16(_) | Coding::Opus(_) => 0,
+            Coding::G711(_)
+            | Coding::G722
+            | Coding::L16(_)
+            | Coding::Opaque(_)
+            | Coding::Opus(_) => 0,
         };
         Self {
             encoder,
@@ -122,7 +126,7 @@ pub(super) fn tens(codec: Codec) -> u8 {
             let most = (1..=6).take_while(|tens| usize::from(*tens) * bytes <= PAYLOAD_MAX);
             tens.min(most.last().unwrap_or(1))
         }
-        (Coding::G711(_) | Coding::G722 | Coding::Opus(_), tens) => tens,
+        (Coding::G711(_) | Coding::G722 | Coding::Opaque(_) | Coding::Opus(_), tens) => tens,
     }
 }
 

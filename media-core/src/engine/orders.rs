@@ -96,7 +96,7 @@ impl Engine {
             self.throw_away(coder);
             return self.refuse(name, "connect: no such leg");
         };
-        if codec != Some(agreed.codec).filter(|codec| codec.bare().is_none()) {
+        if codec != Some(agreed.codec).filter(|codec| codec.needs_coder()) {
             self.throw_away(coder);
             return self.refuse(name, "connect: not the coder of this codec");
         }

@@ -7,7 +7,7 @@ use crate::{
     frame::{FRAME_MS, Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::Kind,
     leg::{Leg, Mode, send::Wire},
-    order::{Law, LegName, PromptEnd, Role, Source, TalkName},
+    order::{Codec, Law, LegName, PromptEnd, Role, Source, TalkName},
     record::Side,
     room::{Mix, RAMP, Room, pack},
 };
@@ -218,7 +218,7 @@ impl Engine {
         let Self { clock, legs, talks, counters, .. } = self;
         let Some(state) = talks.get_mut(talk) else { return };
         let Some(leg) = legs.get_mut(slot) else { return };
-        if leg.codec().is_none() {
+        if leg.codec().is_none_or(Codec::is_opaque) {
             return leg.pause(counters);
         }
         let (phase, path) = (leg.phase, leg.path());
@@ -296,9 +296,18 @@ impl Engine {
         }
     }
 
+    /// Somebody has a coder, or one of them speaks what the other does not and nobody here reads: nothing of
+    /// that may get into anybody's ear.
     fn needs_room(&mut self, two: [Option<usize>; 2]) -> bool {
-        let legs = two.into_iter().flatten();
-        legs.filter_map(|slot| self.legs.get_mut(slot).map(|leg| leg.coder.is_some())).any(|it| it)
+        let mut legs = two.into_iter().flatten();
+        let mut next = || {
+            let leg = self.legs.get_mut(legs.next()?)?;
+            Some((leg.coder.is_some(), leg.opaque()))
+        };
+        let (one, other) = (next(), next());
+        let opaque = |leg: Option<(bool, _)>| leg.and_then(|(_, opaque)| opaque);
+        let coded = [one, other].into_iter().flatten().any(|(coded, _)| coded);
+        coded || opaque(one) != opaque(other)
     }
 
     /// A key that one has pressed is told all who hear that one, speak and can be told. Once it is up: two

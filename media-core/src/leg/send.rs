@@ -4,6 +4,7 @@
 //! real time: `next` is the place, on the grid of the leg's phase, of the frame that leaves next.
 
 mod comfort;
+mod opaque;
 mod tones;
 
 use crate::{
@@ -65,6 +66,8 @@ pub(crate) struct Send {
     packets_at_report: u64,
     teller: Teller,
     quiet: comfort::Quiet,
+    /// From the other side's time stamps to ours, while packets pass through.
+    ahead: Option<u32>,
     /// Those of the key that is being told.
     tones: Option<Tones>,
 }
@@ -83,6 +86,7 @@ impl Send {
             packets_at_report: 0,
             teller: Teller::NEW,
             quiet: comfort::Quiet::NOT,
+            ahead: None,
             tones: None,
         }
     }

@@ -1,6 +1,6 @@
 //! What a leg's report says about how its party was heard.
 
-use super::{Band, Loss, Model, Rating};
+use super::{Band, Coding, Loss, Model, Rating};
 use crate::order::LegReport;
 
 /// One party's voice, as it came to who listened. Shares are 0 to 1 of what was sent.
@@ -70,7 +70,7 @@ impl Sound {
             stalls: report.stalls,
             mos: None,
         };
-        if came > 0 && expected >= JUDGED_MIN {
+        if came > 0 && expected >= JUDGED_MIN && report.coding != Coding::Unrated {
             // What was made up was not heard, whether or not its packet came after all; a short
             // talk in a long wait is no measure of it.
             let made_up = if report.frames_heard >= JUDGED_MIN { concealed_ratio } else { 0.0 };
@@ -117,7 +117,6 @@ const JUDGED_MIN: u64 = 50;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::Coding;
 
     /// A thousand packets of 20 ms, well heard.
     fn well() -> LegReport {

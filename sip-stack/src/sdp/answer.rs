@@ -4,6 +4,7 @@ use super::{
     Connection, Direction, Media, Session,
     codec::{Codec, OpusWishes},
     crypto::Unusable,
+    passed::Passed,
     secure::{self, Secured, Security, Written},
     write::{self, Audio},
 };
@@ -14,8 +15,9 @@ use std::{
 
 /// The payload numbers of our own offers; 101 is what everybody uses for telephone-event, at 8 kHz.
 const OUR_TELEPHONE_EVENT: u8 = 101;
-/// The same beside Opus (RFC 4733 §2.1: on the clock of the audio).
+/// The same beside Opus (RFC 4733 §2.1: on the clock of the audio), and beside what is passed through at 16 kHz.
 const OUR_FAST_TELEPHONE_EVENT: u8 = 102;
+const OUR_WIDE_TELEPHONE_EVENT: u8 = 103;
 /// Milliseconds in a packet if the peer does not say (RFC 3551 §4.2).
 const PTIME_MS: u16 = 20;
 /// What an error message says of the peer's codecs, at most.
@@ -39,6 +41,8 @@ pub struct Allowed {
     pub telephone_event: bool,
     /// Comfort noise (RFC 3389) in the place of silence.
     pub comfort_noise: bool,
+    /// This and nothing else: nobody here speaks in the call.
+    pub passed: Option<Passed>,
 }
 
 /// What was agreed.
@@ -82,6 +86,12 @@ pub enum NoAnswer {
     NoAddress { offered: String },
     #[error("media address {offered} is not of the family of ours, {ours}")]
     AddressFamily { offered: IpAddr, ours: IpAddr },
+}
+
+impl Allowed {
+    fn parameters(&self) -> Option<String> {
+        self.passed.as_ref().and_then(|passed| passed.parameters.clone())
+    }
 }
 
 impl NoAnswer {
@@ -135,6 +145,7 @@ pub fn answer_secured(
                     .into_iter()
                     .collect(),
                 comfort_noise: agreed.comfort_noise,
+                parameters: allowed.parameters(),
                 direction: Direction::of(agreed.sends, agreed.receives),
                 voip_metrics: agreed.voip_metrics,
             };
@@ -157,13 +168,22 @@ pub fn offer_secured(allowed: &Allowed, security: &Security, local: Local) -> Ve
     let keys = security.offered();
     let protocol = if keys.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
     let mut text = write::head(local);
-    let clocks: BTreeSet<_> = allowed.codecs.iter().map(|codec| event_clock(*codec)).collect();
-    let events = [(OUR_TELEPHONE_EVENT, 8_000), (OUR_FAST_TELEPHONE_EVENT, 48_000)];
+    let codecs = match &allowed.passed {
+        Some(passed) => std::slice::from_ref(&passed.codec),
+        None => &allowed.codecs,
+    };
+    let clocks: BTreeSet<_> = codecs.iter().map(|codec| event_clock(*codec)).collect();
+    let events = [
+        (OUR_TELEPHONE_EVENT, 8_000),
+        (OUR_WIDE_TELEPHONE_EVENT, 16_000),
+        (OUR_FAST_TELEPHONE_EVENT, 48_000),
+    ];
     let events = events.into_iter().filter(|(_, clock)| clocks.contains(clock));
     let audio = Audio {
-        codecs: allowed.codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
+        codecs: codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
         telephone_events: events.filter(|_| allowed.telephone_event).collect(),
-        comfort_noise: allowed.comfort_noise && allowed.codecs.iter().any(|codec| codec.is_g711()),
+        comfort_noise: allowed.comfort_noise && codecs.iter().any(|codec| codec.is_g711()),
+        parameters: allowed.parameters(),
         direction: Direction::SendRecv,
         voip_metrics: false,
     };
@@ -246,6 +266,9 @@ fn usable(
 
 /// The first of the peer's formats that is allowed.
 fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Codec)> {
+    if let Some(passed) = &allowed.passed {
+        return passed.number_in(media).map(|number| (number, passed.codec));
+    }
     media.payload_types().find_map(|number| {
         let named = media.codec(number)?;
         let ours = allowed.codecs.iter().find(|codec| codec.is_written_as(named));
@@ -257,7 +280,8 @@ fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Codec)> {
 fn event_clock(codec: Codec) -> u32 {
     match codec {
         Codec::Opus | Codec::OpusFullband => 48_000,
-        Codec::G722 | Codec::L16 | Codec::Pcma | Codec::Pcmu => 8_000,
+        Codec::AmrWb => 16_000,
+        Codec::Amr | Codec::G722 | Codec::G729 | Codec::L16 | Codec::Pcma | Codec::Pcmu => 8_000,
     }
 }
 
@@ -298,8 +322,14 @@ fn no_common_codec(media: &Media, allowed: &Allowed) -> NoAnswer {
         .take(OFFERED_BYTES_MAX)
         .map(|number| media.describe(number))
         .collect();
-    let allowed: Vec<_> = allowed.codecs.iter().map(|codec| codec.name()).collect();
-    NoAnswer::NoCommonCodec { offered: shortened(&names.join(", ")), allowed: allowed.join(", ") }
+    let allowed = match &allowed.passed {
+        Some(Passed { codec, parameters: Some(parameters) }) => {
+            format!("{codec} ({parameters}) passed through")
+        }
+        Some(Passed { codec, parameters: None }) => format!("{codec} passed through"),
+        None => allowed.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", "),
+    };
+    NoAnswer::NoCommonCodec { offered: shortened(&names.join(", ")), allowed: shortened(&allowed) }
 }
 
 /// What a peer wrote goes into a header of ours: not more of it than helps.

@@ -8,7 +8,12 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
+    /// Passed through only, like the other AMR and G.729: see [`super::passed`].
+    Amr,
+    #[serde(rename = "amr-wb")]
+    AmrWb,
     G722,
+    G729,
     /// Linear samples of 16 bits, mono, at 16 kHz.
     L16,
     Opus,
@@ -35,7 +40,7 @@ pub struct OpusWishes {
 }
 
 impl Codec {
-    /// All that a description can name.
+    /// All that we can speak and a description can name.
     pub const ALL: [Self; 5] = [Self::Opus, Self::G722, Self::Pcma, Self::Pcmu, Self::L16];
 
     /// What a box without a word about it allows: what every telephone network has.
@@ -44,7 +49,10 @@ impl Codec {
     /// As a description writes it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Amr => "AMR",
+            Self::AmrWb => "AMR-WB",
             Self::G722 => "G722",
+            Self::G729 => "G729",
             Self::L16 => "L16",
             Self::Opus | Self::OpusFullband => "opus",
             Self::Pcma => "PCMA",
@@ -55,8 +63,8 @@ impl Codec {
     /// The clock of its time stamps. That of G.722 is half its rate (RFC 3551 §4.5.2).
     pub const fn clock_hz(self) -> u32 {
         match self {
-            Self::G722 | Self::Pcma | Self::Pcmu => 8_000,
-            Self::L16 => 16_000,
+            Self::Amr | Self::G722 | Self::G729 | Self::Pcma | Self::Pcmu => 8_000,
+            Self::AmrWb | Self::L16 => 16_000,
             Self::Opus | Self::OpusFullband => 48_000,
         }
     }
@@ -65,7 +73,13 @@ impl Codec {
     const fn channels(self) -> u8 {
         match self {
             Self::Opus | Self::OpusFullband => 2,
-            Self::G722 | Self::L16 | Self::Pcma | Self::Pcmu => 1,
+            Self::Amr
+            | Self::AmrWb
+            | Self::G722
+            | Self::G729
+            | Self::L16
+            | Self::Pcma
+            | Self::Pcmu => 1,
         }
     }
 
@@ -75,6 +89,9 @@ impl Codec {
             Self::Pcmu => 0,
             Self::Pcma => 8,
             Self::G722 => 9,
+            Self::G729 => 18,
+            Self::Amr => 97,
+            Self::AmrWb => 98,
             Self::L16 => 96,
             Self::Opus | Self::OpusFullband => 111,
         }
@@ -83,8 +100,8 @@ impl Codec {
     /// The number that needs no rtpmap.
     const fn static_number(self) -> Option<u8> {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 => Some(self.our_number()),
-            Self::L16 | Self::Opus | Self::OpusFullband => None,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::G729 => Some(self.our_number()),
+            Self::Amr | Self::AmrWb | Self::L16 | Self::Opus | Self::OpusFullband => None,
         }
     }
 
@@ -96,7 +113,13 @@ impl Codec {
         let ours = match self {
             Self::Opus => OUR_OPUS,
             Self::OpusFullband => OUR_OPUS_FULLBAND,
-            Self::G722 | Self::L16 | Self::Pcma | Self::Pcmu => return,
+            Self::Amr
+            | Self::AmrWb
+            | Self::G722
+            | Self::G729
+            | Self::L16
+            | Self::Pcma
+            | Self::Pcmu => return,
         };
         _ = write!(text, "a=fmtp:{number} {ours}\r\n");
     }
@@ -104,6 +127,11 @@ impl Codec {
     /// What a description calls so is one codec, however we speak it.
     pub fn is_written_as(self, other: Self) -> bool {
         self == other || self.is_opus() && other.is_opus()
+    }
+
+    /// Nobody here reads it.
+    pub const fn is_passed(self) -> bool {
+        matches!(self, Self::Amr | Self::AmrWb | Self::G729)
     }
 
     /// Comfort noise of 8 kHz belongs to no other here.
@@ -163,7 +191,12 @@ impl Media {
 
     /// By its rtpmap, or by RFC 3551 if it has none.
     pub(super) fn codec(&self, number: u8) -> Option<Codec> {
-        let mut all = Codec::ALL.into_iter();
+        self.named(number, &Codec::ALL)
+    }
+
+    /// The same among these.
+    pub(super) fn named(&self, number: u8, among: &[Codec]) -> Option<Codec> {
+        let mut all = among.iter().copied();
         let Some(map) = self.codecs.get(&number) else {
             return all.find(|codec| codec.static_number() == Some(number));
         };
@@ -172,7 +205,13 @@ impl Media {
             let sloppy = match codec {
                 Codec::Opus => map.channels == 1 && map.clock_hz == 48_000,
                 Codec::G722 => map.channels == 1 && map.clock_hz == 16_000,
-                Codec::L16 | Codec::OpusFullband | Codec::Pcma | Codec::Pcmu => false,
+                Codec::Amr
+                | Codec::AmrWb
+                | Codec::G729
+                | Codec::L16
+                | Codec::OpusFullband
+                | Codec::Pcma
+                | Codec::Pcmu => false,
             };
             let same = map.clock_hz == codec.clock_hz() && map.channels == codec.channels();
             map.name.eq_ignore_ascii_case(codec.name()) && (same || sloppy)

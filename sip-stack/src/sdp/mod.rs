@@ -4,6 +4,7 @@ pub mod answer;
 pub mod codec;
 pub mod crypto;
 mod parse;
+pub mod passed;
 pub mod secure;
 mod write;
 

@@ -15,6 +15,8 @@ pub(super) struct Audio {
     /// Payload numbers of keys and the clock of each.
     pub(super) telephone_events: Vec<(u8, u32)>,
     pub(super) comfort_noise: bool,
+    /// Of the one codec that passes through, as the other side of the call wrote them.
+    pub(super) parameters: Option<String>,
     pub(super) direction: Direction,
     /// Each is told how its voice sounds to the other (RFC 3611 §5.2).
     pub(super) voip_metrics: bool,
@@ -40,6 +42,9 @@ pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio)
     for (number, codec) in &audio.codecs {
         _ = write!(numbers, " {number}");
         codec.write(*number, &mut attributes);
+        if let Some(parameters) = &audio.parameters {
+            _ = write!(attributes, "a=fmtp:{number} {parameters}\r\n");
+        }
     }
     if audio.comfort_noise {
         _ = write!(numbers, " {COMFORT_NOISE}");

@@ -21,8 +21,12 @@ pub fn sdp(bytes: &[u8]) {
         }
     };
     assert!(offer.media.len() <= MEDIA_MAX);
-    let allowed =
-        Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true, comfort_noise: false };
+    let allowed = Allowed {
+        codecs: Codec::ALL.to_vec(),
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    };
     for addr in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let local = Local { addr, rtp_port: 20_000, session_id: 1, version: 1 };
         let Ok((written, agreed)) = answer(&offer, &allowed, local) else { continue };

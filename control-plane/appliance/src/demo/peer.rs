@@ -204,7 +204,12 @@ fn config(local: SocketAddr) -> io::Result<Config> {
 }
 
 fn allowed() -> Allowed {
-    Allowed { codecs: Codec::USUAL.to_vec(), telephone_event: true, comfort_noise: false }
+    Allowed {
+        codecs: Codec::USUAL.to_vec(),
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    }
 }
 
 /// The telephone itself.

@@ -154,6 +154,9 @@ impl From<RequestError> for Problem {
             RequestError::Problem(exchange::Problem::NoSuchCall) => {
                 Self::not_found("no-such-call", detail)
             }
+            RequestError::Problem(exchange::Problem::PassesThrough) => {
+                Self::conflict("passes-through", detail)
+            }
             RequestError::Problem(exchange::Problem::NotRecorded) => {
                 Self::conflict("not-recorded", detail)
             }

@@ -16,7 +16,12 @@ fn session(media: &str) -> Session {
 }
 
 fn both_laws() -> Allowed {
-    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true, comfort_noise: false }
+    Allowed {
+        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    }
 }
 
 fn answered(media: &str) -> (String, Agreed) {
@@ -76,8 +81,12 @@ fn voip_metrics_are_agreed_with_who_asks_for_them_and_offered_to_nobody() {
 
     let (text, agreed) = answered("m=audio 4000 RTP/AVP 8\na=rtcp-xr:rcvr-rtt=all");
     assert!(!agreed.voip_metrics && !text.contains("rtcp-xr"), "{text}");
-    let allowed =
-        Allowed { codecs: vec![Codec::Pcma], telephone_event: true, comfort_noise: false };
+    let allowed = Allowed {
+        codecs: vec![Codec::Pcma],
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    };
     let ours = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
     assert!(!ours.contains("rtcp-xr"), "{ours}");
     // What was not offered is not agreed to, whatever an answer says (RFC 3264 §6).
@@ -89,8 +98,12 @@ fn the_peers_order_counts_among_what_we_allow() {
     let law = |formats: &str| answered(&format!("m=audio 4000 RTP/AVP {formats}")).1.codec;
 
     assert_eq!((law("0 8"), law("8 0"), law("3 9 0")), (Codec::Pcmu, Codec::Pcma, Codec::Pcmu));
-    let only_a =
-        Allowed { codecs: vec![Codec::Pcma], telephone_event: false, comfort_noise: false };
+    let only_a = Allowed {
+        codecs: vec![Codec::Pcma],
+        telephone_event: false,
+        comfort_noise: false,
+        passed: None,
+    };
     let offer = session("m=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000");
     let agreed = answer(&offer, &only_a, LOCAL).unwrap().1;
     assert_eq!((agreed.codec, agreed.telephone_event), (Codec::Pcma, None));
@@ -171,8 +184,12 @@ fn our_answers_and_offers_can_be_read() {
 
 #[test]
 fn an_offer_of_ours_without_keys_has_no_telephone_event() {
-    let only_mu =
-        Allowed { codecs: vec![Codec::Pcmu], telephone_event: false, comfort_noise: false };
+    let only_mu = Allowed {
+        codecs: vec![Codec::Pcmu],
+        telephone_event: false,
+        comfort_noise: false,
+        passed: None,
+    };
 
     let text = String::from_utf8(offer(&only_mu, LOCAL)).unwrap();
 
@@ -276,7 +293,12 @@ fn as_many_streams_and_attributes_as_fit_are_answered() {
 }
 
 fn every_codec() -> Allowed {
-    Allowed { codecs: Codec::ALL.to_vec(), telephone_event: true, comfort_noise: false }
+    Allowed {
+        codecs: Codec::ALL.to_vec(),
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    }
 }
 
 fn answered_in_any(media: &str) -> (String, Agreed) {
@@ -308,8 +330,12 @@ fn opus_is_answered_with_its_two_channels_its_parameters_and_keys_on_its_own_clo
 
 #[test]
 fn opus_of_48_khz_is_the_same_format_with_other_parameters_both_in_offers_and_answers() {
-    let allowed =
-        Allowed { codecs: vec![Codec::OpusFullband], telephone_event: false, comfort_noise: false };
+    let allowed = Allowed {
+        codecs: vec![Codec::OpusFullband],
+        telephone_event: false,
+        comfort_noise: false,
+        passed: None,
+    };
     let media = "m=audio 4000 RTP/AVP 96\na=rtpmap:96 opus/48000/2";
     let said = |number: u8| {
         format!(
@@ -366,7 +392,12 @@ fn everything_we_offer_is_accepted_as_it_was_meant() {
     let offered = parse(text.as_bytes()).unwrap();
 
     for codec in Codec::ALL {
-        let only = Allowed { codecs: vec![codec], telephone_event: true, comfort_noise: false };
+        let only = Allowed {
+            codecs: vec![codec],
+            telephone_event: true,
+            comfort_noise: false,
+            passed: None,
+        };
         let (bytes, ours) = answer(&offered, &only, LOCAL).unwrap();
         let theirs = accept(&parse(&bytes).unwrap(), &every_codec()).unwrap();
         assert_eq!((ours.codec, theirs.codec), (codec, codec));

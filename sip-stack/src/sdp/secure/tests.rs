@@ -25,7 +25,12 @@ fn session(media: &str) -> Session {
 }
 
 fn allowed() -> Allowed {
-    Allowed { codecs: vec![Codec::Pcma, Codec::Pcmu], telephone_event: true, comfort_noise: false }
+    Allowed {
+        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        telephone_event: true,
+        comfort_noise: false,
+        passed: None,
+    }
 }
 
 fn security(srtp: Srtp, seed: u8) -> Security {

@@ -1,0 +1,320 @@
+//! Calls whose codec nobody here speaks: passed through where both sides name it, refused where somebody of ours
+//! would have to speak or hear.
+#![allow(clippy::unwrap_used)]
+#![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
+
+use control_plane::{
+    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    exchange::{Exchange, Problem, Request, Start},
+    ids::{CallId, SeatId, TeamId},
+    switchboard::Switchboard,
+    time::Stamp,
+};
+use media_core::order::{Coding, Opaque, Order, PortName};
+use sip_stack::{
+    Config, Limits, Target, TrunkId, User,
+    sdp::{codec::Codec, secure::Srtp},
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const BOX: &str = "198.51.100.1:5060";
+const CARRIER: &str = "192.0.2.1:5060";
+const PBX: &str = "192.0.2.2:5060";
+const PHONE: &str = "203.0.113.7:5070";
+
+fn plan() -> Plan {
+    let trunk = |name: &str, address: Option<&str>, codecs: &[Codec]| Trunk {
+        name: name.into(),
+        address: address.map(|address| address.parse().unwrap()),
+        transport: sip_stack::Transport::Udp,
+        pstn: false,
+        codecs: codecs.to_vec(),
+        srtp: Srtp::Off,
+        dtmf: Default::default(),
+        comfort_noise: false,
+    };
+    let row = |pattern: &str, to, record| NumberRow {
+        pattern: pattern.into(),
+        to,
+        from: vec![TrunkId(0)],
+        record,
+    };
+    Plan {
+        trunks: vec![
+            trunk("carrier", None, &[Codec::Pcma, Codec::G729, Codec::AmrWb]),
+            trunk("pbx", Some(PBX), &[Codec::Pcma, Codec::G729, Codec::AmrWb]),
+            trunk("plain", Some(PBX), &[Codec::Pcma]),
+        ],
+        seats: vec![SeatPlan {
+            name: "desk".into(),
+            extension: "1003".into(),
+            fixed: true,
+            codecs: vec![Codec::Pcma, Codec::G729],
+            srtp: Srtp::Off,
+            dtmf: Default::default(),
+            comfort_noise: false,
+        }],
+        teams: vec![Team {
+            mask_digits: false,
+            name: "front".into(),
+            seats: vec![SeatId(0)],
+            music: None,
+            ring: Duration::from_secs(20),
+            wrap_up: Duration::ZERO,
+            set_aside: None,
+            record: false,
+            answer: AnswerMode::WithAgent,
+        }],
+        numbers: vec![
+            row("100", Destination::Team(TeamId(0)), None),
+            row("200", Destination::Seat(SeatId(0)), None),
+            row("201", Destination::Seat(SeatId(0)), Some(true)),
+            row("900", Destination::Trunk(TrunkId(1)), None),
+            row("901", Destination::Trunk(TrunkId(2)), None),
+        ],
+        gone: Default::default(),
+    }
+}
+
+fn exchange(now: Instant) -> Exchange {
+    let trunk = |name: &str, peer: Option<&str>, address: Option<&str>| sip_stack::Trunk {
+        name: name.into(),
+        peers: peer.iter().map(|peer| peer.parse().unwrap()).collect(),
+        address: address.map(|address| address.parse().unwrap()),
+        calls_max: 100,
+        calls_per_second_max: None,
+    };
+    let to: SocketAddr = PHONE.parse().unwrap();
+    let sip = Config {
+        local: BOX.parse().unwrap(),
+        advertise: BOX.parse().unwrap(),
+        advertise_tcp: BOX.parse().unwrap(),
+        domain: "clavija.test".into(),
+        user_agent: "x".into(),
+        trunks: vec![
+            trunk("carrier", Some("192.0.2.1"), None),
+            trunk("pbx", Some("192.0.2.2"), Some(PBX)),
+            trunk("plain", None, Some(PBX)),
+        ],
+        users: vec![User {
+            name: "1003".into(),
+            password: None,
+            contact: Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) }),
+        }],
+        first_leg: 1,
+        seed: [1; 32],
+        limits: Limits::STANDARD,
+    };
+    let start = Start {
+        sip,
+        board: Switchboard::new(Arc::new(plan())),
+        ports: (0..10).map(|pair| PortName(20_000 + 2 * pair)).collect(),
+        media_address: "198.51.100.1".parse().unwrap(),
+        seed: [2; 32],
+        wall: Stamp(1),
+        login_key: [3; 32],
+        headroom: control_plane::headroom::Limits::USUAL,
+        opus_complexity: 5,
+        restart: None,
+    };
+    Exchange::new(start, now)
+}
+
+struct Call {
+    exchange: Exchange,
+    now: Instant,
+    number: String,
+    sequence: u32,
+    to_tag: String,
+}
+
+impl Call {
+    fn to(number: &str) -> Self {
+        let now = Instant::now();
+        let (number, to_tag) = (number.to_owned(), String::new());
+        Self { exchange: exchange(now), now, number, sequence: 0, to_tag }
+    }
+
+    /// An INVITE of the caller's with this audio: what leaves because of it.
+    fn offer(&mut self, media: &str) -> Vec<String> {
+        self.sequence += 1;
+        let (n, number) = (self.sequence, &self.number);
+        let sdp = sdp("192.0.2.1", media);
+        let invite = format!(
+            "INVITE sip:{number}@198.51.100.1 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {CARRIER};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:1@192.0.2.1>;tag=f\r\nTo: <sip:{number}@198.51.100.1>{}\r\nCall-ID: c\r\n\
+             CSeq: {n} INVITE\r\nContact: <sip:{CARRIER}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
+            self.to_tag,
+            sdp.len()
+        );
+        self.hear(CARRIER, &invite)
+    }
+
+    fn hear(&mut self, from: &str, text: &str) -> Vec<String> {
+        self.exchange.handle_datagram(from.parse().unwrap(), text.as_bytes(), self.now);
+        let all = std::iter::from_fn(|| self.exchange.poll_transmit());
+        all.map(|transmit| String::from_utf8(transmit.bytes).unwrap()).collect()
+    }
+
+    /// The one who is called answers this INVITE with this audio.
+    fn answer(&mut self, from: &str, invite: &str, media: &str) -> Vec<String> {
+        let sdp = sdp("192.0.2.2", media);
+        let copied = ["Via: ", "From: ", "Call-ID: ", "CSeq: "].map(|name| {
+            invite.lines().find(|line| line.starts_with(name)).unwrap().to_owned() + "\r\n"
+        });
+        let to = invite.lines().find(|line| line.starts_with("To: ")).unwrap();
+        let ok = format!(
+            "SIP/2.0 200 OK\r\n{}{to};tag=b\r\nContact: <sip:{from}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+            copied.concat(),
+            sdp.len()
+        );
+        self.hear(from, &ok)
+    }
+
+    /// The caller's side has the 200 of its last offer.
+    fn acknowledge(&mut self) {
+        let (n, number, to_tag) = (self.sequence, &self.number, &self.to_tag);
+        let ack = format!(
+            "ACK sip:{number}@198.51.100.1 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {CARRIER};branch=z9hG4bKa{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:1@192.0.2.1>;tag=f\r\nTo: <sip:{number}@198.51.100.1>{to_tag}\r\n\
+             Call-ID: c\r\nCSeq: {n} ACK\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.hear(CARRIER, &ack);
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        std::iter::from_fn(|| self.exchange.poll_order()).collect()
+    }
+}
+
+fn sdp(address: &str, media: &str) -> String {
+    format!("v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n{media}")
+}
+
+fn one<'a>(said: &'a [String], begins: &str) -> &'a str {
+    let found = said.iter().find(|text| text.starts_with(begins));
+    found.unwrap_or_else(|| panic!("no {begins} in {said:?}"))
+}
+
+const G729: &str = "m=audio 4000 RTP/AVP 18 101\r\na=rtpmap:101 telephone-event/8000\r\n\
+                    a=fmtp:18 annexb=yes\r\n";
+const G729_BY_96: &str =
+    "m=audio 5000 RTP/AVP 96\r\na=rtpmap:96 G729/8000\r\na=fmtp:96 annexb=no\r\n";
+
+#[test]
+fn a_codec_of_both_sides_passes_through_to_a_trunk_and_to_an_agent() {
+    for (number, callee) in [("900", PBX), ("200", PHONE)] {
+        let mut call = Call::to(number);
+        let said = call.offer(G729);
+        let invite = one(&said, "INVITE ").to_owned();
+        assert!(
+            invite.contains(" RTP/AVP 18 101\r\n") && invite.contains("a=fmtp:18 annexb=yes\r\n")
+        );
+        assert!(!said.iter().any(|text| text.starts_with("SIP/2.0 200 ")), "nobody has answered");
+
+        let said = call.answer(callee, &invite, G729_BY_96);
+
+        let ok = one(&said, "SIP/2.0 200 ");
+        assert!(
+            ok.contains(" RTP/AVP 18 101\r\na=rtpmap:18 G729/8000\r\na=fmtp:18 annexb=no\r\n"),
+            "{ok}"
+        );
+        let orders = call.orders();
+        let connected: Vec<_> = orders
+            .iter()
+            .filter_map(|order| match order {
+                Order::Connect { codec, .. } => Some((codec.coding, codec.payload_type)),
+                _ => None,
+            })
+            .collect();
+        let opaque = Coding::Opaque(Opaque::G729);
+        assert_eq!(connected, [(opaque, 96), (opaque, 18)], "{number}");
+        let bridge = orders.iter().find(|order| matches!(order, Order::Bridge { .. }));
+        assert!(matches!(bridge, Some(Order::Bridge { record: false, .. })), "{orders:?}");
+        let hears = |order: &Order| matches!(order, Order::Hear { .. } | Order::Play { .. });
+        assert!(!orders.iter().any(hears), "nobody here says anything");
+    }
+}
+
+#[test]
+fn where_both_speak_what_is_spoken_here_nothing_passes_through() {
+    let mut call = Call::to("900");
+    let said = call.offer("m=audio 4000 RTP/AVP 18 8\r\n");
+    let invite = one(&said, "INVITE ");
+
+    assert!(invite.contains(" RTP/AVP 8 101\r\n"), "{invite}");
+}
+
+#[test]
+fn a_call_that_cannot_pass_is_refused_with_both_sides_named_before_anybody_is_rung() {
+    for (number, media, says) in [
+        ("100", G729, "a queue has music"),
+        ("201", G729, "it is to be recorded"),
+        ("901", G729, "who is called has it not"),
+        ("200", "m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 AMR-WB/16000\r\n", "the agent has not"),
+        (
+            "900",
+            "m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 AMR/8000\r\n",
+            "the caller's trunk has not",
+        ),
+    ] {
+        let said = Call::to(number).offer(media);
+
+        let no = one(&said, "SIP/2.0 488 ");
+        assert!(no.contains("Warning: 305 ") && no.contains("we allow PCMA"), "{says}: {no}");
+        assert!(!said.iter().any(|text| text.starts_with("INVITE ")), "{says}");
+    }
+}
+
+#[test]
+fn in_a_call_that_passes_through_nobody_is_held_by_us_and_no_offer_brings_another_codec() {
+    let mut call = Call::to("900");
+    let said = call.offer(G729);
+    let invite = one(&said, "INVITE ").to_owned();
+    let said = call.answer(PBX, &invite, G729_BY_96);
+    let ok = one(&said, "SIP/2.0 200 ");
+    let (_, tag) = ok.split_once("\r\nTo: <sip:900@198.51.100.1>").unwrap();
+    call.to_tag = tag.split_once("\r\n").unwrap().0.to_owned();
+    call.acknowledge();
+    call.orders();
+
+    let held = call.exchange.handle_request(Request::Hold(CallId(1)), call.now);
+    assert_eq!(held, Err(Problem::PassesThrough));
+    assert_eq!(call.orders(), []);
+
+    let said = call.offer(&format!("{G729}a=sendonly\r\n"));
+    assert!(one(&said, "SIP/2.0 200 ").contains("a=recvonly\r\n"));
+    let orders = call.orders();
+    assert!(matches!(orders[0], Order::Renew { sends: false, .. }), "{orders:?}");
+    call.acknowledge();
+    let said = call.offer("m=audio 4000 RTP/AVP 8\r\n");
+    let no = one(&said, "SIP/2.0 488 ");
+    assert!(no.contains("they offer PCMA, we allow G729 (annexb=no) passed through"), "{no}");
+    assert_eq!(call.orders(), []);
+}
+
+#[test]
+fn an_answer_in_another_form_ends_both_sides() {
+    let amr = |parameters: &str| {
+        format!("m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 AMR-WB/16000\r\na=fmtp:97 {parameters}\r\n")
+    };
+    let mut call = Call::to("900");
+    let said = call.offer(&amr("octet-align=1"));
+    let invite = one(&said, "INVITE ").to_owned();
+    assert!(invite.contains("a=rtpmap:98 AMR-WB/16000\r\na=fmtp:98 octet-align=1\r\n"), "{invite}");
+    assert!(invite.contains("a=rtpmap:103 telephone-event/16000\r\n"), "{invite}");
+
+    let said = call.answer(PBX, &invite, &amr("octet-align=0"));
+
+    assert!(said.iter().any(|text| text.starts_with("BYE ")), "{said:?}");
+    assert!(!said.iter().any(|text| text.starts_with("SIP/2.0 200 ")), "{said:?}");
+    assert!(!call.orders().iter().any(|order| matches!(order, Order::Bridge { .. })));
+}

@@ -1,0 +1,226 @@
+//! Codecs that nobody here reads pass through: the payload as it came, in one stream of our own.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use bench::{Bench, Speaker, leg, phone, port, stream};
+use media_core::{
+    counters::Dropped,
+    order::{
+        Codec, Coding, Event, Law, LegName, Opaque, Order, PortName, Remote, Source, TalkName,
+        TuneId,
+    },
+    quality::Sound,
+    rtp::header::Header,
+};
+
+fn connect(n: u16, opaque: Opaque, payload_type: u8, sends: bool) -> Order {
+    let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
+    let coding = Coding::Opaque(opaque);
+    let event_factor = if opaque == Opaque::AmrWb { 2 } else { 1 };
+    let codec = Codec { coding, payload_type, packet_ms: 20, event_factor };
+    let telephone_event = Some(101);
+    Order::Connect { leg: leg(n), remote, codec, telephone_event, sends, receives: true }
+}
+
+fn party(bench: &mut Bench, n: u16, opaque: Opaque, payload_type: u8) {
+    let (leg, port, stream): (LegName, PortName, _) = (leg(n), port(n), stream(n));
+    bench.order(Order::Open { leg, port, stream, talk: TalkName(0) });
+    bench.order(connect(n, opaque, payload_type, true));
+}
+
+/// A bridge of two who speak this, by other numbers.
+fn bridged(opaque: Opaque) -> (Bench, Speaker) {
+    let mut bench = Bench::new();
+    party(&mut bench, 1, opaque, 18);
+    party(&mut bench, 2, opaque, 96);
+    bench.bridge(1, 2, false);
+    let mut caller = Speaker::new(1, Law::A);
+    caller.header.payload_type = 18;
+    caller.samples = if opaque == Opaque::AmrWb { 320 } else { 160 };
+    (bench, caller)
+}
+
+/// Fails unless these are one stream with our name and numbers.
+fn assert_ours(n: u16, heard: &[(u64, Header, Vec<u8>)]) {
+    for ((_, header, _), place) in heard.iter().zip(0_u16..) {
+        assert_eq!(header.ssrc, stream(n).ssrc);
+        assert_eq!(header.sequence, stream(n).sequence.wrapping_add(place));
+    }
+}
+
+#[test]
+fn a_packet_goes_over_as_it_came_at_once_and_its_time_goes_on() {
+    for opaque in [Opaque::G729, Opaque::Amr, Opaque::AmrWb] {
+        let (mut bench, mut caller) = bridged(opaque);
+        bench.run(2_000, |bench, ms| {
+            if ms % 20 == 3 {
+                let (header, n) = (caller.next(), u8::try_from(ms / 20).unwrap());
+                bench.rtp(1, &header, &[n; 20]);
+            }
+        });
+
+        let heard = bench.heard(2);
+        assert_ours(2, &heard);
+        assert_eq!(heard.len(), 100, "{opaque:?}");
+        for ((at_ms, header, payload), n) in heard.iter().zip(0_u8..) {
+            assert_eq!((*at_ms, payload), (u64::from(n) * 20 + 3, &vec![n; 20]));
+            assert_eq!((header.payload_type, header.marker), (96, n == 0));
+            let since = header.timestamp.wrapping_sub(heard[0].1.timestamp);
+            assert_eq!(since, u32::from(n) * caller.samples, "{opaque:?}");
+        }
+        bench.order(Order::Close { leg: leg(1) });
+        let report = bench.events.iter().find_map(|event| match event {
+            Event::Closed { report, .. } => Some(*report),
+            _ => None,
+        });
+        let sound = Sound::of(&report.unwrap());
+        assert_eq!(sound.mos.is_some(), opaque == Opaque::G729, "no figures, no judgement");
+    }
+}
+
+#[test]
+fn a_pause_is_a_pause_and_another_source_goes_on_where_the_stream_is() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    bench.run(6_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        let header = caller.next();
+        match ms {
+            // Nothing is said: its time goes on, its numbers do not.
+            2_000..4_000 => caller.header.sequence = header.sequence,
+            4_003 => {
+                caller.header.ssrc ^= 1;
+                caller.header.timestamp ^= 0x5555_0000;
+                bench.rtp(1, &header, &[1; 20]);
+            }
+            _ => bench.rtp(1, &header, &[1; 20]),
+        }
+    });
+
+    let heard = bench.heard(2);
+    assert_ours(2, &heard);
+    assert_eq!(heard.len(), 200);
+    for (at_ms, header, _) in &heard {
+        let said = header.timestamp.wrapping_sub(heard[0].1.timestamp);
+        let clock = u32::try_from((at_ms - heard[0].0) * 8).unwrap();
+        assert!(said.abs_diff(clock) <= 320, "{at_ms} ms: {said} at {clock}");
+    }
+    assert_eq!(bench.engine.counters().stalls, 0);
+}
+
+#[test]
+fn what_is_late_or_no_packet_of_any_codec_goes_no_further() {
+    let (mut bench, mut caller) = bridged(Opaque::Amr);
+    let say = |bench: &mut Bench, caller: &mut Speaker, length: usize| {
+        let header = caller.next();
+        bench.rtp(1, &header, &vec![7; length]);
+        bench.run_ms(20);
+        header
+    };
+    let first = say(&mut bench, &mut caller, 32);
+    let held_up = caller.next();
+    say(&mut bench, &mut caller, 32);
+    bench.rtp(1, &held_up, &[7; 32]);
+    bench.rtp(1, &first, &[7; 32]);
+    say(&mut bench, &mut caller, 0);
+    say(&mut bench, &mut caller, 481);
+    say(&mut bench, &mut caller, 480);
+
+    let heard = bench.heard(2);
+    assert_ours(2, &heard);
+    assert_eq!(heard.len(), 3);
+    let dropped = |why| bench.engine.counters().dropped(why);
+    assert_eq!((dropped(Dropped::Late), dropped(Dropped::Duplicate)), (1, 1));
+    assert_eq!(dropped(Dropped::Length), 2);
+}
+
+#[test]
+fn keys_go_over_as_keys_and_nobody_is_played_anything() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    let mut tell = Header { payload_type: 101, ..caller.header };
+    bench.run(1_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        let header = caller.next();
+        let place = ms / 20;
+        if (10..20).contains(&place) {
+            tell = Header {
+                timestamp: if place == 10 { header.timestamp } else { tell.timestamp },
+                ..tell
+            };
+            let duration = u16::try_from((place - 9) * 160).unwrap().to_be_bytes();
+            let end = if place == 19 { 0x8A } else { 0x0A };
+            bench.rtp(
+                1,
+                &Header { sequence: header.sequence, ..tell },
+                &[5, end, duration[0], duration[1]],
+            );
+        } else {
+            bench.rtp(1, &header, &[1; 20]);
+        }
+    });
+    let keys = bench.heard(2).iter().filter(|(_, header, _)| header.payload_type == 101).count();
+    assert!(keys >= 10, "{keys}");
+    assert!(bench.events.iter().any(|event| matches!(event, Event::Digit { .. })));
+    assert_ours(2, &bench.heard(2));
+
+    let before = bench.heard(2).len();
+    bench.part(Source::Music(TuneId(0)));
+    bench.run_ms(1_000);
+    assert_eq!(bench.heard(2).len(), before, "no music that nobody could read");
+    bench.bridge(1, 2, false);
+    let header = caller.next();
+    bench.rtp(1, &header, &[1; 20]);
+    assert_eq!(bench.heard(2).len(), before + 1);
+    assert_ours(2, &bench.heard(2));
+}
+
+#[test]
+fn who_asked_to_be_sent_nothing_is_sent_nothing_and_then_again() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    let mut said = [0; 3];
+    for (round, sends) in [true, false, true].into_iter().enumerate() {
+        bench.order(connect(2, Opaque::G729, 96, sends));
+        let before = bench.heard(2).len();
+        for _ in 0..10 {
+            caller.header.payload_type = 18;
+            let header = caller.next();
+            bench.rtp(1, &header, &[1; 20]);
+            bench.run_ms(20);
+        }
+        said[round] = bench.heard(2).len() - before;
+    }
+
+    assert_eq!(said, [10, 0, 10]);
+    assert_ours(2, &bench.heard(2));
+}
+
+#[test]
+fn nothing_that_is_not_read_gets_into_an_ear_that_reads_something_else() {
+    for other in [Some(Opaque::Amr), None] {
+        let mut bench = Bench::new();
+        party(&mut bench, 1, Opaque::G729, 18);
+        match other {
+            Some(other) => party(&mut bench, 2, other, 96),
+            None => bench.party(2, Law::A),
+        }
+        bench.bridge(1, 2, false);
+        let (mut caller, mut agent) = (Speaker::new(1, Law::A), Speaker::new(2, Law::A));
+        caller.header.payload_type = 18;
+        agent.header.payload_type = if other.is_some() { 96 } else { 8 };
+        bench.run(1_000, |bench, ms| {
+            if ms % 20 == 3 {
+                let header = caller.next();
+                bench.rtp(1, &header, &[0x77; 20]);
+                agent.say(bench, 2, 0x11);
+            }
+        });
+
+        assert!(bench.heard(1).is_empty(), "{other:?}");
+        let heard = bench.heard(2);
+        assert!(heard.iter().all(|(_, _, payload)| !payload.contains(&0x77)), "{other:?}");
+    }
+}
