@@ -1,6 +1,10 @@
 //! What the media plane is told to do, and what it says: plain data that crosses threads in rings.
 
-use crate::{frame::Rate, quality, srtp::Keys};
+use crate::{
+    frame::{Packed, Rate},
+    quality,
+    srtp::Keys,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -532,6 +536,9 @@ pub struct RecordFrame {
     /// Place on the talk's time line, counted from the first bridge on the monotonic clock.
     /// In a frame of kind `End`: the length of the whole line.
     pub index: u32,
-    /// 160 pairs at 8 kHz: left what the caller said, right what people said to the caller.
-    pub samples: [i16; 320],
+    /// Left what the caller said, right what people said to the caller.
+    pub tracks: [Track; 2],
 }
+
+/// 20 ms of one side of a recording, as it was said. None: nothing was, and the file is silent.
+pub type Track = Option<(Law, Packed)>;

@@ -12,8 +12,8 @@ use crate::{
     codec::g711,
     counters::Counters,
     engine::Out,
-    frame::{FRAME_US, Packed},
-    order::{Law, RecordFrame, RecordKind, Recorded, TalkName},
+    frame::{FRAME_US, Packed, SAMPLES},
+    order::{self, Law, RecordFrame, RecordKind, Recorded, TalkName},
 };
 use pause::Pauses;
 use std::time::Instant;
@@ -153,13 +153,11 @@ impl Tape {
 
     fn write(&mut self, out: &mut impl Out, counters: &mut Counters) {
         let mut frame = self.mark(RecordKind::Audio, self.written);
-        let (left, right) = (self.left.take(self.written), self.right.take(self.written));
+        let tracks = [self.left.take(self.written), self.right.take(self.written)];
         if self.pauses.holds(self.written) {
             frame.kind = RecordKind::Paused;
         } else {
-            for (pair, place) in frame.samples.as_chunks_mut::<2>().0.iter_mut().zip(0..) {
-                *pair = [sample(left.as_ref(), place), sample(right.as_ref(), place)];
-            }
+            frame.tracks = tracks;
         }
         self.written += 1;
         if self.opened && out.record(&frame) {
@@ -173,7 +171,7 @@ impl Tape {
     fn mark(&self, kind: RecordKind, index: u64) -> RecordFrame {
         // 2^32 frames are 994 days.
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        RecordFrame { talk: self.talk, kind, index, samples: [0; 320] }
+        RecordFrame { talk: self.talk, kind, index, tracks: [None; 2] }
     }
 }
 
@@ -221,7 +219,7 @@ impl Track {
         slot.replace((at, law, *said)).is_none()
     }
 
-    fn take(&mut self, at: u64) -> Option<(Law, Packed)> {
+    fn take(&mut self, at: u64) -> order::Track {
         let (index, law, frame) = self.slot(at)?.take()?;
         (index == at).then_some((law, frame))
     }
@@ -231,9 +229,17 @@ impl Track {
     }
 }
 
-fn sample(frame: Option<&(Law, Packed)>, place: usize) -> i16 {
-    let code = frame.and_then(|(law, packed)| Some((*law, *packed.get(place)?)));
-    code.map_or(0, |(law, code)| g711::decode(law, code))
+/// One frame as pairs of samples, left before right: what recordings hold. For the recorder's
+/// thread: the media thread hands frames over packed, half as many bytes for its caches.
+pub fn unpack(tracks: &[order::Track; 2]) -> [[i16; 2]; SAMPLES] {
+    let mut pairs = [[0; 2]; SAMPLES];
+    for (side, track) in tracks.iter().enumerate() {
+        let Some((law, packed)) = track else { continue };
+        for (pair, code) in pairs.iter_mut().zip(packed) {
+            pair[side] = g711::decode(*law, *code);
+        }
+    }
+    pairs
 }
 
 /// Frames by which a stream may lag behind real time, and one of the grids' difference: 120 ms.

@@ -13,6 +13,7 @@ use media_core::{
         By, Codec, Coding, Digit, Digits, Event, Law, OnDigit, Order, PromptEnd, PromptName,
         RecordKind, Role, Source, TalkName, TuneId,
     },
+    record::unpack,
     rtp::header::Header,
 };
 use std::{f64::consts::TAU, time::Duration};
@@ -503,7 +504,7 @@ fn what_is_masked_is_in_no_recording_not_even_its_beginning() {
             .recorded
             .iter()
             .filter(|frame| frame.kind == RecordKind::Audio)
-            .flat_map(|frame| frame.samples.as_chunks::<2>().0)
+            .flat_map(|frame| unpack(&frame.tracks))
             .map(|pair| f64::from(pair[0]))
             .collect();
         let tone = |piece: &&[f64]| {

@@ -217,7 +217,7 @@ fn two_who_meet_after_a_move_hear_each_other_as_if_they_had_been_together() {
             two.tick();
         }
         let recorded = two.home.wire.recorded.iter().chain(&two.wire.recorded);
-        let recorded: Vec<_> = recorded.map(|frame| frame.samples.to_vec()).collect();
+        let recorded: Vec<_> = recorded.map(|frame| frame.tracks).collect();
         (two.sent(2), recorded)
     });
 

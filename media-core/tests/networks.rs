@@ -13,6 +13,7 @@ use media_core::{
     codec::g711,
     counters::Dropped,
     order::{Event, Law, LegReport, Order, RecordFrame, RecordKind},
+    record::unpack,
     rtp::header::Header,
 };
 
@@ -175,7 +176,7 @@ fn a_bad_network_adds_no_gap_over_60_ms_and_loses_no_time() {
 fn tracks(recorded: &[RecordFrame]) -> [Vec<i16>; 2] {
     let audio = recorded.iter().filter(|frame| frame.kind == RecordKind::Audio);
     let pairs: Vec<[i16; 2]> =
-        audio.flat_map(|frame| frame.samples.as_chunks::<2>().0.to_vec()).collect();
+        audio.flat_map(|frame| unpack(&frame.tracks)).collect();
     [0, 1].map(|side: usize| pairs.iter().map(|pair| pair[side]).collect())
 }
 

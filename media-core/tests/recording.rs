@@ -6,6 +6,7 @@ use bench::*;
 use media_core::{
     codec::g711,
     order::{Event, Law, Order, RecordFrame, RecordKind, Recorded, Source, TalkName, TuneId},
+    record::unpack,
 };
 use std::time::Duration;
 
@@ -40,9 +41,9 @@ fn end(bench: &mut Bench) -> Option<Recorded> {
 }
 
 fn sides(frame: &RecordFrame) -> (i16, i16) {
-    let first = (frame.samples[0], frame.samples[1]);
-    assert!(frame.samples.as_chunks::<2>().0.iter().all(|&[l, r]| (l, r) == first));
-    first
+    let pairs = unpack(&frame.tracks);
+    assert!(pairs.iter().all(|pair| *pair == pairs[0]));
+    pairs[0].into()
 }
 
 /// Fails unless this is a start, every frame in order, and an end that says how many.
@@ -258,7 +259,7 @@ fn what_a_recording_cannot_place_after_a_stall_is_counted_and_said() {
     });
     let mut kept = 0;
     for frame in bench.wire.recorded.iter().filter(|frame| frame.kind == RecordKind::Audio) {
-        kept += [160, 161].iter().filter(|place| frame.samples[**place].abs() > 8).count() as u64;
+        kept += unpack(&frame.tracks)[80].iter().filter(|said| said.abs() > 8).count() as u64;
     }
     assert!(recorded.lost > 0, "{recorded:?}");
     assert_eq!(kept + recorded.lost, heard.iter().sum::<u64>(), "{recorded:?}");

@@ -8,6 +8,7 @@ use bench::*;
 use media_core::{
     codec::g711,
     order::{Event, Law, LegReport, Order, Recorded, Role, Source, TalkName, TuneId},
+    record::unpack,
     rtp::header::Header,
 };
 
@@ -143,7 +144,7 @@ fn the_recording_has_what_the_caller_heard_and_no_whisper_and_is_as_long_as_the_
     assert_eq!(ended, Some(Recorded { frames: 200, lost: 0, paused: 0 }));
     let audio = &bench.wire.recorded[1..201];
     let sides: Vec<(i32, i32)> =
-        audio.iter().map(|frame| (frame.samples[160].into(), frame.samples[161].into())).collect();
+        audio.iter().map(|frame| unpack(&frame.tracks)[80].map(i32::from).into()).collect();
     for (second, right) in [(0, 2_000), (1, 2_000), (2, 6_000), (3, 2_000)] {
         let of_it = &sides[second * 50 + 8..second * 50 + 44];
         assert!(of_it.iter().all(|(left, _)| near(*left, 1_000)), "{of_it:?}");

@@ -177,7 +177,7 @@ fn touch<T>(one_end: &mut HeapProd<T>, other_end: &mut HeapCons<T>, blank: impl 
 }
 
 const BLANK_FRAME: RecordFrame =
-    RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, samples: [0; 320] };
+    RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, tracks: [None; 2] };
 
 const BLANK_WORD: Said = Said::Event(Event::Refused { leg: LegName(0), what: "" });
 

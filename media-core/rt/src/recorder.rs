@@ -217,7 +217,7 @@ impl Writer {
         let tape = self.tape(frame.talk, now);
         match frame.kind {
             RecordKind::Start => {}
-            RecordKind::Audio => _ = tape.append(frame.index, &frame.samples, now),
+            RecordKind::Audio => _ = tape.append(frame.index, frame.tracks, now),
             RecordKind::Paused => tape.append_pause(frame.index, now),
             RecordKind::End => tape.end(frame.index, now),
         }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media_core::record::peaks::Peaks;
+use media_core::{
+    order::Track,
+    record::{peaks::Peaks, unpack},
+};
 
 use crate::{
     form::{Form, Length},
@@ -54,7 +57,7 @@ pub(crate) struct Tape {
     file: Option<Arc<File>>,
     /// Where on the talk's time line `pending` begins.
     pending_at: u32,
-    pending: Vec<u8>,
+    pending: Vec<[Track; 2]>,
     pending_since: Instant,
     written: u64,
     lost: u64,
@@ -111,28 +114,28 @@ impl Tape {
 
     /// Takes one frame of the time line in which nothing was to be recorded.
     pub(crate) fn append_pause(&mut self, index: u32, now: Instant) {
-        if self.append(index, &[0; FRAME_BYTES as usize / 2], now) {
+        if self.append(index, [None; 2], now) {
             self.paused += 1;
         }
     }
 
     /// Takes one frame of the time line. What is left out before it is silence, and lost. False: it
     /// came too late.
-    pub(crate) fn append(&mut self, index: u32, samples: &[i16], now: Instant) -> bool {
+    pub(crate) fn append(&mut self, index: u32, tracks: [Track; 2], now: Instant) -> bool {
         self.heard_at = now;
         let next = self.next();
         if index < next || index >= FRAMES_MAX {
             self.refuse(index, now);
             return false;
         }
-        if index > next || self.pending.len() >= PENDING_FRAMES_MAX * FRAME_BYTES as usize {
+        if index > next || self.pending.len() >= PENDING_FRAMES_MAX {
             self.write_out(now);
             self.skip_to(index);
         }
         if self.pending.is_empty() {
             self.pending_since = now;
         }
-        self.pending.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        self.pending.push(tracks);
         true
     }
 
@@ -236,7 +239,7 @@ impl Tape {
 
     /// Length of the time line so far, gaps included.
     pub(crate) fn next(&self) -> u32 {
-        self.pending_at + frames_in(&self.pending)
+        self.pending_at + self.frames_pending()
     }
 
     /// Length of the finished file.
@@ -267,7 +270,7 @@ impl Tape {
 
     /// Writes what waits, or counts it as lost. Afterwards nothing waits.
     fn write_out(&mut self, now: Instant) {
-        let frames = frames_in(&self.pending);
+        let frames = self.frames_pending();
         if frames == 0 {
             return;
         }
@@ -295,11 +298,29 @@ impl Tape {
     fn write(&mut self) -> io::Result<bool> {
         self.make_file()?;
         let Some(file) = &self.file else { return Ok(false) };
-        self.form.write(self.disk, file, self.pending_at, &self.pending)?;
-        self.peaks.hear(self.pending_at, &self.pending);
+        let samples = self.samples_pending();
+        self.form.write(self.disk, file, self.pending_at, &samples)?;
+        self.peaks.hear(self.pending_at, &samples);
         self.dirty = true;
         self.fault = Fault::None;
         Ok(true)
+    }
+
+    /// What waits, as it stands in a file.
+    fn samples_pending(&self) -> Vec<u8> {
+        let mut samples = Vec::with_capacity(self.pending.len() * FRAME_BYTES as usize);
+        for tracks in &self.pending {
+            let pairs = unpack(tracks).map(|[left, right]| {
+                let ([a, b], [c, d]) = (left.to_le_bytes(), right.to_le_bytes());
+                [a, b, c, d]
+            });
+            samples.extend_from_slice(pairs.as_flattened());
+        }
+        samples
+    }
+
+    fn frames_pending(&self) -> u32 {
+        u32::try_from(self.pending.len()).expect("few frames wait at a time")
     }
 
     fn make_file(&mut self) -> io::Result<()> {
@@ -333,8 +354,4 @@ impl Tape {
             self.fail(&io::Error::other("the file was deleted while it was written"), now);
         }
     }
-}
-
-fn frames_in(samples: &[u8]) -> u32 {
-    u32::try_from(samples.len() / FRAME_BYTES as usize).expect("few frames wait at a time")
 }

@@ -395,7 +395,7 @@ mod tests {
             counters: &counters,
             read_at: None,
         };
-        let frame = |kind| RecordFrame { talk: TalkName(1), kind, index: 0, samples: [0; 320] };
+        let frame = |kind| RecordFrame { talk: TalkName(1), kind, index: 0, tracks: [None; 2] };
 
         let taken = (0..128).filter(|_| outlet.record(&frame(RecordKind::Audio))).count();
 

@@ -9,6 +9,7 @@ use crate::{
         Event, Law, LegName, LegReport, Opus, PortName, RecordFrame, Remote, Role, Source, Stream,
         TalkName, TuneId,
     },
+    record::unpack,
     rtp::header::{Header, Packet},
 };
 use std::{
@@ -342,7 +343,7 @@ impl Bench {
     fn recorded(&self, right: usize) -> Vec<i16> {
         let frames = self.wire.recorded.iter();
         let audio = frames.filter(|frame| frame.kind == crate::order::RecordKind::Audio);
-        audio.flat_map(|frame| frame.samples.iter().skip(right).step_by(2).copied()).collect()
+        audio.flat_map(|frame| unpack(&frame.tracks).map(|pair| pair[right])).collect()
     }
 }
 

@@ -8,7 +8,8 @@ use crate::{
     test_folder::TestFolder,
 };
 use media_core::{
-    order::{RecordFrame, RecordKind, TalkName},
+    codec::g711,
+    order::{Law, RecordFrame, RecordKind, TalkName},
     record::{peaks::Peaks, seal::walk},
 };
 use std::{
@@ -52,11 +53,9 @@ impl Bench {
     }
 
     fn frame(&mut self, kind: RecordKind, index: u32) {
-        let mut samples = [0; 320];
-        if kind == RecordKind::Audio {
-            samples.fill(loud(index));
-        }
-        self.writer.handle_frame(&RecordFrame { talk: TALK, kind, index, samples }, self.now);
+        let said = (kind == RecordKind::Audio).then_some((Law::Mu, [code(index); 160]));
+        let frame = RecordFrame { talk: TALK, kind, index, tracks: [said; 2] };
+        self.writer.handle_frame(&frame, self.now);
         self.now += Duration::from_millis(20);
         self.writer.write_and_wait(self.now);
     }
@@ -76,7 +75,11 @@ impl Bench {
 
 /// Never zero, which is silence.
 fn loud(index: u32) -> i16 {
-    i16::try_from(index % 1_000 + 1_000).unwrap()
+    g711::decode(Law::Mu, code(index))
+}
+
+fn code(index: u32) -> u8 {
+    0x80 + u8::try_from(index % 127).unwrap()
 }
 
 /// The first sample of each frame.
@@ -221,7 +224,7 @@ fn nothing_of_a_chunk_that_was_given_up_stays_behind_a_shorter_one() {
     };
     let mut bench = Bench::sealed("sealed-shorter", disk);
     for index in 0..90 {
-        let frame = RecordFrame { talk: TALK, kind: RecordKind::Audio, index, samples: [1; 320] };
+        let frame = RecordFrame { talk: TALK, kind: RecordKind::Audio, index, tracks: [None; 2] };
         bench.writer.handle_frame(&frame, bench.now);
     }
     bench.now += Duration::from_secs(1);
