@@ -55,7 +55,7 @@ pub struct MediaConfig {
 pub struct RingSizes {
     pub orders: usize,
     pub events: usize,
-    /// 344 bytes each. A stalled disk costs nothing for this many frames: at 50 a second for each
+    /// 336 bytes each. A stalled disk costs nothing for this many frames: at 50 a second for each
     /// recording, ten seconds for 65 of them with 32,768.
     pub record_frames: usize,
 }

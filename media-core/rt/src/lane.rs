@@ -176,6 +176,9 @@ fn touch<T>(one_end: &mut HeapProd<T>, other_end: &mut HeapCons<T>, blank: impl 
     other_end.clear();
 }
 
+/// What the ring's size is said by; see [`RingSizes`].
+const _: () = assert!(size_of::<RecordFrame>() == 336);
+
 const BLANK_FRAME: RecordFrame =
     RecordFrame { talk: TalkName(0), kind: RecordKind::Audio, index: 0, tracks: [None; 2] };
 

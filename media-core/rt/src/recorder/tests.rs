@@ -112,17 +112,38 @@ fn a_recording_is_a_stereo_wav_of_exactly_the_frames_it_was_given() {
 }
 
 #[test]
+fn each_side_is_unpacked_by_its_own_law_and_who_says_nothing_is_silent() {
+    let mut bench = Bench::new("laws");
+    let (mu, a) = (Some((Law::Mu, [0x21; 160])), Some((Law::A, [0x21; 160])));
+    for (index, tracks) in (0..).zip([[mu, a], [a, None], [None, mu], [None, None]]) {
+        let frame = RecordFrame { talk: TALK, kind: RecordKind::Audio, index, tracks };
+        bench.writer.handle_frame(&frame, bench.now);
+    }
+    bench.frame(TALK, RecordKind::End, 4);
+
+    let samples: Vec<i16> = hound::WavReader::open(bench.path(TALK))
+        .unwrap()
+        .into_samples()
+        .map(Result::unwrap)
+        .collect();
+
+    let (mu, a) = (g711::decode(Law::Mu, 0x21), g711::decode(Law::A, 0x21));
+    let expected = [[mu, a], [a, 0], [0, mu], [0, 0]].map(|pair| pair.repeat(160)).concat();
+    assert_eq!(samples, expected);
+}
+
+#[test]
 fn the_file_opens_at_any_instant_and_holds_all_but_the_last_moments() {
     let mut bench = Bench::new("instant");
     bench.frame(TALK, RecordKind::Start, 0);
     assert_eq!(heard(&bench.path(TALK)), []);
 
-    for index in 0..60 {
+    for index in 0..150 {
         bench.audio([index]);
 
         let heard = heard(&bench.path(TALK));
         assert_eq!(heard, (0..u32::try_from(heard.len()).unwrap()).map(left).collect::<Vec<_>>());
-        assert!(heard.len() + 9 > index as usize, "{} of {index} written", heard.len());
+        assert!(heard.len() + 22 > index as usize, "{} of {index} written", heard.len());
     }
 }
 
@@ -142,7 +163,7 @@ fn a_crash_between_samples_and_sizes_loses_nothing_that_was_written() {
         WRITES_LEFT.set(writes);
         let mut bench = Bench::on("crash", disk);
         bench.frame(TALK, RecordKind::Start, 0);
-        bench.audio(0..40);
+        bench.audio(0..90);
         let at_crash = heard(&bench.path(TALK)).len();
 
         wav::repair(wav::files(bench.folder.path()).unwrap());
@@ -224,7 +245,7 @@ fn a_full_disk_is_one_alarm_and_the_recording_resumes_when_there_is_room() {
         bench.events().into_iter().filter(|e| matches!(e, RecorderEvent::Failed { .. })).collect();
     assert_eq!(alarms.len(), 1, "{alarms:?}");
     let before = heard(&bench.path(TALK)).len();
-    assert!((88..=100).contains(&before), "what was written stays: {before}");
+    assert!((79..=100).contains(&before), "what was written stays: {before}");
 
     FULL.set(false);
     bench.audio(300..400);
@@ -233,9 +254,9 @@ fn a_full_disk_is_one_alarm_and_the_recording_resumes_when_there_is_room() {
     let (_, frames, lost) = bench.finished();
     let heard = heard(&bench.path(TALK));
     assert_eq!((frames, heard.len()), (400, 400));
-    assert!((200..=262).contains(&lost), "{lost} lost: the fault and at most a second after it");
+    assert!((200..=272).contains(&lost), "{lost} lost: the fault and little more than a second");
     assert_eq!(heard.iter().filter(|&&sample| sample == 0).count() as u64, lost);
-    assert_eq!((heard[80], heard[399]), (left(80), left(399)));
+    assert_eq!((heard[78], heard[399]), (left(78), left(399)));
 }
 
 #[test]
@@ -362,7 +383,7 @@ fn a_disk_that_takes_its_time_to_sync_keeps_no_sample_out_of_the_file() {
     }
 
     let written = heard(&bench.path(TALK)).len();
-    assert!(written + 9 > 500, "{written} of 500 written while the first sync was under way");
+    assert!(written + 22 > 500, "{written} of 500 written while the first sync was under way");
     assert_eq!(errands.try_iter().count(), 1, "one errand at a time");
     assert_eq!(bench.events(), [], "nothing is called durable that is not");
     drop(done);
