@@ -1,109 +1,26 @@
 //! Offers within a call: when the media plane is given a codec anew, and when it goes on with the one it has.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 #![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
 
-use control_plane::{
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Start},
-    ids::{SeatId, TeamId},
-    switchboard::Switchboard,
-    time::Stamp,
-};
+mod common;
+
+use common::{CARRIER, address, desk, said, sip, user};
+use control_plane::{exchange::Exchange, switchboard::Switchboard};
 use media_core::{
     coder::Command,
     frame::Rate,
-    order::{Coding, Opus, Order, PortName},
+    order::{Coding, Opus, Order},
 };
-use sip_stack::{
-    Config, Limits, Target, User,
-    sdp::{codec::Codec, secure::Srtp},
-};
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-const BOX: &str = "198.51.100.1:5060";
-const CARRIER: &str = "192.0.2.1:5060";
-const PHONE: &str = "203.0.113.7:5070";
+use sip_stack::sdp::codec::Codec;
+use std::{sync::Arc, time::Instant};
 
 fn exchange(codecs: &[Codec], comfort_noise: bool, now: Instant) -> Exchange {
-    let to: SocketAddr = PHONE.parse().unwrap();
-    let sip = Config {
-        local: BOX.parse().unwrap(),
-        advertise: BOX.parse().unwrap(),
-        advertise_tcp: BOX.parse().unwrap(),
-        domain: "clavija.test".into(),
-        user_agent: "x".into(),
-        trunks: vec![sip_stack::Trunk {
-            name: "carrier".into(),
-            peers: vec!["192.0.2.1".parse().unwrap()],
-            address: None,
-            calls_max: 100,
-            calls_per_second_max: None,
-        }],
-        users: vec![User {
-            name: "1003".into(),
-            password: None,
-            contact: Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) }),
-        }],
-        first_leg: 1,
-        seed: [1; 32],
-        limits: Limits::STANDARD,
-    };
-    let plan = Plan {
-        trunks: vec![Trunk {
-            name: "carrier".into(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn: true,
-            codecs: codecs.to_vec(),
-            dtmf: Default::default(),
-            comfort_noise,
-            srtp: Srtp::Off,
-        }],
-        seats: vec![SeatPlan {
-            name: "desk".into(),
-            extension: "1003".into(),
-            fixed: true,
-            codecs: vec![],
-            dtmf: Default::default(),
-            comfort_noise: false,
-            srtp: Srtp::Off,
-        }],
-        teams: vec![Team {
-            mask_digits: false,
-            name: "front".into(),
-            seats: vec![SeatId(0)],
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
-            set_aside: None,
-            record: false,
-            answer: AnswerMode::AtOnce,
-        }],
-        numbers: vec![NumberRow {
-            pattern: "100".into(),
-            to: Destination::Team(TeamId(0)),
-            from: vec![],
-            record: None,
-        }],
-        gone: Default::default(),
-    };
-    let start = Start {
-        sip,
-        board: Switchboard::new(Arc::new(plan)),
-        ports: (0..10).map(|pair| PortName(20_000 + 2 * pair)).collect(),
-        media_address: "198.51.100.1".parse().unwrap(),
-        seed: [2; 32],
-        wall: Stamp(1),
-        login_key: [3; 32],
-        headroom: control_plane::headroom::Limits::USUAL,
-        opus_complexity: 8,
-        restart: None,
-    };
-    Exchange::new(start, now)
+    let mut plan = common::plan(vec![desk()]);
+    plan.trunks[0].codecs = codecs.to_vec();
+    plan.trunks[0].comfort_noise = comfort_noise;
+    let board = Switchboard::new(Arc::new(plan));
+    let start = common::start(sip(vec![user()], 1), board, 10, None);
+    Exchange::new(control_plane::exchange::Start { opus_complexity: 8, ..start }, now)
 }
 
 /// The caller's call, who speaks by the carrier.
@@ -130,12 +47,11 @@ impl Call {
     }
 
     /// One offer, by this method and from this address: the orders it brings.
-    fn offer_by(&mut self, method: &str, address: &str, media: &str) -> Vec<Order> {
+    fn offer_by(&mut self, method: &str, host: &str, media: &str) -> Vec<Order> {
         self.sequence += 1;
         let n = self.sequence;
-        let sdp = format!(
-            "v=0\r\no=- 1 {n} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n{media}"
-        );
+        let sdp =
+            format!("v=0\r\no=- 1 {n} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n{media}");
         let head = |method: &str, branch: &str, to_tag: &str| {
             format!(
                 "{method} sip:100@198.51.100.1 SIP/2.0\r\n\
@@ -149,11 +65,9 @@ impl Call {
             head(method, "", &self.to_tag),
             sdp.len()
         );
-        let from: SocketAddr = CARRIER.parse().unwrap();
+        let from = address(CARRIER);
         self.exchange.handle_datagram(from, request.as_bytes(), self.now);
-        let said: Vec<_> = std::iter::from_fn(|| self.exchange.poll_transmit())
-            .map(|transmit| String::from_utf8(transmit.bytes).unwrap())
-            .collect();
+        let said = said(&mut self.exchange);
         let cseq = format!("CSeq: {n} {method}");
         let answer =
             said.iter().rev().find(|text| text.starts_with("SIP/2.0 ") && text.contains(&cseq));

@@ -1,127 +1,56 @@
 //! Calls whose codec nobody here speaks: passed through where both sides name it, refused where somebody of ours
 //! would have to speak or hear.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 #![expect(clippy::disallowed_methods, reason = "an epoch takes one clock read")]
 
+mod common;
+
+use common::{CARRIER, DESK, PBX, address, desk, said, sip, user};
 use control_plane::{
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
-    exchange::{Exchange, Problem, Request, Start},
+    config::{AnswerMode, Destination, NumberRow, Plan},
+    exchange::{Exchange, Problem, Request},
     ids::{CallId, SeatId, TeamId},
     switchboard::Switchboard,
-    time::Stamp,
 };
-use media_core::order::{Coding, Opaque, Order, PortName};
-use sip_stack::{
-    Config, Limits, Target, TrunkId, User,
-    sdp::{codec::Codec, secure::Srtp},
-};
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use media_core::order::{Coding, Opaque, Order};
+use sip_stack::{TrunkId, sdp::codec::Codec};
+use std::{sync::Arc, time::Instant};
 
-const BOX: &str = "198.51.100.1:5060";
-const CARRIER: &str = "192.0.2.1:5060";
-const PBX: &str = "192.0.2.2:5060";
-const PHONE: &str = "203.0.113.7:5070";
-
+/// A further trunk to the same switch, that names neither.
 fn plan() -> Plan {
-    let trunk = |name: &str, address: Option<&str>, codecs: &[Codec]| Trunk {
-        name: name.into(),
-        address: address.map(|address| address.parse().unwrap()),
-        transport: sip_stack::Transport::Udp,
-        pstn: false,
-        codecs: codecs.to_vec(),
-        srtp: Srtp::Off,
-        dtmf: Default::default(),
-        comfort_noise: false,
-    };
+    let mut plan = common::plan(vec![desk()]);
+    let passed = vec![Codec::Pcma, Codec::G729, Codec::AmrWb];
+    for trunk in &mut plan.trunks {
+        trunk.codecs.clone_from(&passed);
+        trunk.pstn = false;
+    }
+    let mut plain = plan.trunks[1].clone();
+    (plain.name, plain.codecs) = ("plain".into(), vec![Codec::Pcma]);
+    plan.trunks.push(plain);
+    plan.seats[0].codecs = vec![Codec::Pcma, Codec::G729];
+    plan.teams[0].answer = AnswerMode::WithAgent;
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.into(),
         to,
         from: vec![TrunkId(0)],
         record,
     };
-    Plan {
-        trunks: vec![
-            trunk("carrier", None, &[Codec::Pcma, Codec::G729, Codec::AmrWb]),
-            trunk("pbx", Some(PBX), &[Codec::Pcma, Codec::G729, Codec::AmrWb]),
-            trunk("plain", Some(PBX), &[Codec::Pcma]),
-        ],
-        seats: vec![SeatPlan {
-            name: "desk".into(),
-            extension: "1003".into(),
-            fixed: true,
-            codecs: vec![Codec::Pcma, Codec::G729],
-            srtp: Srtp::Off,
-            dtmf: Default::default(),
-            comfort_noise: false,
-        }],
-        teams: vec![Team {
-            mask_digits: false,
-            name: "front".into(),
-            seats: vec![SeatId(0)],
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
-            set_aside: None,
-            record: false,
-            answer: AnswerMode::WithAgent,
-        }],
-        numbers: vec![
-            row("100", Destination::Team(TeamId(0)), None),
-            row("200", Destination::Seat(SeatId(0)), None),
-            row("201", Destination::Seat(SeatId(0)), Some(true)),
-            row("900", Destination::Trunk(TrunkId(1)), None),
-            row("901", Destination::Trunk(TrunkId(2)), None),
-        ],
-        gone: Default::default(),
-    }
+    plan.numbers = vec![
+        row("100", Destination::Team(TeamId(0)), None),
+        row("200", Destination::Seat(SeatId(0)), None),
+        row("201", Destination::Seat(SeatId(0)), Some(true)),
+        row("900", Destination::Trunk(TrunkId(1)), None),
+        row("901", Destination::Trunk(TrunkId(2)), None),
+    ];
+    plan
 }
 
 fn exchange(now: Instant) -> Exchange {
-    let trunk = |name: &str, peer: Option<&str>, address: Option<&str>| sip_stack::Trunk {
-        name: name.into(),
-        peers: peer.iter().map(|peer| peer.parse().unwrap()).collect(),
-        address: address.map(|address| address.parse().unwrap()),
-        calls_max: 100,
-        calls_per_second_max: None,
-    };
-    let to: SocketAddr = PHONE.parse().unwrap();
-    let sip = Config {
-        local: BOX.parse().unwrap(),
-        advertise: BOX.parse().unwrap(),
-        advertise_tcp: BOX.parse().unwrap(),
-        domain: "clavija.test".into(),
-        user_agent: "x".into(),
-        trunks: vec![
-            trunk("carrier", Some("192.0.2.1"), None),
-            trunk("pbx", Some("192.0.2.2"), Some(PBX)),
-            trunk("plain", None, Some(PBX)),
-        ],
-        users: vec![User {
-            name: "1003".into(),
-            password: None,
-            contact: Some(Target { uri: format!("sip:1003@{to}"), to: sip_stack::Flow::udp(to) }),
-        }],
-        first_leg: 1,
-        seed: [1; 32],
-        limits: Limits::STANDARD,
-    };
-    let start = Start {
-        sip,
-        board: Switchboard::new(Arc::new(plan())),
-        ports: (0..10).map(|pair| PortName(20_000 + 2 * pair)).collect(),
-        media_address: "198.51.100.1".parse().unwrap(),
-        seed: [2; 32],
-        wall: Stamp(1),
-        login_key: [3; 32],
-        headroom: control_plane::headroom::Limits::USUAL,
-        opus_complexity: 5,
-        restart: None,
-    };
-    Exchange::new(start, now)
+    let mut sip = sip(vec![user()], 1);
+    let mut plain = sip.trunks[1].clone();
+    (plain.name, plain.peers) = ("plain".into(), vec![]);
+    sip.trunks.push(plain);
+    Exchange::new(common::start(sip, Switchboard::new(Arc::new(plan())), 10, None), now)
 }
 
 struct Call {
@@ -157,9 +86,8 @@ impl Call {
     }
 
     fn hear(&mut self, from: &str, text: &str) -> Vec<String> {
-        self.exchange.handle_datagram(from.parse().unwrap(), text.as_bytes(), self.now);
-        let all = std::iter::from_fn(|| self.exchange.poll_transmit());
-        all.map(|transmit| String::from_utf8(transmit.bytes).unwrap()).collect()
+        self.exchange.handle_datagram(address(from), text.as_bytes(), self.now);
+        said(&mut self.exchange)
     }
 
     /// The one who is called answers this INVITE with this audio.
@@ -211,7 +139,7 @@ const G729_BY_96: &str =
 
 #[test]
 fn a_codec_of_both_sides_passes_through_to_a_trunk_and_to_an_agent() {
-    for (number, callee) in [("900", PBX), ("200", PHONE)] {
+    for (number, callee) in [("900", PBX), ("200", DESK)] {
         let mut call = Call::to(number);
         let said = call.offer(G729);
         let invite = one(&said, "INVITE ").to_owned();

@@ -175,8 +175,7 @@ fn a_bad_network_adds_no_gap_over_60_ms_and_loses_no_time() {
 /// Left and right of every audio frame of a recording.
 fn tracks(recorded: &[RecordFrame]) -> [Vec<i16>; 2] {
     let audio = recorded.iter().filter(|frame| frame.kind == RecordKind::Audio);
-    let pairs: Vec<[i16; 2]> =
-        audio.flat_map(|frame| unpack(&frame.tracks)).collect();
+    let pairs: Vec<[i16; 2]> = audio.flat_map(|frame| unpack(&frame.tracks)).collect();
     [0, 1].map(|side: usize| pairs.iter().map(|pair| pair[side]).collect())
 }
 

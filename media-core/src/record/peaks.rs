@@ -42,7 +42,8 @@ impl Peaks {
                 least.as_chunks::<4>().0.iter().zip(most.as_chunks::<4>().0)
             {
                 (*left_least, *left_most) = (left.min(*left_least), most_left.max(*left_most));
-                (*right_least, *right_most) = (right.min(*right_least), most_right.max(*right_most));
+                (*right_least, *right_most) =
+                    (right.min(*right_least), most_right.max(*right_most));
             }
         }
     }
