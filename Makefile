@@ -123,6 +123,7 @@ test-long: test deny fuzz test-systemd test-arm test-audiopus test-memory
 	SEEDS=$(SEEDS_LONG) cargo test $(FAST) --test one_call_per_seat
 	CRASHES=$(CRASHES_LONG) cargo test $(FAST) --test crash -- --test-threads=1
 	FLOOD_SECONDS=60 cargo test $(FAST) --test flood
+	STALL_SECONDS=10 cargo test $(FAST) --lib stands_still
 	CLAVIJA_TEST_MEDIA_THREADS=2 $(MAKE) box
 
 # The rings under Miri and every unsafe block under valgrind.

@@ -127,6 +127,8 @@ pub struct Counters {
     /// Frames the recorder's ring had no room for, and frames of one side that were said too far
     /// from where the recording was.
     pub record_frames_lost: u64,
+    /// The first kind of these: the recorder's thread, and so the disk, is seconds behind.
+    pub record_frames_refused: u64,
     /// Recordings given up without their end because the recorder took nothing for too long.
     pub recordings_unfinished: u64,
     /// Events nobody fetched in time. Never `Closed` or `TalkEnded` of a leg or talk that existed.

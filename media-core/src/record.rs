@@ -165,6 +165,7 @@ impl Tape {
         } else {
             self.lost += 1;
             counters.record_frames_lost += 1;
+            counters.record_frames_refused += 1;
         }
     }
 

@@ -47,8 +47,10 @@ use tokio::{
     time::sleep_until,
 };
 
+mod losses;
 mod probes;
 
+use losses::{Change, Losses};
 use probes::Probes;
 pub use probes::Tested;
 
@@ -112,6 +114,8 @@ pub struct Counts {
     pub refused_for_load: u64,
     pub recorder: RecorderCounters,
     pub recordings_failed: u64,
+    /// They lose frames now, or did a moment ago: the disk does not keep up.
+    pub recordings_lose_frames: bool,
     pub turns_lost: u64,
     pub datagrams_refused: u64,
     pub udp: UdpCounts,
@@ -318,6 +322,7 @@ pub(crate) struct Pump {
     measured: Instant,
     conditions: Arc<[Condition]>,
     recordings_failed: u64,
+    losses: Losses,
     turns_lost: u64,
     datagrams_refused: u64,
     /// As they were shown last.
@@ -380,6 +385,7 @@ impl Pump {
             ticks: vec![],
             measured: Instant::now(),
             recordings_failed: 0,
+            losses: Losses::default(),
             turns_lost: 0,
             datagrams_refused: 0,
             bans: Arc::default(),
@@ -649,6 +655,7 @@ impl Pump {
             return;
         }
         self.measured = now;
+        self.tell_losses(now);
         self.headroom = self.media.headroom();
         let measured: Vec<_> = self.headroom.iter().map(measured).collect();
         let before = self.exchange.board().is_overloaded();
@@ -666,6 +673,22 @@ impl Pump {
                 ),
                 false => tracing::info!(?lateness, used_percent, "new calls are taken again"),
             }
+        }
+    }
+
+    /// A stalled disk is heard of by the ring that has no room, a full one by the recorder, which counts the
+    /// others too when it reads on: all that matters here is that it goes on.
+    fn tell_losses(&mut self, now: Instant) {
+        let recorder = self.media.recorder_counters().frames_lost;
+        let lost = self.media.counters().engine.record_frames_refused + recorder;
+        match self.losses.look(lost, now) {
+            Some(Change::Began) => tracing::error!(
+                "recordings lose frames: the disk of recording.dir does not keep up; calls go on undisturbed"
+            ),
+            Some(Change::Over(_)) => {
+                tracing::info!(frames_lost = recorder, "no recording has lost a frame for a minute")
+            }
+            None => {}
         }
     }
 
@@ -750,6 +773,7 @@ impl Pump {
             refused_for_load: self.exchange.refused_for_load(),
             recorder: self.media.recorder_counters(),
             recordings_failed: self.recordings_failed,
+            recordings_lose_frames: self.losses.go_on(),
             turns_lost: self.turns_lost,
             datagrams_refused: self.datagrams_refused,
             udp,

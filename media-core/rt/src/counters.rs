@@ -79,6 +79,7 @@ pub struct EngineCounters {
     pub phases_skipped: u64,
     pub record_frames: u64,
     pub record_frames_lost: u64,
+    pub record_frames_refused: u64,
     pub recordings_unfinished: u64,
     pub events_lost: u64,
     /// In the order of [`Dropped::ALL`].
@@ -130,6 +131,7 @@ impl AddAssign for EngineCounters {
         self.phases_skipped += other.phases_skipped;
         self.record_frames += other.record_frames;
         self.record_frames_lost += other.record_frames_lost;
+        self.record_frames_refused += other.record_frames_refused;
         self.recordings_unfinished += other.recordings_unfinished;
         self.events_lost += other.events_lost;
         self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, count)| *sum += count);
@@ -282,6 +284,7 @@ struct EngineCount {
     phases_skipped: Counter,
     record_frames: Counter,
     record_frames_lost: Counter,
+    record_frames_refused: Counter,
     recordings_unfinished: Counter,
     events_lost: Counter,
     dropped: [Counter; Dropped::ALL.len()],
@@ -311,6 +314,7 @@ impl EngineCount {
         self.phases_skipped.set(from.phases_skipped);
         self.record_frames.set(from.record_frames);
         self.record_frames_lost.set(from.record_frames_lost);
+        self.record_frames_refused.set(from.record_frames_refused);
         self.recordings_unfinished.set(from.recordings_unfinished);
         self.events_lost.set(from.events_lost);
         for (counter, reason) in self.dropped.iter().zip(Dropped::ALL) {
@@ -342,6 +346,7 @@ impl EngineCount {
             phases_skipped: self.phases_skipped.read(),
             record_frames: self.record_frames.read(),
             record_frames_lost: self.record_frames_lost.read(),
+            record_frames_refused: self.record_frames_refused.read(),
             recordings_unfinished: self.recordings_unfinished.read(),
             events_lost: self.events_lost.read(),
             dropped: std::array::from_fn(|reason| self.dropped[reason].read()),

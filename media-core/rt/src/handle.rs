@@ -90,6 +90,10 @@ pub struct Media {
 impl Media {
     /// Starts all threads and returns when the media threads are about to tick.
     pub fn start(config: MediaConfig) -> Result<Self, StartError> {
+        Self::start_on(config, Disk::REAL)
+    }
+
+    fn start_on(config: MediaConfig, disk: Disk) -> Result<Self, StartError> {
         check_folder(&config.recorder.dir)?;
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let bell = Arc::new(EventFd::from_flags(flags).map_err(system("eventfd"))?);
@@ -101,7 +105,7 @@ impl Media {
 
         let writer = Writer::new(
             config.recorder,
-            Disk::REAL,
+            disk,
             Clerk::start().map_err(system("thread"))?,
             recorder_count.clone(),
         );
@@ -315,3 +319,6 @@ fn ntp_now() -> u64 {
 pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
     move |source| StartError::System { what, source: source.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! `/api/v1`: calls, agents, queues and CDRs. Reads use the view, never the pump.
 
 use super::{
-    State,
+    State, health,
     problem::{Problem, ProblemBody},
     types::{Ban, Call, CallStory, CallsQuery, Cdr, Cdrs, CdrsQuery, Items, Status, WantedState},
 };
@@ -51,7 +51,7 @@ pub(super) async fn status(Of(state): Shared) -> Json<Status> {
         double_claims: counts.double_claims,
         overloaded: counts.overloaded,
         media_threads: media_threads(&counts),
-        alarms: state.live.shown().alarms.words().into_iter().map(str::to_owned).collect(),
+        alarms: health::alarms(&state).into_iter().map(str::to_owned).collect(),
     })
 }
 

@@ -50,10 +50,19 @@ pub(super) async fn readyz(Of(state): Of<Arc<State>>) -> (StatusCode, Json<Healt
     answer(state.handle.state() == BoxState::Ready, &state)
 }
 
+/// What somebody should look at.
+pub(super) fn alarms(state: &State) -> Vec<&'static str> {
+    let mut words = state.live.shown().alarms.words();
+    if state.handle.counts().recordings_lose_frames {
+        words.push("recording-frames-lost");
+    }
+    words
+}
+
 fn answer(good: bool, state: &State) -> (StatusCode, Json<Health>) {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let alarms = state.live.shown().alarms.words();
-    (status, Json(Health { state: state_name(state.handle.state()).to_owned(), alarms }))
+    let name = state_name(state.handle.state()).to_owned();
+    (status, Json(Health { state: name, alarms: alarms(state) }))
 }
 
 #[cfg(test)]

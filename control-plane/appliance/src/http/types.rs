@@ -190,7 +190,8 @@ pub(super) struct Health {
     /// `starting`, `ready`, `draining` or `stopped`.
     pub(super) state: String,
     /// What is not as the operator meant it: `config-file-refused`, `config-fallback`,
-    /// `config-incomplete`, `config-damaged`; `GET /api/v1/config` says why.
+    /// `config-incomplete`, `config-damaged`, of which `GET /api/v1/config` says why; and
+    /// `recording-frames-lost` while the disk of `recording.dir` does not keep up.
     pub(super) alarms: Vec<&'static str>,
 }
 
