@@ -145,12 +145,10 @@ fn whatever_of_the_codec_is_another_makes_a_coder() {
 
 /// What the media plane is told of Opus.
 fn opus(orders: &[Order]) -> Option<Opus> {
-    orders.iter().find_map(|order| match order {
-        Order::Connect { codec, .. } => match codec.coding {
-            Coding::Opus(opus) => Some(opus),
-            _ => None,
-        },
-        _ => None,
+    orders.iter().find_map(|order| {
+        let Order::Connect { codec, .. } = order else { return None };
+        let Coding::Opus(opus) = codec.coding else { return None };
+        Some(opus)
     })
 }
 
@@ -178,9 +176,9 @@ fn opus_is_spoken_as_wide_as_is_allowed_and_the_far_side_plays() {
 #[test]
 fn comfort_noise_is_sent_where_it_is_agreed_and_as_long_as_it_is() {
     let comfort = |orders: &[Order]| {
-        orders.iter().find_map(|order| match order {
-            Order::Comfort { sends, .. } => Some(*sends),
-            _ => None,
+        orders.iter().find_map(|order| {
+            let Order::Comfort { sends, .. } = order else { return None };
+            Some(*sends)
         })
     };
     let with = "m=audio 4000 RTP/AVP 8 13\r\n";

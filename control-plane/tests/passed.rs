@@ -158,9 +158,9 @@ fn a_codec_of_both_sides_passes_through_to_a_trunk_and_to_an_agent() {
         let orders = call.orders();
         let connected: Vec<_> = orders
             .iter()
-            .filter_map(|order| match order {
-                Order::Connect { codec, .. } => Some((codec.coding, codec.payload_type)),
-                _ => None,
+            .filter_map(|order| {
+                let Order::Connect { codec, .. } = order else { return None };
+                Some((codec.coding, codec.payload_type))
             })
             .collect();
         let opaque = Coding::Opaque(Opaque::G729);

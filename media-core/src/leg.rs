@@ -172,7 +172,7 @@ impl Leg {
     /// that was learned, and what waits of it if it sends as it did: a session is refreshed unheard (RFC 4028).
     pub(crate) fn renew(&mut self, remote: Remote, agreed: Agreed, now: Instant) {
         let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
-        if !unmoved.as_ref().is_some_and(|line| line.agreed.receives == agreed.receives) {
+        if unmoved.as_ref().is_none_or(|line| line.agreed.receives != agreed.receives) {
             self.forget_heard();
         }
         let mut latch = unmoved.map_or_else(|| Latch::new(remote, now), |line| line.latch);

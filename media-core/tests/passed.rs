@@ -70,9 +70,9 @@ fn a_packet_goes_over_as_it_came_at_once_and_its_time_goes_on() {
             assert_eq!(since, u32::from(n) * caller.samples, "{opaque:?}");
         }
         bench.order(Order::Close { leg: leg(1) });
-        let report = bench.events.iter().find_map(|event| match event {
-            Event::Closed { report, .. } => Some(*report),
-            _ => None,
+        let report = bench.events.iter().find_map(|event| {
+            let Event::Closed { report, .. } = event else { return None };
+            Some(*report)
         });
         let sound = Sound::of(&report.unwrap());
         assert_eq!(sound.mos.is_some(), opaque == Opaque::G729, "no figures, no judgement");

@@ -10,9 +10,9 @@ use media_core::{
     frame::Rate,
     music::Tune,
     order::{
-        By, Codec, Coding, Digit, Digits, Event, Law, LegName, LegReport, OnDigit, Opus, Order,
-        PortName, PromptEnd, PromptName, RecordFrame, Recorded, Remote, Role, Source, Stream,
-        TalkName, TuneId,
+        By, Codec, Coding, Digit, Digits, Event, Law, LegName, LegReport, OnDigit, Opaque, Opus,
+        Order, PortName, PromptEnd, PromptName, RecordFrame, Recorded, Remote, Role, Source,
+        Stream, TalkName, TuneId,
     },
     rtp::{
         header::{Header, Packet},
@@ -675,6 +675,54 @@ fn an_hour(network: Network) -> (Hours, LegReport, Recorded) {
     engine.handle_order(Order::Close { leg: leg(0) }, end);
     let Some(Event::Closed { report, .. }) = engine.poll_event() else { panic!("it closes") };
     (out, report, recorded)
+}
+
+#[test]
+fn nothing_allocates_where_packets_pass_through_unread() {
+    let mut now = Instant::now();
+    let config = EngineConfig {
+        legs_max: 2,
+        talks_max: 1,
+        silent_after: Duration::from_secs(20),
+        tunes: vec![],
+        rtcp_interval: Duration::from_millis(200),
+        cname: "media@192.0.2.100".into(),
+        shared: vec![],
+        ntp_epoch: 0,
+    };
+    let mut engine = Engine::new(config, now);
+    let mut out = Tally::default();
+    let before = TOUCHED.get();
+
+    for n in 0..2 {
+        open(&mut engine, n, now);
+        let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
+        let coding = Coding::Opaque(Opaque::AmrWb);
+        let codec = Codec { coding, payload_type: 97, packet_ms: 20, event_factor: 2 };
+        let (leg, telephone_event) = (leg(n), Some(101));
+        let (sends, receives) = (true, true);
+        let order = Order::Connect { leg, remote, codec, telephone_event, sends, receives };
+        engine.handle_order(order, now);
+    }
+    let (caller, other) = (leg(0), leg(1));
+    engine.handle_order(Order::Bridge { talk: talk(0), caller, other, record: true }, now);
+    for ms in 0..2_000_u16 {
+        for n in (0..2).filter(|n| ms % 20 == 3 * n) {
+            let payload_type = if ms > 1_000 && ms < 1_200 { 101 } else { 97 };
+            let (sequence, timestamp) = (ms / 20, u32::from(ms) * 16);
+            let header =
+                Header { marker: false, payload_type, sequence, timestamp, ssrc: n.into() };
+            let mut packet = [5; 12 + 61];
+            packet[..12].copy_from_slice(&header.bytes());
+            engine.handle_packet(port(n), Channel::Rtp, phone(n), &packet, now, &mut out);
+        }
+        now += Duration::from_millis(1);
+        engine.tick(now, &mut out);
+        while engine.poll_event().is_some() {}
+    }
+
+    assert_eq!(TOUCHED.get() - before, 0, "allocations and releases");
+    assert!(out.rtp > 180, "{}", out.rtp);
 }
 
 #[test]

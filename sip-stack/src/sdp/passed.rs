@@ -37,7 +37,7 @@ impl Passed {
     }
 
     fn of(media: &Media, number: u8, codec: Codec) -> Option<Self> {
-        let parameters = media.parameters.get(&number).cloned();
+        let parameters = media.parameters.get(&number).filter(|said| !said.is_empty()).cloned();
         parameters.as_deref().is_none_or(fits).then_some(Self { codec, parameters })
     }
 
@@ -55,7 +55,13 @@ impl Passed {
     fn layout(&self) -> BTreeMap<&'static str, String> {
         let known: &[&'static str] = match self.codec {
             Codec::Amr | Codec::AmrWb => &["octet-align", "crc", "robust-sorting", "interleaving"],
-            _ => &[],
+            Codec::G722
+            | Codec::G729
+            | Codec::L16
+            | Codec::Opus
+            | Codec::OpusFullband
+            | Codec::Pcma
+            | Codec::Pcmu => &[],
         };
         let said = self.parameters.iter().flat_map(|text| text.split(';'));
         let said = said.filter_map(|part| part.split_once('='));

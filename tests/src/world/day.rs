@@ -254,9 +254,12 @@ impl World {
             },
             // It ended, or somebody resumed it meanwhile.
             Err(Problem::NoSuchCall | Problem::WrongState { .. }) => Ok(()),
-            Err(problem @ (Problem::NoSuchAgent | Problem::NotRecorded | Problem::WordTooLong)) => {
-                Err(problem.to_string())
-            }
+            Err(
+                problem @ (Problem::NoSuchAgent
+                | Problem::NotRecorded
+                | Problem::PassesThrough
+                | Problem::WordTooLong),
+            ) => Err(problem.to_string()),
         }
     }
 
