@@ -57,7 +57,12 @@ impl Form {
     /// Samples wait this long for company, so that a talk costs few writes: of samples and of sizes in a
     /// WAV file, of a chunk with its head and its tag in a sealed one. It is also what a killed process
     /// loses, with one pass of the writer.
-    pub(crate) const WRITE_AFTER: Duration = Duration::from_millis(400);
+    pub(crate) fn write_after(&self) -> Duration {
+        match self {
+            Self::Wav | Self::Refused(_) => Duration::from_millis(250),
+            Self::Sealed(_) => Duration::from_millis(400),
+        }
+    }
 
     /// Whether there may be a file at all.
     pub(crate) fn allowed(&self) -> io::Result<()> {

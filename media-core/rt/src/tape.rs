@@ -162,7 +162,7 @@ impl Tape {
 
     /// Writes what has waited long enough.
     pub(crate) fn write_due(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.pending_since) >= Form::WRITE_AFTER {
+        if now.saturating_duration_since(self.pending_since) >= self.form.write_after() {
             self.write_out(now);
         }
     }
