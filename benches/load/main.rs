@@ -8,6 +8,7 @@ use clavija_benches::{
     floor::Wakes,
     load::{
         runs::{self, Between},
+        sip::Format,
         target::Kind,
     },
 };
@@ -15,7 +16,8 @@ use std::{env, error::Error, time::Duration};
 
 const USAGE: &str = "usage: load
        load calls RATE SECONDS clavija|kamailio
-       load talk CALLS SECONDS clavija|recorded|rtpengine|relay|epoll
+       load talk CALLS SECONDS clavija|recorded|secured|rtpengine|relay|epoll
+       load wait CALLERS SECONDS g711|g722|opus
 The first measures everything in turns; BENCH_SECONDS is the length of one window (5).";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,6 +42,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{}", programme::say_talk(who, calls.parse()?, &run));
             Ok(())
         }
+        ["wait", callers, seconds, format] => {
+            let format = match format {
+                "g711" => Format::G711,
+                "g722" => Format::G722,
+                "opus" => Format::Opus,
+                _ => return Err(USAGE.into()),
+            };
+            let seconds = Duration::from_secs(seconds.parse()?);
+            let run = runs::waiting(format, callers.parse()?, seconds)?;
+            println!("{}", programme::say_wait(callers.parse()?, &run));
+            Ok(())
+        }
         _ => Err(USAGE.into()),
     }
 }
@@ -48,6 +62,7 @@ fn between(word: &str) -> Option<Between> {
     Some(match word {
         "clavija" => Between::Box(Kind::TALKS),
         "recorded" => Between::Box(Kind::RECORDED),
+        "secured" => Between::Box(Kind::SECURED),
         "kamailio" => Between::Box(Kind::Kamailio),
         "rtpengine" => Between::Box(Kind::Rtpengine),
         "relay" => Between::Bare(Wakes::PerMillisecond),

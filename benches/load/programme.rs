@@ -275,7 +275,7 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
         }
     }
     said += &format!(
-        "\n    sent {} lost {} doubled {} overtaken {} gaps {} put in {}; latency {}; ourselves late {}",
+        "\n    sent {} lost {} doubled {} overtaken {} gaps {} put in {}; latency {}; ourselves late {}, {:.0} % of a core",
         seen.sent,
         seen.lost,
         seen.doubled,
@@ -284,6 +284,7 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
         seen.put_in,
         percentiles(&seen.latency),
         percentiles(&seen.late),
+        100.0 * run.generator_core(),
     );
     said += &format!("; RSS {} to {} KiB", run.resident_kib[0], run.resident_kib[1]);
     for (what, count) in run.confessed() {
@@ -291,6 +292,30 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
     }
     for (why, count) in &run.failed {
         said += &format!("\n    failed: {count} {why}");
+    }
+    if !run.is_valid() {
+        said += "\n    NOT VALID: the generator was late";
+    }
+    said
+}
+
+/// What one run of callers who wait gave.
+pub(crate) fn say_wait(count: u16, run: &TalkRun) -> String {
+    let seen = &run.seen;
+    let each = 100.0 * run.core() / f64::from(count);
+    let mut said = format!(
+        "  {count} wait: {each:.4} % of a core each; {} came, {:.0} frames encoded a second",
+        seen.came,
+        run.encoded_per_second(),
+    );
+    said += &format!(
+        "\n    spacing {}; ourselves late {}, {:.0} % of a core",
+        percentiles(&seen.spacing),
+        percentiles(&seen.late),
+        100.0 * run.generator_core(),
+    );
+    for (what, count) in run.confessed() {
+        said += &format!("\n    its own count: {what} {}", short(count));
     }
     if !run.is_valid() {
         said += "\n    NOT VALID: the generator was late";

@@ -5,6 +5,7 @@
 mod codec;
 mod engine;
 mod rounds;
+mod rows;
 mod table;
 mod thread;
 
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table.begin_round();
         rounds::run(&mut table, plan, clavija_benches::window())?;
     }
-    let printed = table.print(&rounds::rows());
+    let printed = table.print(&rows::rows());
     println!("\n{printed}");
     let me = env::current_exe()?;
     let file = me.ancestors().nth(2).unwrap_or_else(|| Path::new(".")).join("bench-media.md");

@@ -1,9 +1,13 @@
-//! One round: everybody in turn; and the rows their figures make.
+//! One round: everybody in turn.
 #![expect(clippy::print_stdout, reason = "a bench says what it measured")]
 
 use crate::{
     codec, engine,
-    table::{Against, Row, Table},
+    rows::{
+        CLAVIJA, COUNTS, EVERY_MS, HOLD, LIBOPUS, ON_HOLD, PER_PACKET, RECORDED, RTPENGINE,
+        SECURED, TALKS, TIMED_TALKS, TRANSCODED, WAITING, in_words,
+    },
+    table::Table,
     thread::{self, Scene},
 };
 use clavija_benches::{
@@ -21,29 +25,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A run in which the generator was late is done again, so often.
 const TRIES: usize = 3;
-const COUNTS: [u16; 2] = [100, 400];
-/// A hundred in Opus would be all of a core.
-const TALKS: u16 = 50;
-/// Few, so that their delay is the box's and not a queue's.
-const TIMED_TALKS: u16 = 20;
-const ON_HOLD: u16 = 1_000;
-/// Those speak once a second: a thousand voices beside a thousand tunes would measure the generator.
-const ON_HOLD_EVERY: u32 = 50;
-
-const CLAVIJA: &str = "clavija";
-const RECORDED: &str = "clavija, recorded";
-const WAITING: &str = "clavija, waiting";
-const RTPENGINE: &str = "rtpengine";
-const EVERY_MS: &str = "bare relay, every 1 ms";
-const PER_PACKET: &str = "bare relay, wakes for each packet";
-const LIBOPUS: &str = "libopus alone";
 
 const OPUS: [Format; 2] = [Format::Opus, Format::G711];
 const G722: [Format; 2] = [Format::G722, Format::G711];
 const PLAIN: [Format; 2] = [Format::G711; 2];
-const HOLD: [(&str, Format); 3] =
-    [("G.711", Format::G711), ("G.722", Format::G722), ("Opus", Format::Opus)];
-
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -93,6 +78,7 @@ fn box_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
         (EVERY_MS, Between::Bare(Wakes::PerMillisecond)),
         (PER_PACKET, Between::Bare(Wakes::PerPacket)),
         (RECORDED, Between::Box(Kind::RECORDED)),
+        (SECURED, Between::Box(Kind::SECURED)),
     ]
     .map(|(who, who_is)| (who, between(who_is)))
     {
@@ -100,13 +86,12 @@ fn box_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
         say_run(table, who, count, &run, valid);
     }
     let (run, valid) =
-        on_time(table, WAITING, count, || runs::waiting(Format::G711, count, 1, window))?;
+        on_time(table, WAITING, count, || runs::waiting(Format::G711, count, window))?;
     say_run(table, WAITING, count, &run, valid);
     if count == COUNTS[0] {
-        let who = "clavija, Opus to G.711";
         let (run, valid) =
-            on_time(table, who, count, || runs::bridged(Kind::TALKS, OPUS, count, window))?;
-        say_run(table, who, count, &run, valid);
+            on_time(table, TRANSCODED, count, || runs::bridged(Kind::TALKS, OPUS, count, window))?;
+        say_run(table, TRANSCODED, count, &run, valid);
     }
     Ok(())
 }
@@ -114,14 +99,10 @@ fn box_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
 fn hold_round(table: &mut Table, window: Duration) -> Outcome<()> {
     for (name, format) in HOLD {
         let who = format!("on hold, {name}");
-        let (run, valid) = on_time(table, &who, ON_HOLD, || {
-            runs::waiting(format, ON_HOLD, ON_HOLD_EVERY, window)
-        })?;
+        let (run, valid) =
+            on_time(table, &who, ON_HOLD, || runs::waiting(format, ON_HOLD, window))?;
         say_run(table, &who, ON_HOLD, &run, valid);
-        let frames = run.counted.get("clavija_rtp_frames_encoded_total").copied().unwrap_or(0.0);
-        // The counters are read a moment before and after the window.
-        let seconds = run.window.as_secs_f64() + runs::SETTLE.as_secs_f64();
-        table.add(&in_words(&who, ON_HOLD, "encoded"), frames / seconds, valid);
+        table.add(&in_words(&who, ON_HOLD, "encoded"), run.encoded_per_second(), valid);
     }
     Ok(())
 }
@@ -132,6 +113,7 @@ fn thread_round(table: &mut Table, window: Duration) -> Outcome<()> {
         ("conference", Scene::Conference),
         ("Opus", Scene::Bridge(OPUS)),
         ("G.722", Scene::Bridge(G722)),
+        ("SRTP", Scene::Secured),
     ] {
         let (run, valid) = thread_on_time(table, name, scene, TALKS, false, window)?;
         let us = run.core * 20_000.0;
@@ -163,10 +145,16 @@ fn say_run(table: &mut Table, who: &str, count: u16, run: &TalkRun, valid: bool)
     add("memory", run.grown_kib(count));
     delays(table, &in_words(who, count, "latency"), &run.seen.latency, valid);
     delays(table, &in_words(who, count, "spacing"), &run.seen.spacing, valid);
+    let lost = if run.seen.heard > 0 { format!(", {} lost", run.seen.lost) } else { String::new() };
     println!(
-        "  {who}, {count}: {us_per_packet:.2} us a packet, {} came, {} lost",
-        run.seen.came, run.seen.lost
+        "  {who}, {count}: {us_per_packet:.2} us a packet, {} came{lost}; the generator {:.0} % of its core",
+        run.seen.came,
+        100.0 * run.generator_core()
     );
+    if run.seen.unopened > 0 {
+        let unopened = run.seen.unopened;
+        table.note(format!("{who}, {count}: {unopened} came that the keys do not open"));
+    }
     for (what, number) in run.confessed() {
         table.note(format!("{who}, {count}: its own count says {what} {number}"));
     }
@@ -224,196 +212,4 @@ fn thread_on_time(
         table.set_aside(&format!("media thread, {name}, {talks}, for the last time"));
     }
     Ok((last, valid))
-}
-
-/// A figure's name, which is also what the table calls it.
-fn in_words(who: &str, count: u16, what: &str) -> String {
-    if count == 0 { format!("{who}, {what}") } else { format!("{who}, {count}, {what}") }
-}
-
-fn row(name: &str, here: String, unit: &'static str, target: Option<f64>) -> Row {
-    Row { name: name.to_owned(), here, unit, against: Against::Nothing, target }
-}
-
-fn ratio(name: &str, unit: &'static str, here: String, to: String, target: Option<f64>) -> Row {
-    Row { name: name.to_owned(), here, unit, against: Against::Figure(to), target }
-}
-
-/// Every line of the table, in its order.
-pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    for count in COUNTS {
-        let at = |who: &str, what: &str| in_words(who, count, what);
-        let calls = |what: &str| format!("{what}, {count} calls");
-        let packet = |who: &str| at(who, "packet");
-        for (to, target) in [(EVERY_MS, Some(1.25)), (RTPENGINE, Some(0.45)), (PER_PACKET, None)] {
-            let name = calls("CPU per bridged packet");
-            rows.push(ratio(&name, "us", packet(CLAVIJA), packet(to), target));
-        }
-        rows.extend([
-            row(
-                &calls("of a core per bridged call, media thread"),
-                at(CLAVIJA, "media"),
-                "%",
-                None,
-            ),
-            ratio(
-                &calls("recorded, all threads"),
-                "%",
-                at(RECORDED, "call"),
-                at(CLAVIJA, "call"),
-                Some(1.25),
-            ),
-            ratio(
-                &calls("recorded, media thread"),
-                "%",
-                at(RECORDED, "media"),
-                at(CLAVIJA, "media"),
-                Some(1.10),
-            ),
-            row(
-                &calls("packets lost inside, recorded"),
-                at(RECORDED, "lost"),
-                "",
-                (count == 400).then_some(0.0),
-            ),
-            ratio(
-                &calls("a caller who waits to music, over"),
-                "% of a core",
-                at(WAITING, "call"),
-                at(CLAVIJA, "call"),
-                Some(0.5),
-            ),
-            row(&calls("added delay, relayed, p50"), at(CLAVIJA, "latency p50"), "ms", None),
-            row(&calls("added delay, relayed, p99"), at(CLAVIJA, "latency p99"), "ms", Some(1.2)),
-            row(&calls("the same, rtpengine"), at(RTPENGINE, "latency p99"), "ms", None),
-            row(
-                &calls("spacing of packets relayed, p99"),
-                at(CLAVIJA, "spacing p99"),
-                "ms",
-                Some(1.0),
-            ),
-            row(&calls("the same, bare relay every 1 ms"), at(EVERY_MS, "spacing p99"), "ms", None),
-            row(
-                &calls("spacing of packets made here (music), p99"),
-                at(WAITING, "spacing p99"),
-                "ms",
-                Some(0.3),
-            ),
-            row(&calls("memory per bridged call"), at(CLAVIJA, "memory"), "KiB", Some(64.0)),
-            row(
-                &calls("memory per bridged call, recorded"),
-                at(RECORDED, "memory"),
-                "KiB",
-                Some(64.0),
-            ),
-            row(
-                &calls("memory per call, Opus to G.711"),
-                at("clavija, Opus to G.711", "memory"),
-                "KiB",
-                None,
-            ),
-            row(
-                &calls("CPU per packet, Opus to G.711, whole box"),
-                at("clavija, Opus to G.711", "packet"),
-                "us",
-                None,
-            ),
-            row(&calls("memory per call, rtpengine"), at(RTPENGINE, "memory"), "KiB", None),
-        ]);
-    }
-    for (name, _) in HOLD {
-        let at = |what: &str| in_words(&format!("on hold, {name}"), ON_HOLD, what);
-        rows.push(row(
-            &format!("1,000 on hold, {name}: of a core per caller"),
-            at("call"),
-            "%",
-            None,
-        ));
-        rows.push(row(
-            &format!("1,000 on hold, {name}: frames encoded a second"),
-            at("encoded"),
-            "",
-            None,
-        ));
-    }
-    let thread = |what: &str| in_words("media thread", TALKS, what);
-    let engine = |what: &str| in_words("engine", 0, what);
-    let libopus = in_words(LIBOPUS, 0, "a frame each way");
-    let timed = |name: &str, what: &str| {
-        in_words(&format!("media thread, {name}, timed"), TIMED_TALKS, what)
-    };
-    rows.extend([
-        ratio(
-            "conference of three over a bridge, media thread",
-            "us in 20 ms",
-            thread("conference"),
-            thread("G.711"),
-            Some(2.0),
-        ),
-        ratio(
-            "Opus to G.711 over the codec, engine",
-            "us in 20 ms",
-            engine("Opus"),
-            libopus.clone(),
-            Some(1.3),
-        ),
-        ratio(
-            "Opus to G.711 over the codec, media thread",
-            "us in 20 ms",
-            thread("Opus"),
-            libopus,
-            Some(1.3),
-        ),
-        ratio(
-            "Opus to G.711 over a bridge, media thread",
-            "us in 20 ms",
-            thread("Opus"),
-            thread("G.711"),
-            None,
-        ),
-        ratio(
-            "G.722 to G.711 over a bridge, engine",
-            "us in 20 ms",
-            engine("G.722"),
-            engine("G.711"),
-            None,
-        ),
-        ratio(
-            "G.722 to G.711 over a bridge, media thread",
-            "us in 20 ms",
-            thread("G.722"),
-            thread("G.711"),
-            None,
-        ),
-        // Measured as soon as a scene of the media thread has it: the figure's name is all there is to agree on.
-        ratio(
-            "SRTP over a bridge, media thread",
-            "us in 20 ms",
-            thread("SRTP"),
-            thread("G.711"),
-            None,
-        ),
-    ]);
-    for name in ["conference", "Opus"] {
-        rows.push(row(
-            &format!("added delay, mixed ({name}), p50"),
-            timed(name, "travel p50"),
-            "ms",
-            None,
-        ));
-        rows.push(row(
-            &format!("added delay, mixed ({name}), p99"),
-            timed(name, "travel p99"),
-            "ms",
-            Some(21.5),
-        ));
-        rows.push(row(
-            &format!("spacing of packets mixed ({name}), p99"),
-            timed(name, "spacing p99"),
-            "ms",
-            Some(0.3),
-        ));
-    }
-    rows
 }

@@ -17,6 +17,7 @@ use media_core::{
     order::{
         Codec, Coding, Law, LegName, Opus, Order, PortName, Remote, Role, Source, Stream, TalkName,
     },
+    srtp::{Keys, MasterKey, Suite},
 };
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
@@ -34,16 +35,22 @@ use std::{
 
 /// Addresses of this bench's own: nobody else's ports are in the way.
 const BOX: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 89, 0, 1));
-const STREET: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 89, 0, 2));
+const STREET: Ipv4Addr = Ipv4Addr::new(127, 89, 0, 2);
 const FIRST_PORT: u16 = 21_000;
 const STREET_PORT: u16 = 30_000;
 /// As the targets that are programs have it.
 const PRIORITY: u8 = 5;
 
+/// Whose of a leg's two keys it is, in their first byte.
+const OURS: u8 = 1;
+const THEIRS: u8 = 2;
+
 /// Who talks with whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scene {
     Bridge([Format; 2]),
+    /// The same in G.711, both sides encrypted.
+    Secured,
     /// Three who all speak G.711.
     Conference,
 }
@@ -67,25 +74,28 @@ pub(crate) fn run(
     let mut talk = Talk::new(STREET, (talks * each).div_ceil(2), STREET_PORT)?;
     talk.voices(&scene.voices(impulses)?);
     talk.group(usize::from(each));
-    let ends: Vec<SocketAddr> = talk.addresses()?.into_iter().flatten().collect();
+    if scene == Scene::Secured {
+        talk.encrypt((0..talks * each).map(|number| [key(number, THEIRS), key(number, OURS)]));
+    }
+    let ends = talk.addresses();
     let mut media = start(talks * each, talks)?;
     for order in scene.orders(talks, &ends) {
         media.push(order).map_err(|order| format!("the ring is full: {order:?}"))?;
     }
-    talk.aim((0..talks * each).map(|number| SocketAddr::new(BOX, port(number).0)));
+    talk.aim((0..talks * each).map(|number| SocketAddr::new(BOX, port(number).0)))?;
     let thread = Thread::named("media-0")?;
     runs::place(thread, TARGET_CORE, PRIORITY)?;
     talk.warm_up(runs::WARM_UP)?;
     let ([before, after], seen) = talk.measure(window, || thread.cpu())?;
     let core = (after - before).as_secs_f64() / window.as_secs_f64() / f64::from(talks);
-    let valid = runs::packets_on_time(&seen.late);
+    let valid = runs::packets_on_time(&seen);
     Ok(Run { seen, core, valid })
 }
 
 impl Scene {
     const fn parties(self) -> u16 {
         match self {
-            Self::Bridge(_) => 2,
+            Self::Bridge(_) | Self::Secured => 2,
             Self::Conference => 3,
         }
     }
@@ -99,7 +109,7 @@ impl Scene {
                     other
                 }
             }
-            Self::Conference => Format::G711,
+            Self::Secured | Self::Conference => Format::G711,
         }
     }
 
@@ -122,7 +132,15 @@ impl Scene {
         let mut orders = Vec::new();
         for (number, &rtp) in (0..talks * each).zip(ends) {
             let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
-            orders.extend(connect(number, media_codec(self.format(number % each)), rtp, rtcp));
+            let [open, connect, hear] =
+                connect(number, media_codec(self.format(number % each)), rtp, rtcp);
+            let secure = (self == Self::Secured).then(|| Order::Secure {
+                leg: leg(number),
+                keys: Some(Keys { send: key(number, OURS), receive: key(number, THEIRS) }),
+            });
+            orders.push(open);
+            orders.extend(secure);
+            orders.extend([connect, hear]);
         }
         for number in 0..talks {
             let talk = TalkName(u64::from(number) + 1);
@@ -163,6 +181,12 @@ pub(crate) fn media_codec(format: Format) -> Codec {
         }),
     };
     Codec { coding, ..Codec::g711(Law::A, format.payload_type()) }
+}
+
+fn key(number: u16, whose: u8) -> MasterKey {
+    let mut key = [whose; 30];
+    key[1..3].copy_from_slice(&number.to_be_bytes());
+    MasterKey::new(Suite::AesCm128HmacSha1_80, &key).expect("a key of 16 bytes and a salt of 14")
 }
 
 pub(crate) fn leg(number: u16) -> LegName {

@@ -6,6 +6,7 @@ pub mod ng;
 pub mod report;
 pub mod runs;
 pub mod sip;
+mod street;
 pub mod talk;
 pub mod target;
 pub mod voice;

@@ -1,7 +1,7 @@
 //! One run: a target started, the generator on it for a steady window, what both used and saw.
 
 use crate::load::{
-    calls::{Calls, Tally},
+    calls::{Calls, Side, Tally, Told, own_key},
     sip::{self, Format},
     talk::{Seen, Talk},
     target::{self, BOX, CALLEE, CALLER, Counters, Kind, SIP_PORT, Target, Used},
@@ -11,11 +11,12 @@ use crate::{
     cpu::Thread,
     floor::{Floor, Wakes},
 };
+use media_core::srtp::{MasterKey, Suite};
 use std::{
     collections::BTreeMap,
     error::Error,
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     thread::JoinHandle,
     time::Duration,
 };
@@ -27,7 +28,7 @@ const SET_UP_RATE: u32 = 200;
 /// Before a window: until as many calls end as begin, and until sources are known.
 pub const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Until it has forgotten that it was asked for its counters.
-pub const SETTLE: Duration = Duration::from_millis(300);
+const SETTLE: Duration = Duration::from_millis(300);
 /// Where the phone of an agent is whom nobody can reach; site.toml names it too.
 const DEAF_PORT: u16 = 5_999;
 /// The ends of talking calls have their ports from here on.
@@ -38,6 +39,8 @@ const CALL_LATE_MS: f64 = 2.0;
 const PACKET_LATE_MS: f64 = 1.0;
 /// And none was later than this.
 const STALL_MS: f64 = 20.0;
+/// Who evens out jitter remembers for ten seconds what was later than a frame.
+const REMEMBERED: Duration = Duration::from_millis(15);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -101,10 +104,9 @@ pub fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
 
 fn bare(wakes: Wakes, count: u16, window: Duration) -> Result<TalkRun> {
     let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
-    let ends: Vec<SocketAddr> = talk.addresses()?.into_iter().flatten().collect();
-    let floor = Floor::start(BOX, &ends, wakes)?;
+    let floor = Floor::start(BOX, &talk.addresses(), wakes)?;
     place(floor.thread(), target::TARGET_CORE, 5)?;
-    talk.aim(floor.targets().iter().copied());
+    talk.aim(floor.targets().iter().copied())?;
     talk.warm_up(WARM_UP)?;
     let used = || Used { all: floor.thread().cpu(), ..Used::default() };
     let ([before, after], seen) = talk.measure(window, used)?;
@@ -124,15 +126,15 @@ fn by_offer_and_answer(count: u16, window: Duration) -> Result<TalkRun> {
     let mut talk = Talk::new(CALLER, count, FIRST_PORT)?;
     let mut ng = target::ng()?;
     let mut targets = Vec::new();
-    for (number, [caller, callee]) in talk.addresses()?.into_iter().enumerate() {
+    for (number, [caller, callee]) in pairs(&talk).into_iter().enumerate() {
         let call = format!("call-{number}");
-        let to_callee = ng.offer(&call, &sip::description(caller, Format::G711))?;
-        let to_caller = ng.answer(&call, &sip::description(callee, Format::G711))?;
+        let to_callee = ng.offer(&call, &sip::description(caller, Format::G711, None))?;
+        let to_caller = ng.answer(&call, &sip::description(callee, Format::G711, None))?;
         for description in [to_caller, to_callee] {
             targets.push(sip::audio(&description).ok_or("a description without audio")?);
         }
     }
-    talk.aim(targets);
+    talk.aim(targets)?;
     let run = watched(&mut talk, &target, fresh_kib, window)?;
     for number in 0..count {
         ng.delete(&format!("call-{number}"))?;
@@ -150,14 +152,20 @@ pub fn bridged(kind: Kind, formats: [Format; 2], count: u16, window: Duration) -
             |format| Ok::<_, Box<dyn Error>>((format, Voice::Canned(Canned::speech(format)?)));
         talk.voices(&[voice(formats[0])?, voice(formats[1])?]);
     }
-    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), talk.addresses()?)?;
+    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), pairs(&talk))?;
     calls.speak(formats);
+    if kind == Kind::SECURED {
+        calls.encrypt();
+    }
     calls.pace(SET_UP_RATE, None, count.into());
     calls.run_until_talking()?;
     let told: Option<Vec<_>> = calls.told().into_iter().collect();
     let told = told.filter(|told| told.len() == usize::from(count));
     let told = told.ok_or_else(|| format!("not every call talks: {:?}", calls.tally().failed))?;
-    talk.aim(told.into_iter().flatten());
+    talk.aim(told.iter().flatten().map(|told| told.audio))?;
+    if let Some(keys) = keys(&told)? {
+        talk.encrypt(keys);
+    }
     let mut run = watched(&mut talk, &target, fresh_kib, window)?;
     calls.hang_up_all(SET_UP_RATE);
     calls.run_until_over()?;
@@ -165,16 +173,15 @@ pub fn bridged(kind: Kind, formats: [Format; 2], count: u16, window: Duration) -
     Ok(run)
 }
 
-/// Callers who wait for an agent nobody has, and hear music. Each speaks in one frame of so many.
-pub fn waiting(format: Format, count: u16, every: u32, window: Duration) -> Result<TalkRun> {
+/// Callers who wait for an agent nobody has, and hear music.
+pub fn waiting(format: Format, count: u16, window: Duration) -> Result<TalkRun> {
     let target = Target::start(Kind::TALKS)?;
     let fresh_kib = target.resident_kib();
     let mut talk = Talk::new(CALLER, count / 2, FIRST_PORT)?;
     talk.voices(&[(format, Voice::Canned(Canned::speech(format)?))]);
-    talk.speak_every(every);
     // The phone of the one agent: it is called, and says nothing.
     let _phone = UdpSocket::bind((CALLEE, DEAF_PORT))?;
-    let audio: Vec<_> = talk.addresses()?.into_iter().flatten().map(|end| [end, end]).collect();
+    let audio: Vec<_> = talk.addresses().into_iter().map(|end| [end, end]).collect();
     let count = audio.len();
     let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), audio)?;
     calls.speak([format; 2]);
@@ -184,12 +191,30 @@ pub fn waiting(format: Format, count: u16, every: u32, window: Duration) -> Resu
     let told: Option<Vec<_>> = calls.callers_told().into_iter().collect();
     let told = told.filter(|told| told.len() == count);
     let told = told.ok_or_else(|| format!("not everybody waits: {:?}", calls.tally().failed))?;
-    talk.aim(told);
+    talk.aim(told)?;
     let mut run = watched(&mut talk, &target, fresh_kib, window)?;
     calls.hang_up_all(SET_UP_RATE);
     calls.run_until_over()?;
     run.failed.clone_from(&calls.tally().failed);
     Ok(run)
+}
+
+/// Where the two ends of each call want to be spoken to.
+fn pairs(talk: &Talk) -> Vec<[SocketAddr; 2]> {
+    talk.addresses().chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()
+}
+
+/// What each end encrypts with and is spoken to in; none where nobody was told a key.
+fn keys(told: &[[Told; 2]]) -> Result<Option<Vec<[MasterKey; 2]>>> {
+    let mut keys = Vec::new();
+    for (number, told) in told.iter().enumerate() {
+        for (side, told) in [Side::Caller, Side::Callee].into_iter().zip(told) {
+            let Some(theirs) = &told.key_and_salt else { return Ok(None) };
+            let key = |bytes: &[u8]| MasterKey::new(Suite::AesCm128HmacSha1_80, bytes);
+            keys.push([key(&own_key(number, side))?, key(theirs)?]);
+        }
+    }
+    Ok(Some(keys))
 }
 
 fn watched(talk: &mut Talk, target: &Target, fresh_kib: u64, window: Duration) -> Result<TalkRun> {
@@ -227,11 +252,11 @@ pub fn place(thread: Thread, core: usize, priority: u8) -> Result<()> {
 }
 
 fn ends() -> [SocketAddr; 2] {
-    [SocketAddr::new(CALLER, SIP_PORT), SocketAddr::new(CALLEE, SIP_PORT)]
+    [CALLER, CALLEE].map(|address| SocketAddr::new(address.into(), SIP_PORT))
 }
 
 /// A pair of ports.
-fn sink(address: std::net::IpAddr) -> io::Result<[UdpSocket; 2]> {
+fn sink(address: Ipv4Addr) -> io::Result<[UdpSocket; 2]> {
     Ok([UdpSocket::bind((address, 29_000))?, UdpSocket::bind((address, 29_001))?])
 }
 
@@ -262,6 +287,11 @@ impl TalkRun {
         1e9 * self.used.all.as_secs_f64() / (self.seen.heard.max(1) as f64)
     }
 
+    /// Of its own core, what the generator used.
+    pub fn generator_core(&self) -> f64 {
+        self.seen.own.as_secs_f64() / self.window.as_secs_f64()
+    }
+
     /// Of one core, of all threads together.
     pub fn core(&self) -> f64 {
         self.used.all.as_secs_f64() / self.window.as_secs_f64()
@@ -273,6 +303,13 @@ impl TalkRun {
         media.map(|(_, time)| time.as_secs_f64()).sum::<f64>() / self.window.as_secs_f64()
     }
 
+    /// How many frames the target's encoders wrote in a second, by its own count.
+    pub fn encoded_per_second(&self) -> f64 {
+        let frames = self.counted.get("clavija_rtp_frames_encoded_total").copied().unwrap_or(0.0);
+        // The counters are read a moment before and after the window.
+        frames / (self.window + SETTLE).as_secs_f64()
+    }
+
     /// From the start, for each of so many.
     pub fn grown_kib(&self, count: u16) -> f64 {
         let [before, after] = self.resident_kib;
@@ -280,7 +317,7 @@ impl TalkRun {
     }
 
     pub fn is_valid(&self) -> bool {
-        packets_on_time(&self.seen.late)
+        packets_on_time(&self.seen)
     }
 
     /// What the target itself says it lost: packets, ticks, frames of recordings.
@@ -297,9 +334,10 @@ impl TalkRun {
     }
 }
 
-/// Nobody's packets waited for the generator.
-pub fn packets_on_time(late: &crate::load::delays::Delays) -> bool {
-    on_time(late, PACKET_LATE_MS)
+/// Nobody's packets waited for the generator; nor did anybody learn before that packets come late, and
+/// wait for them still.
+pub fn packets_on_time(seen: &Seen) -> bool {
+    on_time(&seen.late, PACKET_LATE_MS) && seen.late_before < REMEMBERED
 }
 
 /// Whether the generator was: 99 of 100 by this many milliseconds, and never much later.

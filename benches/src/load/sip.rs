@@ -79,6 +79,11 @@ impl<'a> Text<'a> {
     pub fn audio(&self) -> Option<SocketAddr> {
         audio(self.body)
     }
+
+    /// The key its writer encrypts with, of the one suite the generator knows.
+    pub fn crypto(&self) -> Option<Crypto> {
+        self.body.split("\r\n").find_map(Crypto::read)
+    }
 }
 
 /// Where the writer of a session description wants its audio.
@@ -87,6 +92,57 @@ pub fn audio(description: &str) -> Option<SocketAddr> {
     let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
     let address = line("c=IN IP4 ")?.split('/').next()?.parse().ok()?;
     Some(SocketAddr::new(address, port))
+}
+
+/// A key told in a session description (RFC 4568), and under which number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Crypto {
+    pub tag: u8,
+    pub key_and_salt: [u8; KEY_BYTES],
+}
+
+/// AES_CM_128_HMAC_SHA1_80: a key of 16 bytes and a salt of 14.
+pub const KEY_BYTES: usize = 30;
+const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
+
+impl Crypto {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("a=crypto:")?.split(' ');
+        let tag = words.next()?.parse().ok()?;
+        let key = words.next().filter(|&suite| suite == SUITE).and_then(|_| words.next())?;
+        let key_and_salt = unbase64(key.strip_prefix("inline:")?.split('|').next()?)?;
+        Some(Self { tag, key_and_salt })
+    }
+
+    fn line(&self) -> String {
+        format!("a=crypto:{} {SUITE} inline:{}\r\n", self.tag, base64(&self.key_and_salt))
+    }
+}
+
+/// RFC 4648 §4. Neither of a key's 240 bits and 40 letters is left over.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn base64(key: &[u8; KEY_BYTES]) -> String {
+    let letters = key.chunks_exact(3).flat_map(|three| {
+        let bits = three.iter().fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+        [18, 12, 6, 0].map(|at| char::from(LETTERS[bits >> at & 63]))
+    });
+    letters.collect()
+}
+
+fn unbase64(text: &str) -> Option<[u8; KEY_BYTES]> {
+    let mut key = [0; KEY_BYTES];
+    if text.len() != KEY_BYTES / 3 * 4 {
+        return None;
+    }
+    for (three, four) in key.chunks_exact_mut(3).zip(text.as_bytes().chunks_exact(4)) {
+        let mut bits = 0;
+        for letter in four {
+            bits = bits << 6 | LETTERS.iter().position(|known| known == letter)?;
+        }
+        three.copy_from_slice(&bits.to_be_bytes()[size_of::<usize>() - 3..]);
+    }
+    Some(key)
 }
 
 /// A request of the caller.
@@ -175,14 +231,18 @@ impl Format {
     }
 }
 
-/// A session description: one format and keys, here.
-pub fn description(audio: SocketAddr, format: Format) -> String {
+/// A session description: one format and keys of the telephone, here; encrypted if there is a key.
+pub fn description(audio: SocketAddr, format: Format, crypto: Option<&Crypto>) -> String {
     let (address, port) = (audio.ip(), audio.port());
     let (payload_type, name) = (format.payload_type(), format.name());
+    let (profile, crypto) = match crypto {
+        Some(crypto) => ("RTP/SAVP", crypto.line()),
+        None => ("RTP/AVP", String::new()),
+    };
     format!(
         "v=0\r\no=- {port} 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP {payload_type} 101\r\na=rtpmap:{payload_type} {name}\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+         m=audio {port} {profile} {payload_type} 101\r\na=rtpmap:{payload_type} {name}\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\n{crypto}a=sendrecv\r\n"
     )
 }
 
@@ -203,7 +263,7 @@ mod tests {
             to: "<sip:97@127.88.0.1>",
             sequence: 1,
             more: "Record-Route: <sip:one;lr>, <sip:two;lr>\r\nRecord-Route: <sip:three;lr>\r\n",
-            body: &description(here, Format::G711),
+            body: &description(here, Format::G711, None),
         };
         let request = request.to_bytes();
         let request = Text::read(&request).expect("whole");
@@ -217,5 +277,19 @@ mod tests {
         let routes = "Route: <sip:three;lr>\r\nRoute: <sip:two;lr>\r\nRoute: <sip:one;lr>\r\n";
         assert_eq!(answer.routes(), routes);
         assert_eq!((answer.method(), answer.audio()), (None, None));
+    }
+
+    #[test]
+    fn a_key_is_read_back_as_it_was_told_and_one_of_another_suite_is_passed_over() {
+        let here = SocketAddr::from(([127, 88, 0, 2], 5060));
+        let crypto = Crypto { tag: 3, key_and_salt: std::array::from_fn(|n| n as u8 * 9) };
+        let told = description(here, Format::G711, Some(&crypto));
+        assert!(told.contains("RTP/SAVP 8"));
+
+        let other = "a=crypto:1 AEAD_AES_128_GCM inline:AAAA\r\n".to_owned() + &told;
+        let text = ["SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n", &other].concat();
+        let read = Text::read(text.as_bytes()).and_then(|text| text.crypto());
+
+        assert!(read == Some(crypto), "tag {:?}", read.map(|read| read.tag));
     }
 }

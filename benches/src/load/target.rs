@@ -20,8 +20,8 @@ use std::{
 
 /// Addresses of this bench's own: nobody else's ports are in the way.
 pub const BOX: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 1));
-pub const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 2));
-pub const CALLEE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 88, 0, 3));
+pub const CALLER: Ipv4Addr = Ipv4Addr::new(127, 88, 0, 2);
+pub const CALLEE: Ipv4Addr = Ipv4Addr::new(127, 88, 0, 3);
 pub const SIP_PORT: u16 = 5_060;
 const NG_PORT: u16 = 2_223;
 
@@ -33,6 +33,8 @@ const PRIORITY: u8 = 5;
 /// Media ports of the box: the usual range, and its first port.
 const FIRST_PORT: u64 = 10_000;
 const USUAL_PAIRS: u64 = 4_000;
+/// How a trunk of the configuration says that its audio is not encrypted.
+const PLAIN: &str = "srtp = \"off\"";
 /// More than this are not needed by any rate that is tried.
 const PAIRS_MAX: u64 = 20_000;
 /// Samples a second of the tune callers wait to.
@@ -43,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A program under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Clavija { ports: Ports, record: bool },
+    Clavija { ports: Ports, record: bool, srtp: bool },
     Kamailio,
     Rtpengine,
 }
@@ -75,9 +77,11 @@ pub struct Used {
 }
 
 impl Kind {
-    pub const CALLS: Self = Self::Clavija { ports: Ports::Many, record: false };
-    pub const TALKS: Self = Self::Clavija { ports: Ports::Usual, record: false };
-    pub const RECORDED: Self = Self::Clavija { ports: Ports::Usual, record: true };
+    pub const CALLS: Self = Self::Clavija { ports: Ports::Many, record: false, srtp: false };
+    pub const TALKS: Self = Self::Clavija { ports: Ports::Usual, record: false, srtp: false };
+    pub const RECORDED: Self = Self::Clavija { ports: Ports::Usual, record: true, srtp: false };
+    /// Both sides of every call are encrypted.
+    pub const SECURED: Self = Self::Clavija { ports: Ports::Usual, record: false, srtp: true };
 
     pub fn program(self) -> PathBuf {
         match self {
@@ -111,8 +115,8 @@ impl Kind {
     fn command(self, folder: &Path) -> io::Result<Command> {
         let mut command = Command::new(self.program());
         match self {
-            Self::Clavija { ports, record } => {
-                write_clavija(folder, ports, record)?;
+            Self::Clavija { ports, record, srtp } => {
+                write_clavija(folder, ports, record, srtp)?;
                 command.arg("run").arg("--config").arg(folder.join("node.toml"));
             }
             Self::Kamailio => {
@@ -268,7 +272,7 @@ impl Drop for Target {
 
 /// A connection to the running rtpengine.
 pub fn ng() -> io::Result<Ng> {
-    Ng::new(CALLER, SocketAddr::new(BOX, NG_PORT))
+    Ng::new(CALLER.into(), SocketAddr::new(BOX, NG_PORT))
 }
 
 /// Whether the system lets us run before everything usual.
@@ -312,12 +316,13 @@ impl Ports {
     }
 }
 
-fn write_clavija(folder: &Path, ports: Ports, record: bool) -> io::Result<()> {
+fn write_clavija(folder: &Path, ports: Ports, record: bool, srtp: bool) -> io::Result<()> {
     let last = FIRST_PORT + 2 * ports.pairs()? - 1;
     let node = include_str!("node.toml").replace("PORTS", &format!("{FIRST_PORT}-{last}"));
     fs::write(folder.join("node.toml"), node)?;
     fs::write(folder.join("tune.wav"), voice::wav(&voice::speech(RATE, 10 * RATE)))?;
     let site = include_str!("site.toml").replace("record = false", &format!("record = {record}"));
+    let site = if srtp { site.replace(PLAIN, "srtp = \"required\"") } else { site };
     fs::write(folder.join("site.toml"), site)
 }
 
