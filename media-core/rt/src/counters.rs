@@ -114,27 +114,61 @@ impl AddAssign for MediaCounters {
 
 impl AddAssign for EngineCounters {
     fn add_assign(&mut self, other: Self) {
-        self.packets_in += other.packets_in;
-        self.packets_out += other.packets_out;
-        self.reports_in += other.reports_in;
-        self.reports_out += other.reports_out;
-        self.reports_refused += other.reports_refused;
-        self.reports_malformed += other.reports_malformed;
-        self.packets_lost += other.packets_lost;
-        self.packets_reordered += other.packets_reordered;
-        self.frames_inserted += other.frames_inserted;
-        self.frames_concealed += other.frames_concealed;
-        self.digits_in += other.digits_in;
-        self.digits_out += other.digits_out;
-        self.digits_lost += other.digits_lost;
-        self.stalls += other.stalls;
-        self.phases_skipped += other.phases_skipped;
-        self.record_frames += other.record_frames;
-        self.record_frames_lost += other.record_frames_lost;
-        self.record_frames_refused += other.record_frames_refused;
-        self.recordings_unfinished += other.recordings_unfinished;
-        self.events_lost += other.events_lost;
-        self.dropped.iter_mut().zip(other.dropped).for_each(|(sum, count)| *sum += count);
+        // By name, so that one that is not summed up does not compile.
+        let Self {
+            packets_in,
+            packets_out,
+            bytes_in,
+            bytes_out,
+            reports_in,
+            reports_out,
+            reports_refused,
+            reports_malformed,
+            reports_impossible,
+            packets_lost,
+            packets_reordered,
+            frames_inserted,
+            frames_concealed,
+            frames_encoded,
+            digits_in,
+            digits_out,
+            digits_doubled,
+            digits_lost,
+            stalls,
+            phases_skipped,
+            record_frames,
+            record_frames_lost,
+            record_frames_refused,
+            recordings_unfinished,
+            events_lost,
+            dropped,
+        } = other;
+        self.packets_in += packets_in;
+        self.packets_out += packets_out;
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        self.reports_in += reports_in;
+        self.reports_out += reports_out;
+        self.reports_refused += reports_refused;
+        self.reports_malformed += reports_malformed;
+        self.reports_impossible += reports_impossible;
+        self.packets_lost += packets_lost;
+        self.packets_reordered += packets_reordered;
+        self.frames_inserted += frames_inserted;
+        self.frames_concealed += frames_concealed;
+        self.frames_encoded += frames_encoded;
+        self.digits_in += digits_in;
+        self.digits_out += digits_out;
+        self.digits_doubled += digits_doubled;
+        self.digits_lost += digits_lost;
+        self.stalls += stalls;
+        self.phases_skipped += phases_skipped;
+        self.record_frames += record_frames;
+        self.record_frames_lost += record_frames_lost;
+        self.record_frames_refused += record_frames_refused;
+        self.recordings_unfinished += recordings_unfinished;
+        self.events_lost += events_lost;
+        self.dropped.iter_mut().zip(dropped).for_each(|(sum, count)| *sum += count);
     }
 }
 
@@ -392,5 +426,24 @@ mod tests {
         let read = counter.read();
         assert_eq!(read.counts, [2, 1, 0, 0, 1, 0, 0, 0, 0, 1, 1]);
         assert_eq!(read.sum, Duration::from_micros(101_102));
+    }
+
+    #[test]
+    fn threads_together_have_all_that_each_counted() {
+        let one = EngineCounters {
+            packets_in: 1,
+            bytes_in: 2,
+            bytes_out: 3,
+            reports_impossible: 4,
+            frames_encoded: 5,
+            digits_doubled: 6,
+            dropped: [7; Dropped::ALL.len()],
+            ..EngineCounters::default()
+        };
+        let mut sum = EngineCounters::default();
+
+        sum += one;
+
+        assert_eq!(sum, one);
     }
 }
