@@ -2,7 +2,8 @@
 //! phase, and looks at what the other end's became.
 //!
 //! Callers share one socket and so do those they call: what comes is told apart by where it comes from.
-//! Phases fall on slices of a tenth of a millisecond; who has the same is sent by one system call.
+//! Who is due together is sent by one system call, and nobody waits for that: whoever wakes for each packet
+//! would find several at once, and cost less than among telephones.
 
 mod end;
 mod seen;
@@ -14,17 +15,15 @@ use crate::{clock, cpu::Thread};
 use end::{End, FRAME};
 use media_core::srtp::MasterKey;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     ops::Range,
     time::Duration,
 };
 
-/// Callers speak in even slices of a frame and those they call in odd ones. A number that has little in
-/// common with the milliseconds of a frame: seen from a clock of whole milliseconds packets come at a hundred
-/// different moments.
-const SLICES: u32 = 202;
+/// Between two looks at what has come, at least: ten packets of 400 calls.
+const LOOK_EVERY: Duration = Duration::from_micros(250);
 
 /// Both ends of some calls, served by one thread; ends 2n and 2n+1 talk to each other.
 pub struct Talk {
@@ -36,12 +35,14 @@ pub struct Talk {
     seen: Seen,
     /// Numbers that are measured, of every end.
     numbers: Range<u32>,
-    /// Who speaks in which slice of a frame.
-    slices: BTreeMap<u32, Vec<usize>>,
+    /// Who speaks when in a frame, in that order.
+    phases: Vec<(Duration, usize)>,
     /// When the next frame begins.
     frame_at: Duration,
     /// How late a packet ever was.
     latest: Duration,
+    /// When it was looked last at what has come.
+    looked_at: Duration,
 }
 
 impl Talk {
@@ -55,9 +56,10 @@ impl Talk {
             known: Default::default(),
             seen: Seen::default(),
             numbers: u32::MAX..u32::MAX,
-            slices: slices(2 * usize::from(calls)),
+            phases: phases(2 * usize::from(calls)),
             frame_at: Duration::ZERO,
             latest: Duration::ZERO,
+            looked_at: Duration::ZERO,
         })
     }
 
@@ -143,26 +145,35 @@ impl Talk {
             while self.listen()? {}
             self.frame_at = clock::now();
         }
-        let slices = std::mem::take(&mut self.slices);
         for _ in 0..rounds {
-            for (&slice, places) in &slices {
-                let due = self.frame_at + FRAME * slice / SLICES;
-                clock::wait_until(due);
-                self.speak(places, clock::now().saturating_sub(due))?;
-                self.listen()?;
+            let mut turn = 0;
+            while let Some(&(phase, _)) = self.phases.get(turn) {
+                clock::wait_until(self.frame_at + phase);
+                turn = self.speak(turn)?;
+                let now = clock::now();
+                if now.saturating_sub(self.looked_at) >= LOOK_EVERY {
+                    self.looked_at = now;
+                    self.listen()?;
+                }
             }
             self.frame_at += FRAME;
         }
-        self.slices = slices;
-        Ok(())
+        self.listen().map(drop)
     }
 
-    fn speak(&mut self, places: &[usize], late: Duration) -> io::Result<()> {
-        let Self { ends, streets, seen, latest, .. } = self;
-        *latest = late.max(*latest);
-        for &place in places {
+    /// Everybody from this turn on whose moment has come speaks. Whose turn is next.
+    fn speak(&mut self, from: usize) -> io::Result<usize> {
+        let Self { ends, streets, seen, latest, phases, frame_at, .. } = self;
+        let now = clock::now();
+        let turns = phases.iter().skip(from);
+        let due =
+            turns.map_while(|&(phase, place)| Some((now.checked_sub(*frame_at + phase)?, place)));
+        let mut next = from;
+        for (late, place) in due {
+            next += 1;
             let end = &mut ends[place];
             if let Some(to) = end.to {
+                *latest = late.max(*latest);
                 seen.late.add(late);
                 seen.sent += streets[place % 2].post(to, |room| end.speak(room))?;
             }
@@ -170,7 +181,7 @@ impl Talk {
         for street in streets {
             seen.sent += street.send()?;
         }
-        Ok(())
+        Ok(next)
     }
 
     /// After having spoken and never woken by a packet: nobody who sends here pays for it. The kernel
@@ -196,18 +207,19 @@ impl Talk {
 
 /// Telephones know nothing of each other: their phases fall anywhere in a frame, some together and
 /// some apart. The same ones every time.
-fn slices(ends: usize) -> BTreeMap<u32, Vec<usize>> {
+fn phases(ends: usize) -> Vec<(Duration, usize)> {
     let mut random = 0x9E37_79B9_u32;
-    let mut slices: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for place in 0..ends {
-        // Marsaglia's xorshift.
-        random ^= random << 13;
-        random ^= random >> 17;
-        random ^= random << 5;
-        let side = u32::from(place % 2 == 1);
-        slices.entry(random % (SLICES / 2) * 2 + side).or_default().push(place);
-    }
-    slices
+    let mut phases: Vec<_> = (0..ends)
+        .map(|place| {
+            // Marsaglia's xorshift.
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            (FRAME.mul_f64(f64::from(random) / f64::from(u32::MAX)), place)
+        })
+        .collect();
+    phases.sort();
+    phases
 }
 
 fn rounds(span: Duration) -> u32 {

@@ -55,21 +55,6 @@ fn what_is_encrypted_is_heard_with_its_key_and_with_no_other() {
 }
 
 #[test]
-fn everybody_has_a_slice_callers_the_even_ones() {
-    let slices = slices(800);
-
-    assert_eq!(slices.values().map(Vec::len).sum::<usize>(), 800);
-    assert!(slices.keys().all(|&slice| slice < SLICES));
-    assert!(
-        slices
-            .iter()
-            .all(|(slice, places)| places.iter().all(|place| place % 2 == *slice as usize % 2))
-    );
-    let fullest = slices.values().map(Vec::len).max();
-    assert!(fullest.is_some_and(|most| most < 20), "{fullest:?}");
-}
-
-#[test]
 fn two_ends_of_a_socket_cannot_be_told_apart_where_they_hear_from_one_address() {
     let mut talk = Talk::new(Ipv4Addr::new(127, 88, 1, 6), 2, 20_000).expect("four ports");
     let there = SocketAddr::from(([127, 88, 1, 7], 9));
