@@ -253,6 +253,7 @@ impl Jitter {
 
     /// Nothing came in time: a frame is made up.
     fn stand(&mut self, law: Law, frame: &mut Packed) -> Kind {
+        self.prepare(law, 0);
         for code in frame.iter_mut() {
             *code = self.make_up(law);
         }
@@ -386,6 +387,7 @@ impl Jitter {
                 continue;
             }
             let piece = if hole > 0 { hole.min(rest.len()) } else { rest.len() };
+            self.prepare(law, hole);
             for n in 0..piece {
                 let code = self.make_up(law);
                 if let Some(place) = frame.get_mut(filled + n) {
@@ -416,13 +418,28 @@ impl Jitter {
         }
     }
 
-    fn make_up(&mut self, law: Law) -> u8 {
-        let Some(line) = self.line.filter(|line| line.heard) else { return g711::silence(law)[0] };
+    /// Before something is made up. `hole`: how much of it lies before what has come; 0: nothing has.
+    fn prepare(&mut self, law: Law, hole: usize) {
+        let Some(line) = self.line.filter(|line| line.heard) else { return };
+        let ring = &self.ring;
         if !self.conceal.is_busy() {
             let from = line.cursor.wrapping_sub(low(conceal::PAST));
-            let ring = &self.ring;
             let said = (0..low(conceal::PAST)).map(|n| at(ring, from.wrapping_add(n)));
             self.conceal.begin(law, said);
+        }
+        if hole == 0 {
+            self.conceal.miss();
+        } else if self.conceal.left() != hole {
+            let end = line.cursor.wrapping_add(low(hole));
+            let there = self.come.run(end, conceal::LEAD, true);
+            let come = (0..low(there)).map(|n| at(ring, end.wrapping_add(n)));
+            self.conceal.meet(law, hole, come);
+        }
+    }
+
+    fn make_up(&mut self, law: Law) -> u8 {
+        if self.line.is_none_or(|line| !line.heard) {
+            return g711::silence(law)[0];
         }
         if self.conceal.is_mute() {
             return self.comfort.code(law);

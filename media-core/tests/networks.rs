@@ -110,13 +110,24 @@ fn concealment_is_far_better_than_silence_at_5_and_10_percent_loss() {
         });
 
         let heard = decoded(&bench.heard(2));
-        let length = heard.len().min(said.len());
-        let (said, heard, without) = (&said[..length], &heard[..length], &without[..length]);
+        // Once a frame more is waited for, all is heard so much later.
+        let late = later(&said[16_000..], &heard[16_000..]);
+        let length = said.len() - 16_000 - late;
+        let (said, without) = (&said[16_000..][..length], &without[16_000..][..length]);
+        let heard = &heard[16_000 + late..][..length];
         let snr = (segmental_snr_db(said, heard), segmental_snr_db(said, without));
         let far = (spectral_distance_db(said, heard), spectral_distance_db(said, without));
         assert!(snr.0 > snr.1 - snr_cost_db, "{lost}: {snr:?}");
         assert!(far.0 < far.1 / 2.0, "{lost}: {far:?}");
     }
+}
+
+/// By how many samples, 60 ms at most, one of them is later.
+fn later(said: &[i16], heard: &[i16]) -> usize {
+    let product = |late: usize| -> f64 {
+        heard[late..].iter().zip(said).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    (0..480).max_by(|one, other| product(*one).total_cmp(&product(*other))).unwrap()
 }
 
 trait Due<'a> {
@@ -229,7 +240,48 @@ fn bursts_of_loss_and_an_outage_cost_what_was_lost_and_no_more() {
     assert!(longest_gap_ms(&heard) <= 60, "{}", longest_gap_ms(&heard));
     assert!(heard.len().abs_diff(1_000) <= 4, "{}", heard.len());
     let waited = closed(&mut bench, 1).delay_us;
-    assert_eq!(waited, 0, "loss alone is nothing to wait for");
+    assert_eq!(waited, 0, "an outage is nothing to wait for");
+}
+
+#[test]
+fn while_packets_are_lost_a_frame_more_is_waited_for_and_no_longer() {
+    let (mut bench, mut caller) = bridged(true);
+    let said = speech(8_000 * 40, 11);
+    let mut packets = said.chunks_exact(160);
+    bench.run(40_000, |bench, ms| {
+        if let Some(packet) = packets.next_if_due(ms) {
+            let header = caller.next();
+            // One packet in twenty-five, for the second ten seconds.
+            if !(10_000..20_000).contains(&ms) || ms / 20 % 25 != 7 {
+                bench.rtp(1, &header, &packed(packet));
+            }
+        }
+    });
+
+    let heard = bench.heard(2);
+    assert_one_stream(2, &heard);
+    assert!(heard.len().abs_diff(2_000) <= 2, "{}", heard.len());
+    let exact = |from: u64, until: u64| {
+        let within: Vec<_> = heard.iter().filter(|(at, ..)| (from..until).contains(at)).collect();
+        let at_once = within.iter().filter(|(at, _, codes)| {
+            let place = usize::try_from(at / 20).unwrap() * 160;
+            at % 20 == 3 && *codes == packed(&said[place..place + 160])
+        });
+        (at_once.count(), within.len())
+    };
+    // Before anything is lost, and once nothing has been for ten seconds and what waited is caught up, a frame
+    // leaves in the millisecond its packet comes in.
+    assert_eq!(exact(0, 10_000), (500, 500));
+    assert_eq!(exact(36_000, 40_000), (200, 200));
+    let between: Vec<u64> =
+        heard.iter().map(|(at, ..)| *at).filter(|at| (11_500..20_000).contains(at)).collect();
+    assert!(between.windows(2).all(|two| two[1] - two[0] == 20), "evenly all the while");
+    let late: Vec<f64> =
+        (600..980).step_by(20).filter_map(|n| delay_ms(&said, &heard, n)).collect();
+    assert!(late.len() > 5 && late.iter().all(|late| (15.0..=55.0).contains(late)), "{late:?}");
+    let report = closed(&mut bench, 1);
+    assert!((20..=22).contains(&report.frames_concealed), "{report:?}");
+    assert_eq!((report.packets_lost, report.delay_us), (20, 0), "{report:?}");
 }
 
 #[test]

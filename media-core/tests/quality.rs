@@ -87,7 +87,8 @@ fn a_far_side_is_told_how_its_voice_sounds_only_once_it_has_asked() {
     assert!((11..=13).contains(&block.gap_density), "{block:?}");
     assert_eq!((block.rfactor, block.mos_cq), (127, 127), "no round trip is known");
     assert_eq!(block.mos_lq, 39);
-    assert_eq!((block.jb_nominal, block.jb_maximum, block.jb_abs_max), (0, 200, 200));
+    // A frame and a little more, as packets are lost.
+    assert_eq!((block.jb_nominal, block.jb_maximum, block.jb_abs_max), (22, 200, 200));
     assert!(bench.reports(2).iter().all(|sent| extended(&sent.bytes).is_none()));
 }
 

@@ -9,6 +9,8 @@ pub(crate) struct Delay {
     this: Window,
     began: u32,
     last: Option<Window>,
+    /// When the last two gaps were seen, the newer last.
+    gaps: [Option<u32>; 2],
     target: u32,
 }
 
@@ -42,8 +44,33 @@ impl Delay {
         self.this.take(way);
         let spread = self.spread();
         let calm = if self.target == 0 { CALM } else { CALM_AGAIN };
-        self.target =
-            if spread <= calm { 0 } else { (spread + MARGIN).clamp(TARGET_MIN, TARGET_MAX) };
+        self.target = if self.loses(arrival) {
+            (spread + MARGIN_EVEN + FRAME).min(TARGET_MAX)
+        } else if spread <= calm {
+            0
+        } else {
+            (spread + MARGIN).clamp(TARGET_MIN, TARGET_MAX)
+        };
+    }
+
+    /// So many packets are missing before the one that came.
+    pub(crate) fn miss(&mut self, lost: u16, arrival: u32) {
+        if (1..=LOST_MAX).contains(&lost) {
+            self.gaps = [self.gaps[1], Some(arrival)];
+        }
+    }
+
+    /// A packet was not missing but late, or out of order.
+    pub(crate) fn find(&mut self) {
+        self.gaps = [None, self.gaps[0]];
+    }
+
+    /// Packets are lost at present, and what comes behind a gap is worth waiting for.
+    fn loses(&mut self, now: u32) -> bool {
+        for gap in &mut self.gaps {
+            *gap = gap.filter(|at| now.wrapping_sub(*at) < LOSS_FORGOTTEN);
+        }
+        self.gaps.iter().all(Option::is_some)
     }
 
     /// Another time line of the same network: what is known of its jitter is kept.
@@ -104,6 +131,13 @@ impl Default for Window {
 /// Five seconds: what was slow is forgotten after five to ten.
 const WINDOW: u32 = 40_000;
 
+/// Two gaps in ten seconds are waited for, each of 60 ms at most: what is longer is silent however well it ends.
+const LOSS_FORGOTTEN: u32 = 80_000;
+const LOST_MAX: u16 = 3;
+
+/// Where packets are lost, what stands behind the frame that is next has come too.
+const FRAME: u32 = 160;
+
 /// Packets that come within 20 ms of each other's time wait for nothing.
 const CALM: u32 = 160;
 
@@ -149,6 +183,25 @@ mod tests {
         assert_eq!(run(&mut delay, 11, 1, |n| if n == 560 { 800 } else { 0 }), 840);
         assert_eq!(run(&mut delay, 12, 4, |_| 0), 840);
         assert_eq!(run(&mut delay, 16, 7, |_| 0), 0);
+    }
+
+    #[test]
+    fn a_frame_more_is_waited_for_while_packets_are_lost() {
+        let mut delay = Delay::default();
+        run(&mut delay, 0, 5, |_| 0);
+        let mut lose = |lost, second: u32| {
+            delay.miss(lost, 7_000 + second * 8_000);
+            run(&mut delay, second, 1, |n| n % 2 * 80)
+        };
+
+        assert_eq!(lose(1, 5), 0, "one gap");
+        assert_eq!(lose(9, 6), 0, "an outage is silent anyway");
+        assert_eq!(lose(2, 14), 80 + MARGIN_EVEN + FRAME);
+        assert_eq!(run(&mut delay, 15, 1, |_| 0), 0, "ten seconds after the first of two");
+        delay.miss(1, 7_000 + 16 * 8_000);
+        assert!(run(&mut delay, 16, 1, |_| 0) > FRAME);
+        delay.find();
+        assert_eq!(run(&mut delay, 17, 1, |_| 0), 0, "it was out of order");
     }
 
     #[test]

@@ -94,6 +94,42 @@ fn what_was_made_up_while_nothing_came_is_not_made_up_again() {
 }
 
 #[test]
+fn what_has_come_behind_a_hole_is_heard_as_it_was_said_and_fades_in_where_it_came_later() {
+    let tone = |from: u32| -> Vec<u8> {
+        let sample = |n| f64::from(n) * std::f64::consts::TAU / 61.0;
+        #[expect(clippy::cast_possible_truncation, reason = "a cast from float saturates")]
+        let code = |n| g711::encode(LAW, (sample(n).sin() * 9_000.0) as i16);
+        // Of another phase behind the hole.
+        (from..from + 160).map(|n| if n < 320 { code(n) } else { code(n + 25) }).collect()
+    };
+    for came_in_time in [true, false] {
+        let mut bench = Bench::new();
+        let mut frame = [0; SAMPLES];
+        for n in 0..2 {
+            let order = if n == 0 { Order::First } else { NEXT };
+            let payload = tone(n * 160);
+            let speech = Speech { timestamp: n * 160, payload: &payload, arrival: n * 160, order };
+            bench.jitter.put(LAW, &speech, &mut bench.delay, false);
+            bench.ready();
+        }
+        let behind = tone(480);
+        let order = Order::Next { lost: 1 };
+        let speech = Speech { timestamp: 480, payload: &behind, arrival: 480, order };
+        if came_in_time {
+            bench.jitter.put(LAW, &speech, &mut bench.delay, false);
+        }
+        assert_eq!(bench.jitter.build(LAW, &mut frame), Kind::Concealed);
+        if !came_in_time {
+            bench.jitter.put(LAW, &speech, &mut bench.delay, false);
+        }
+
+        assert_eq!(bench.jitter.build(LAW, &mut frame), Kind::Said);
+        assert_eq!(frame[..] == behind[..], came_in_time);
+        assert_eq!(frame[80..], behind[80..]);
+    }
+}
+
+#[test]
 fn a_packet_that_is_late_but_missed_by_nobody_yet_is_heard() {
     let mut bench = Bench::new();
     bench.put(0, 0, 160, Order::First, 1);

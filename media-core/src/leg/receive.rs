@@ -151,6 +151,11 @@ impl Receive {
     /// Takes audio in that somebody hears. `at_once`: it may leave at once.
     pub(crate) fn put(&mut self, law: Law, speech: &Speech<'_>, at_once: bool) -> Put {
         self.packet_frames = i64::try_from(speech.payload.len().div_ceil(SAMPLES)).unwrap_or(1);
+        match speech.order {
+            Order::First => {}
+            Order::Next { lost } => self.delay.miss(lost, speech.arrival),
+            Order::Behind => self.delay.find(),
+        }
         let put = self.jitter.put(law, speech, &mut self.delay, at_once);
         self.delay.take(speech.timestamp, speech.arrival);
         self.count_put(put, speech.order);
