@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_key_is_read_back_as_it_was_told_and_one_of_another_suite_is_passed_over() {
         let here = SocketAddr::from(([127, 88, 0, 2], 5060));
-        let crypto = Crypto { tag: 3, key_and_salt: std::array::from_fn(|n| n as u8 * 9) };
+        let crypto = Crypto { tag: 3, key_and_salt: std::array::from_fn(|n| [9, 18, 27][n % 3]) };
         let told = description(here, Format::G711, Some(&crypto));
         assert!(told.contains("RTP/SAVP 8"));
 
