@@ -31,6 +31,8 @@ for what in "$@"; do
         need nft nftables
         need unshare util-linux
         need openssl openssl
+        # Plays and judges recordings that are Opus.
+        need opusdec opus-tools
         # Judges the schema of the configuration; nobody here wrote it.
         python3 -c "import jsonschema, tomllib" >/dev/null 2>&1 || missing="$missing python3 python3-jsonschema"
         ;;

@@ -16,7 +16,7 @@ use media_rt::{
     counters::MediaCounters,
     handle::{Media, MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::{RecorderConfig, Seal},
+    recorder::{Format, RecorderConfig, Seal},
 };
 use std::{
     env,
@@ -222,7 +222,12 @@ fn start_media(folder: &Folder) -> Result<Media, Box<dyn Error>> {
     Ok(Media::start(MediaConfig {
         ports: PortPool::open(BOX, FIRST_PORT..=last)?,
         engine,
-        recorder: RecorderConfig { dir: folder.0.clone(), name, seal: Seal::Off },
+        recorder: RecorderConfig {
+            dir: folder.0.clone(),
+            name,
+            format: Format::Wav,
+            seal: Seal::Off,
+        },
         rings: RingSizes::USUAL,
         real_time: false,
         threads: 1,

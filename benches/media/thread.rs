@@ -22,7 +22,7 @@ use media_core::{
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::{RecorderConfig, Seal},
+    recorder::{self, RecorderConfig, Seal},
 };
 use std::{
     env,
@@ -213,7 +213,12 @@ fn start(legs: u16, talks: u16) -> Result<Media, Box<dyn Error>> {
     let media = Media::start(MediaConfig {
         ports: PortPool::open(BOX, FIRST_PORT..=FIRST_PORT + 2 * legs - 1)?,
         engine,
-        recorder: RecorderConfig { dir: dir.clone(), name, seal: Seal::Off },
+        recorder: RecorderConfig {
+            dir: dir.clone(),
+            name,
+            format: recorder::Format::Wav,
+            seal: Seal::Off,
+        },
         rings: RingSizes::USUAL,
         real_time: false,
         threads: 1,

@@ -276,9 +276,16 @@ pub(crate) const TABLES: &[Table] = &[
                 "One file a call, named by its id.",
             ),
             key(
+                "format",
+                Word(&["wav", "opus"]),
+                Is("\"wav\""),
+                Restart,
+                "What an unsealed recording is: WAV, or Opus in Ogg, which is an eighth as large.",
+            ),
+            key(
                 "seal_key",
                 Secret,
-                Means("recordings are WAV files"),
+                Means("recordings are not sealed"),
                 Restart,
                 "With one they are sealed: 64 hexadecimal digits.",
             ),

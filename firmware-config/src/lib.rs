@@ -46,7 +46,7 @@ pub use limits::Limits;
 pub use mask::masked;
 pub use music::{Music, import_music};
 pub use nearest::nearest;
-pub use node::{Http, Media, Node, Recording, Sip};
+pub use node::{Http, Media, Node, Recording, RecordingFormat, Sip};
 pub use number::{Destination, Number};
 pub use render::{Difference, diff, render};
 pub use schema::schema;

@@ -2,7 +2,7 @@
 
 use crate::{
     address::{Host, bound_ip, listener, port_range, reachable, reachable_ip},
-    check::{choices, host_name, name},
+    check::{choices, host_name, name, one_of},
     fault::Reported,
     keys::{CPU_MAX, OPUS_COMPLEXITY_MAX, THREADS_MAX},
     limits::{self, Limits},
@@ -85,9 +85,30 @@ pub struct Http {
 pub struct Recording {
     /// Need not exist yet.
     pub dir: PathBuf,
+    /// Of what is not sealed.
+    pub format: RecordingFormat,
     /// With one nothing is recorded in the clear: 64 hexadecimal digits, or the file that would hold
     /// them cannot be had.
     pub seal_key: Option<Secret>,
+}
+
+/// What a recording's file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingFormat {
+    Wav,
+    /// In Ogg.
+    Opus,
+}
+
+impl RecordingFormat {
+    pub(crate) const WORDS: [(&'static str, Self); 2] = [("wav", Self::Wav), ("opus", Self::Opus)];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+            Self::Opus => "opus",
+        }
+    }
 }
 
 pub(crate) struct NodeHalf {
@@ -113,8 +134,18 @@ impl NodeHalf {
         let recording = root.table("recording", |section| {
             let default = data_dir.join("recordings");
             let dir = folder(section, "dir", "data/recordings");
+            let format = section.parsed("format", "wav", read_format);
             let seal_key = read_seal_key(section, host);
-            Ok(Recording { dir: dir?.unwrap_or(default), seal_key: seal_key? })
+            let (format, seal_key) = (format?, seal_key?);
+            if let (Some(format), Some(_)) = (&format, &seal_key)
+                && format.value == RecordingFormat::Opus
+            {
+                let what = "\"opus\" cannot be sealed yet; leave one of recording.format and \
+                            recording.seal_key out";
+                return Err(section.refuse(format.line, "format", what));
+            }
+            let format = format.map_or(RecordingFormat::Wav, |format| format.value);
+            Ok(Recording { dir: dir?.unwrap_or(default), format, seal_key })
         });
         let limits = root.table("limits", limits::read);
         let (node, sip, media, http) = (node?, sip?, media?, http?);
@@ -228,6 +259,10 @@ fn read_http(section: &mut Section<'_>, default_token: PathBuf) -> Result<Http, 
     let admin = admin?.map_or(ADMIN, |admin| admin.value);
     all(unused)?;
     Ok(Http { admin, admin_token_file: token? })
+}
+
+fn read_format(text: &str) -> Result<RecordingFormat, String> {
+    one_of(text, &RecordingFormat::WORDS)
 }
 
 fn read_seal_key(section: &mut Section<'_>, host: &Host) -> Result<Option<Secret>, Reported> {

@@ -204,7 +204,7 @@ fn limits(limits: &Limits) -> Vec<(&'static str, Line)> {
 }
 
 fn of_recording(recording: &Recording) -> Vec<(&'static str, Line)> {
-    let mut lines = vec![("dir", path(&recording.dir))];
+    let mut lines = vec![("dir", path(&recording.dir)), ("format", text(recording.format.word()))];
     lines.extend(recording.seal_key.as_ref().map(|key| ("seal_key", secret(key))));
     lines
 }

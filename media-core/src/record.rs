@@ -3,6 +3,8 @@
 //! A frame lies where the listener's stream had it, whenever it came: what is recorded is what was
 //! heard, concealed frames included, sample by sample.
 
+pub mod ogg;
+pub mod opus;
 mod pause;
 pub mod peaks;
 pub mod seal;

@@ -1,13 +1,14 @@
 //! Recordings as files: which there are, what they hold, and whether that can be believed.
 
 use control_plane::ids::CallId;
-use firmware_config::Config;
+use firmware_config::{Config, RecordingFormat};
 use media_core::record::{
     peaks::{self, PIXEL_BYTES, Peaks},
     seal::{SealKey, Told},
 };
 use media_rt::{
-    recorder::Seal,
+    opus,
+    recorder::{Format, Seal},
     sealed::{self, SealedError, SealedFile},
     wav,
 };
@@ -27,6 +28,7 @@ pub(crate) const FRAME_BYTES: u64 = FRAME as u64;
 /// The same as a length.
 const FRAME: usize = 640;
 pub(crate) const WAV_HEADER_BYTES: u64 = 44;
+const WAV_HEADER: usize = 44;
 const FRAME_SECONDS: f64 = 0.02;
 
 /// How a file holds its sound.
@@ -34,17 +36,28 @@ const FRAME_SECONDS: f64 = 0.02;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Form {
     Wav,
+    /// In Ogg.
+    Opus,
     Sealed,
 }
 
 impl Form {
     /// Sealed first: whoever can write into the folder puts no other file in its place.
-    const ALL: [Self; 2] = [Self::Sealed, Self::Wav];
+    const ALL: [Self; 3] = [Self::Sealed, Self::Wav, Self::Opus];
 
     fn extension(self) -> &'static str {
         match self {
             Self::Wav => wav::EXTENSION,
+            Self::Opus => opus::EXTENSION,
             Self::Sealed => sealed::EXTENSION,
+        }
+    }
+
+    /// What its sound is given out as: the word, which is a file name's ending too, and the media type.
+    pub(crate) fn sound(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Wav | Self::Sealed => (wav::EXTENSION, "audio/wav"),
+            Self::Opus => (opus::EXTENSION, "audio/ogg"),
         }
     }
 
@@ -148,6 +161,14 @@ pub(crate) fn seal(config: &Config) -> Seal {
     }
 }
 
+/// What they are where they are not sealed.
+pub(crate) fn format(config: &Config) -> Format {
+    match config.recording.format {
+        RecordingFormat::Wav => Format::Wav,
+        RecordingFormat::Opus => Format::Opus,
+    }
+}
+
 /// The key that opens what the recorder writes.
 pub(crate) fn key(config: &Config) -> Option<SealKey> {
     match seal(config) {
@@ -178,6 +199,7 @@ impl OnDisk {
     pub(crate) fn frames(&self) -> io::Result<u64> {
         match self.form {
             Form::Wav => Ok(self.bytes.saturating_sub(WAV_HEADER_BYTES) / FRAME_BYTES),
+            Form::Opus => opus::frames(&self.path),
             Form::Sealed => sealed::frames(&self.path),
         }
     }
@@ -189,6 +211,7 @@ impl OnDisk {
                 let bytes = fs::metadata(&self.path)?.len();
                 Ok(bytes >= WAV_HEADER_BYTES + frames * FRAME_BYTES)
             }
+            Form::Opus => opus::has_end(&self.path),
             Form::Sealed => sealed::has_end(&self.path),
         }
     }
@@ -209,6 +232,7 @@ impl OnDisk {
         let stem = self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         match self.form {
             Form::Wav => self.verify_wav(stem),
+            Form::Opus => self.verify_opus(stem),
             Form::Sealed => {
                 let mut file = self.open_any(key)?;
                 let told = file.verify()?;
@@ -226,21 +250,44 @@ impl OnDisk {
             }
             wav::Check::NotOurs => (Condition::Damaged, "it is no recording of ours".to_owned()),
         };
-        Ok(Verified {
-            id: stem.to_owned(),
-            form: Form::Wav,
-            condition,
-            seconds: seconds(frames),
-            frames_lost: None,
-            frames_paused: None,
-            detail,
-        })
+        Ok(self.in_the_open(stem, condition, frames, detail))
     }
 
-    /// Writes it as a WAV file, up to where it can be believed; gives its length.
+    fn verify_opus(&self, stem: &str) -> Result<Verified, Unread> {
+        let (check, frames) = opus::check(&self.path)?;
+        let length = seconds(frames);
+        let (condition, detail) = match check {
+            opus::Check::Whole => {
+                (Condition::Whole, "every page's sum fits, and nothing is missing".to_owned())
+            }
+            opus::Check::Cut => {
+                (Condition::Cut, format!("the end is missing; {length:.2} s are there"))
+            }
+            opus::Check::Damaged(at) => (
+                Condition::Damaged,
+                format!("byte {at} begins no page that was written; {length:.2} s are before it"),
+            ),
+            opus::Check::NotOurs => (Condition::Damaged, "it is no recording of ours".to_owned()),
+        };
+        Ok(self.in_the_open(stem, condition, frames, detail))
+    }
+
+    fn in_the_open(
+        &self,
+        stem: &str,
+        condition: Condition,
+        frames: u64,
+        detail: String,
+    ) -> Verified {
+        let (frames_lost, frames_paused) = (None, None);
+        let (id, form, seconds) = (stem.to_owned(), self.form, seconds(frames));
+        Verified { id, form, condition, seconds, frames_lost, frames_paused, detail }
+    }
+
+    /// Its sound as it is given out, up to where it can be believed; gives its length.
     pub(crate) fn copy(&self, key: Option<&SealKey>, into: &mut dyn Write) -> Result<u64, Unread> {
         match self.form {
-            Form::Wav => Ok(io::copy(&mut File::open(&self.path)?, into)?),
+            Form::Wav | Form::Opus => Ok(io::copy(&mut File::open(&self.path)?, into)?),
             Form::Sealed => {
                 let mut file = self.open_sealed(key)?;
                 file.verify()?;
@@ -257,10 +304,22 @@ impl OnDisk {
         }
     }
 
+    /// All of its samples: 16 bit, both channels, 8 kHz.
+    pub(crate) fn samples(&self, key: Option<&SealKey>) -> Result<Vec<u8>, Unread> {
+        let mut samples = vec![];
+        if self.form == Form::Opus {
+            opus::play(&self.path, |piece| samples.extend_from_slice(piece))?;
+        } else {
+            self.copy(key, &mut samples)?;
+            samples.drain(..samples.len().min(WAV_HEADER));
+        }
+        Ok(samples)
+    }
+
     /// What players draw, as JSON: as it was kept, or made anew where it was not.
     pub(crate) fn peaks(&self, key: Option<&SealKey>) -> Result<String, Unread> {
         match self.form {
-            Form::Wav => {
+            Form::Wav | Form::Opus => {
                 let frames = self.frames()?;
                 let beside = self.path.with_extension(media_rt::recorder::PEAKS_EXTENSION);
                 let kept = fs::read_to_string(beside).ok();
@@ -268,6 +327,9 @@ impl OnDisk {
                 let fits = format!("\"length\":{pixels},");
                 match kept.filter(|json| json.contains(&fits) && json.ends_with("]}")) {
                     Some(json) => Ok(json),
+                    None if self.form == Form::Opus => {
+                        Ok(peaks::to_json(&opus::peaks(&self.path)?))
+                    }
                     None => Ok(peaks::to_json(&of_wav(&self.path, frames)?)),
                 }
             }

@@ -258,6 +258,7 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
         recorder: RecorderConfig {
             dir: config.recording.dir.clone(),
             name: recording_name,
+            format: recording::format(config),
             seal: recording::seal(config),
         },
         rings: RingSizes::USUAL,

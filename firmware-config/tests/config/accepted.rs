@@ -2,8 +2,8 @@
 
 use crate::folder::{Folder, contract, loopback_host, wav};
 use firmware_config::{
-    Answer, Channel, Demo, Destination, Dtmf, Host, Loaded, Strategy, demo_text, diff,
-    from_sources, from_sources_without, from_strings, load, sources,
+    Answer, Channel, Demo, Destination, Dtmf, Host, Loaded, RecordingFormat, Strategy, demo_text,
+    diff, from_sources, from_sources_without, from_strings, load, sources,
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -377,4 +377,22 @@ fn the_demo_loads_with_whatever_ports_and_folders_it_found() {
     assert_eq!(config.agents[1].password.as_ref().unwrap().reveal(), Some("drawn \"at\" random"));
     assert_eq!(config.trunks[0].name, "demo-carrier");
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
+}
+
+#[test]
+fn recordings_are_wav_unless_opus_is_asked_for_which_cannot_be_sealed() {
+    let folder = Folder::with_contract();
+    assert_eq!(folder.load().unwrap().config.recording.format, RecordingFormat::Wav);
+
+    folder.edit("node.toml", "[recording]\n", "[recording]\nformat = \"opus\"\n");
+    assert_eq!(folder.load().unwrap().config.recording.format, RecordingFormat::Opus);
+
+    folder.edit("node.toml", "format = \"opus\"", "format = \"ogg\"");
+    let said = folder.load().unwrap_err()[0].message.clone();
+    assert!(said.contains("recording.format") && said.contains("\"wav\" or \"opus\""), "{said}");
+
+    let key = format!("format = \"opus\"\nseal_key = \"{}\"", "00ff".repeat(16));
+    folder.edit("node.toml", "format = \"ogg\"", &key);
+    let said = folder.load().unwrap_err()[0].message.clone();
+    assert!(said.contains("recording.format") && said.contains("recording.seal_key"), "{said}");
 }

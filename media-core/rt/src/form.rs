@@ -1,17 +1,18 @@
-//! How a recording's samples become bytes of its file: in the open as WAV, or sealed.
+//! How a recording's samples become bytes of its file: in the open as WAV or as Opus, or sealed.
 //!
-//! A sealed file is only ever appended to. What could not be written is sealed anew, and nothing
-//! stays behind the last whole chunk.
+//! A file that is no WAV is only ever appended to. What could not be written is made anew, and nothing
+//! stays behind the last whole chunk or page.
 
 use std::{fs::File, io, time::Duration};
 
 use media_core::record::{
+    opus::Coder,
     peaks::{Peaks, to_json},
     seal::{FileSecret, Sealer},
 };
 
 use crate::{
-    recorder::Seal,
+    recorder::{Format, Seal},
     tape::Disk,
     wav::{self, FRAME_BYTES, HEADER_BYTES, header},
 };
@@ -27,15 +28,23 @@ pub(crate) struct Length {
 /// One of the forms, and how far this file has come.
 pub(crate) enum Form {
     Wav,
+    Opus(Box<Coded>),
     Sealed(Box<Sealed>),
     /// Nothing may be written, for this reason.
     Refused(&'static str),
 }
 
 impl Form {
-    pub(crate) fn of(seal: &Seal, name: &str) -> Self {
+    pub(crate) fn of(seal: &Seal, format: Format, name: &str) -> Self {
         match seal {
-            Seal::Off => Self::Wav,
+            Seal::Off => match format {
+                Format::Wav => Self::Wav,
+                // One stream of its file: any number is its own.
+                Format::Opus => match Coder::new(1) {
+                    Ok(coder) => Self::Opus(Box::new(Coded { coder, growing: Growing::default() })),
+                    Err(_) => Self::Refused("libopus gives no coder: nothing is recorded"),
+                },
+            },
             Seal::KeyMissing => {
                 Self::Refused("recording.seal_key cannot be had: nothing is recorded")
             }
@@ -44,7 +53,7 @@ impl Form {
                 let drawn = random(&mut secret.key).and_then(|()| random(&mut secret.wrap_nonce));
                 match drawn.ok().and_then(|()| Sealer::new(name, key, &secret)) {
                     Some(sealer) => {
-                        Self::Sealed(Box::new(Sealed { sealer, at: 0, buffer: vec![] }))
+                        Self::Sealed(Box::new(Sealed { sealer, growing: Growing::default() }))
                     }
                     None => Self::Refused(
                         "the system gives no randomness for a key: nothing is recorded",
@@ -55,19 +64,19 @@ impl Form {
     }
 
     /// Samples wait this long for company, so that a talk costs few writes: of samples and of sizes in a
-    /// WAV file, of a chunk with its head and its tag in a sealed one. It is also what a killed process
+    /// WAV file, of a chunk with its head and its tag or of a page in the others. It is also what a killed process
     /// loses, with one pass of the writer.
     pub(crate) fn write_after(&self) -> Duration {
         match self {
             Self::Wav | Self::Refused(_) => Duration::from_millis(250),
-            Self::Sealed(_) => Duration::from_millis(400),
+            Self::Opus(_) | Self::Sealed(_) => Duration::from_millis(400),
         }
     }
 
     /// Whether there may be a file at all.
     pub(crate) fn allowed(&self) -> io::Result<()> {
         match self {
-            Self::Wav | Self::Sealed(_) => Ok(()),
+            Self::Wav | Self::Opus(_) | Self::Sealed(_) => Ok(()),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
     }
@@ -76,6 +85,7 @@ impl Form {
     pub(crate) fn begin(&mut self, disk: Disk, file: &File) -> io::Result<()> {
         match self {
             Self::Wav => (disk.write)(file, &header(0), 0),
+            Self::Opus(coded) => coded.append(disk, file, |_, _| ()),
             Self::Sealed(sealed) => sealed.append(disk, file, |_, _| ()),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
@@ -98,6 +108,10 @@ impl Form {
                 let written = u32::try_from(samples.len()).unwrap_or(u32::MAX);
                 (disk.write)(file, &header(wav::data_bytes(at).saturating_add(written)), 0)
             }
+            Self::Opus(coded) => coded.append(disk, file, |coder, into| {
+                coder.silence(u64::from(at).saturating_sub(coder.place().frame), into);
+                coder.audio(samples, into);
+            }),
             Self::Sealed(sealed) => sealed.append(disk, file, |sealer, into| {
                 sealer.silence(gap(sealer, at), into);
                 sealer.audio(samples, into);
@@ -120,6 +134,10 @@ impl Form {
                 file.set_len(u64::from(bytes) + u64::from(HEADER_BYTES))?;
                 (disk.write)(file, &header(bytes), 0)
             }
+            Self::Opus(coded) => coded.append(disk, file, |coder, into| {
+                coder.silence(u64::from(length.frames).saturating_sub(coder.place().frame), into);
+                coder.end(into);
+            }),
             Self::Sealed(sealed) => sealed.append(disk, file, |sealer, into| {
                 sealer.silence(gap(sealer, length.frames), into);
                 sealer.peaks(&peaks.into_bytes(length.frames.into()), into);
@@ -132,7 +150,7 @@ impl Form {
     /// What players draw lies beside a recording in the open; a sealed one has it inside.
     pub(crate) fn peaks_beside(&self, frames: u32, peaks: &Peaks) -> Option<String> {
         match self {
-            Self::Wav => Some(to_json(&peaks.clone().into_bytes(frames.into()))),
+            Self::Wav | Self::Opus(_) => Some(to_json(&peaks.clone().into_bytes(frames.into()))),
             Self::Sealed(_) | Self::Refused(_) => None,
         }
     }
@@ -141,17 +159,38 @@ impl Form {
     pub(crate) fn bytes(&self, frames: u32) -> u64 {
         match self {
             Self::Wav => u64::from(wav::data_bytes(frames)) + u64::from(HEADER_BYTES),
-            Self::Sealed(sealed) => sealed.at,
+            Self::Opus(coded) => coded.growing.at,
+            Self::Sealed(sealed) => sealed.growing.at,
             Self::Refused(_) => 0,
         }
     }
 }
 
+pub(crate) struct Coded {
+    coder: Coder,
+    growing: Growing,
+}
+
+impl Coded {
+    fn append(
+        &mut self,
+        disk: Disk,
+        file: &File,
+        code: impl FnOnce(&mut Coder, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        let Self { coder, growing } = self;
+        let place = coder.place();
+        if growing.at == 0 {
+            coder.head(&mut growing.buffer);
+        }
+        code(coder, &mut growing.buffer);
+        growing.write(disk, file).inspect_err(|_| coder.give_up(place))
+    }
+}
+
 pub(crate) struct Sealed {
     sealer: Sealer,
-    /// Behind the last whole chunk.
-    at: u64,
-    buffer: Vec<u8>,
+    growing: Growing,
 }
 
 impl Sealed {
@@ -161,21 +200,37 @@ impl Sealed {
         file: &File,
         seal: impl FnOnce(&mut Sealer, &mut Vec<u8>),
     ) -> io::Result<()> {
-        let Self { sealer, at, buffer } = self;
+        let Self { sealer, growing } = self;
         let place = sealer.place();
-        buffer.clear();
-        if *at == 0 {
-            buffer.extend_from_slice(sealer.header());
+        if growing.at == 0 {
+            growing.buffer.extend_from_slice(sealer.header());
         }
-        seal(sealer, buffer);
-        if let Err(error) = (disk.write)(file, buffer, *at) {
-            sealer.give_up(place);
+        seal(sealer, &mut growing.buffer);
+        growing.write(disk, file).inspect_err(|_| sealer.give_up(place))
+    }
+}
+
+/// A file that is only ever appended to.
+#[derive(Default)]
+struct Growing {
+    /// Behind the last whole chunk or page.
+    at: u64,
+    /// What is to be written there.
+    buffer: Vec<u8>,
+}
+
+impl Growing {
+    /// Writes all that waits, or nothing of it.
+    fn write(&mut self, disk: Disk, file: &File) -> io::Result<()> {
+        let Self { at, buffer } = self;
+        let written = (disk.write)(file, buffer, *at);
+        match written {
+            Ok(()) => *at += buffer.len() as u64,
             // A part of it may be there, which would read as damage. Giving back needs no room.
-            let _kept = file.set_len(*at);
-            return Err(error);
+            Err(_) => _ = file.set_len(*at),
         }
-        *at += buffer.len() as u64;
-        Ok(())
+        buffer.clear();
+        written
     }
 }
 
@@ -185,3 +240,4 @@ fn gap(sealer: &Sealer, to: u32) -> u32 {
 }
 
 const _: () = assert!(FRAME_BYTES as usize == media_core::record::seal::FRAME_BYTES);
+const _: () = assert!(FRAME_BYTES as usize == media_core::record::opus::FRAME_BYTES);

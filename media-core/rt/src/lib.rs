@@ -10,6 +10,7 @@ mod form;
 pub mod handle;
 pub mod headroom;
 mod lane;
+pub mod opus;
 mod placing;
 pub mod ports;
 mod pressure;

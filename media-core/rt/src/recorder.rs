@@ -31,7 +31,7 @@ use crate::{
     clerk::{Clerk, Errand},
     counters::RecorderCount,
     form::Form,
-    sealed,
+    opus, sealed,
     tape::{Disk, Tape},
     wav,
 };
@@ -43,13 +43,23 @@ pub struct RecorderConfig {
     pub dir: PathBuf,
     /// A talk's file name without its ending: its call's id.
     pub name: fn(TalkName) -> String,
+    /// Of what is not sealed.
+    pub format: Format,
     pub seal: Seal,
+}
+
+/// What a recording in the open is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Wav,
+    /// In Ogg: an eighth as large, and many times the work.
+    Opus,
 }
 
 /// Whether recordings are readable by whoever has the disk.
 #[derive(Clone, Debug)]
 pub enum Seal {
-    /// WAV files.
+    /// Files that players open.
     Off,
     /// Sealed files: nothing of what was said is ever on the disk without the key.
     With {
@@ -63,9 +73,12 @@ pub enum Seal {
 
 impl Seal {
     /// Of the files' names.
-    pub fn extension(&self) -> &'static str {
+    pub fn extension(&self, format: Format) -> &'static str {
         match self {
-            Self::Off => wav::EXTENSION,
+            Self::Off => match format {
+                Format::Wav => wav::EXTENSION,
+                Format::Opus => opus::EXTENSION,
+            },
             Self::With { .. } | Self::KeyMissing => sealed::EXTENSION,
         }
     }
@@ -256,10 +269,10 @@ impl Writer {
     fn tape(&mut self, talk: TalkName, now: Instant) -> &mut Tape {
         self.tapes.entry(talk).or_insert_with(|| {
             self.made.push(talk);
-            let RecorderConfig { dir, name, seal } = &self.config;
+            let RecorderConfig { dir, name, format, seal } = &self.config;
             let name = name(talk);
-            let form = Form::of(seal, &name);
-            let path = dir.join(name + "." + seal.extension());
+            let form = Form::of(seal, *format, &name);
+            let path = dir.join(name + "." + seal.extension(*format));
             Tape::new(path, form, self.disk, now)
         })
     }

@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod media;
 mod message;
+mod ogg;
 mod sdp;
 mod seal;
 mod srtp;
@@ -23,6 +24,7 @@ pub use journal::{journal, lived_on as journal_lived_on};
 pub use keys::keys;
 pub use media::{rtcp, rtp, tune};
 pub use message::message;
+pub use ogg::ogg;
 pub use sdp::sdp;
 pub use seal::seal;
 pub use srtp::{crypto, srtp};
@@ -33,7 +35,7 @@ pub use talk::talk;
 pub type Probe = fn(&[u8]);
 
 /// Every probe by the name of its target and of its corpus.
-pub const PROBES: [(&str, Probe); 15] = [
+pub const PROBES: [(&str, Probe); 16] = [
     ("config", config),
     ("crypto", crypto),
     ("digest", digest),
@@ -41,6 +43,7 @@ pub const PROBES: [(&str, Probe); 15] = [
     ("journal", journal),
     ("keys", keys),
     ("message", message),
+    ("ogg", ogg),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),

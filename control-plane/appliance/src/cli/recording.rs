@@ -25,12 +25,12 @@ use std::{
 pub(super) enum Verb {
     /// Recordings, newest first.
     List,
-    /// Writes a recording as WAV.
+    /// Writes a recording's sound: WAV, or Opus where it was recorded so.
     Get {
         /// A call's id; or a file, for which no appliance has to run.
         #[arg(value_name = "ID|FILE")]
         what: String,
-        /// Where to; `-` is standard output [default: ID.wav].
+        /// Where to; `-` is standard output [default: ID.wav or ID.opus].
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
         #[command(flatten)]
@@ -107,7 +107,8 @@ pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result
         Verb::Get { what: id, to, .. } => {
             let path = format!("/api/v1/recordings/{}", segment(&id));
             // Nothing is written for a recording that is not there, and `id` is a file name then.
-            client.get(&path).await?;
+            let told = client.get(&path).await?;
+            let ending = told["format"].as_str().unwrap_or("wav").to_owned();
             let audio = format!("{path}/audio");
             match to {
                 Some(to) if to == Path::new("-") => {
@@ -115,7 +116,10 @@ pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result
                     Ok(out.bytes().flush()?)
                 }
                 Some(to) => download(client, &audio, &to, out).await,
-                None => download(client, &audio, &PathBuf::from(format!("{id}.wav")), out).await,
+                None => {
+                    let to = PathBuf::from(format!("{}.{ending}", segment(&id)));
+                    download(client, &audio, &to, out).await
+                }
             }
         }
     }
@@ -130,7 +134,9 @@ fn is_file(what: &str) -> bool {
 fn named(what: &str) -> Result<OnDisk, Failure> {
     match OnDisk::at(Path::new(what)) {
         Ok(Some(file)) => Ok(file),
-        Ok(None) => Err(Failure::Usage(format!("{what}: a recording ends in .wav or .sealed"))),
+        Ok(None) => {
+            Err(Failure::Usage(format!("{what}: a recording ends in .wav, .opus or .sealed")))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Failure::NotFound(format!("{what}: {error}")))
         }
@@ -142,7 +148,7 @@ impl KeyFile {
     /// What opens this file; none where it needs none.
     fn opens(&self, file: &OnDisk, target: &Target) -> Result<Option<SealKey>, Failure> {
         match (&self.file, file.form) {
-            (_, Form::Wav) => Ok(None),
+            (_, Form::Wav | Form::Opus) => Ok(None),
             (None, Form::Sealed) => Ok(recording::key(&target::load(&target.file()?)?.config)),
             (Some(path), Form::Sealed) => {
                 let wrong = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
@@ -154,7 +160,7 @@ impl KeyFile {
     }
 }
 
-/// What can be believed of a file becomes a WAV file. If that is not all of it, it is said, and by the
+/// What can be believed of a file becomes one that any player opens. If that is not all of it, it is said, and by the
 /// exit code if it is damage.
 fn get_file(
     file: &OnDisk,
@@ -168,7 +174,8 @@ fn get_file(
         copy(out.bytes())?;
         out.bytes().flush()?;
     } else {
-        let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.wav", verified.id)));
+        let to =
+            to.unwrap_or_else(|| PathBuf::from(format!("{}.{}", verified.id, file.form.sound().0)));
         let mut made = create(&to)?;
         let bytes = copy(&mut made)?;
         made.sync_all()?;

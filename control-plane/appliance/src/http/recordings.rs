@@ -67,8 +67,8 @@ pub(super) async fn one(
 #[utoipa::path(get, path = "/api/v1/recordings/{id}/audio",
     params(("id" = String, Path, example = "call-0000001d"),
         ("Range" = Option<String>, Header, description = "One range of bytes (RFC 9110 §14)")),
-    responses((status = 200, content_type = "audio/wav", body = [u8]),
-        (status = 206, content_type = "audio/wav", body = [u8]),
+    responses((status = 200, content(([u8] = "audio/wav"), ([u8] = "audio/ogg"))),
+        (status = 206, content(([u8] = "audio/wav"), ([u8] = "audio/ogg"))),
         (status = 404, body = ProblemBody), (status = 409, body = ProblemBody), (status = 416)))]
 pub(super) async fn audio(
     Of(state): Of<Arc<State>>,
@@ -78,17 +78,18 @@ pub(super) async fn audio(
     let (call, file) = find(&state, &id).await?;
     until_written(&state, call, &file).await;
     match file.form {
-        Form::Wav => in_the_open(&id, file, request).await,
+        Form::Wav | Form::Opus => in_the_open(&id, file, request).await,
         Form::Sealed => {
             let opened = apart(move || file.open_sealed(state.seal_key.as_ref())).await?;
             let opened = Opened(opened.map_err(|why| unread(&id, why))?);
-            let served = ranges::serve(opened, request.headers(), "audio/wav").await;
+            let served = ranges::serve(opened, request.headers(), Form::Sealed.sound().1).await;
             served.map_err(|why| Problem::failed(format!("{id}: {why}")))
         }
     }
 }
 
 async fn in_the_open(id: &str, file: OnDisk, request: Request) -> Result<Response, Problem> {
+    let (_, media_type) = file.form.sound();
     let mut server = ServeFile::new(file.path);
     let served = server.try_call(request).await.map_err(unreadable)?;
     let mut response = served.map(Body::new).into_response();
@@ -96,7 +97,7 @@ async fn in_the_open(id: &str, file: OnDisk, request: Request) -> Result<Respons
         return Err(no_such_recording(id));
     }
     if response.status().is_success() {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     Ok(response)
 }
@@ -235,6 +236,7 @@ fn describe(view: &View, call: CallId, measured: &Measured) -> Recording {
         started_at,
         seconds: recording::seconds(frames),
         bytes: measured.file.bytes,
+        format: measured.file.form.sound().0.to_owned(),
         sealed: measured.file.form == Form::Sealed,
         frames_lost: length.and_then(|length| length.frames_lost),
         frames_paused: length.map(|length| length.frames_paused),

@@ -151,6 +151,8 @@ pub(super) struct Recording {
     pub(super) seconds: f64,
     /// Of the file.
     pub(super) bytes: u64,
+    /// What its sound is given out as: `wav` or `opus` (in Ogg).
+    pub(super) format: String,
     /// Only the seal key opens it.
     pub(super) sealed: bool,
     /// Frames of 20 ms that were lost and are silence; null if the call is not known any more.

@@ -17,7 +17,7 @@ use media_core::{
 use media_rt::{
     handle::{MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::{RecorderConfig, Seal},
+    recorder::{Format, RecorderConfig, Seal},
 };
 use std::{
     fs,
@@ -76,6 +76,7 @@ impl Bench {
         let recorder = RecorderConfig {
             dir: dir.join("recordings"),
             name: |_| String::new(),
+            format: Format::Wav,
             seal: Seal::Off,
         };
         let media = MediaConfig {

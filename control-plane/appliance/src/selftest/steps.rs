@@ -33,8 +33,7 @@ const TALK: Duration = Duration::from_millis(1_500);
 /// Of the recording's last audio, what is looked at: after hold and digits, before the end.
 const TAIL_SAMPLES: usize = 8_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Bytes before the samples of a recording, and of one stereo sample.
-const WAV_HEADER: usize = 44;
+/// Bytes of one stereo sample.
 const STEREO_BYTES: usize = 4;
 
 type Done<T> = Result<(T, String), String>;
@@ -184,10 +183,9 @@ async fn recorded(test: &SelfTest, record: &CallRecord) -> Done<String> {
     let found = recording::find(&test.recordings, &id).map_err(|error| error.to_string())?;
     let found = found.ok_or_else(|| format!("{id} is not in {}", test.recordings.display()))?;
     let file = &found.path;
-    let mut bytes = vec![];
-    let read = found.copy(test.seal_key.as_ref(), &mut bytes);
-    read.map_err(|error| format!("{}: {error}", file.display()))?;
-    let (left, right) = tail(&bytes);
+    let samples = found.samples(test.seal_key.as_ref());
+    let samples = samples.map_err(|error| format!("{}: {error}", file.display()))?;
+    let (left, right) = tail(&samples);
     let caller = sound::usual_share(&left, CALLER_HZ);
     let phone = sound::usual_share(&right, PHONE_HZ);
     if caller < hearing::VOICE_SHARE || phone < hearing::VOICE_SHARE {
@@ -203,8 +201,8 @@ async fn recorded(test: &SelfTest, record: &CallRecord) -> Done<String> {
 }
 
 /// The last second, a little before the end.
-fn tail(wav: &[u8]) -> (Vec<i16>, Vec<i16>) {
-    let samples = wav.get(WAV_HEADER..).unwrap_or_default().chunks_exact(STEREO_BYTES);
+fn tail(samples: &[u8]) -> (Vec<i16>, Vec<i16>) {
+    let samples = samples.chunks_exact(STEREO_BYTES);
     let end = samples.len().saturating_sub(TAIL_SAMPLES / 8);
     let begin = end.saturating_sub(TAIL_SAMPLES);
     samples
@@ -270,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_recording_is_its_last_second_by_side() {
-        let mut wav = vec![0; WAV_HEADER];
+        let mut wav = vec![];
         for sample in 0..20_000_i16 {
             wav.extend(sample.to_le_bytes());
             wav.extend((-sample).to_le_bytes());

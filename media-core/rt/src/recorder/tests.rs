@@ -30,8 +30,13 @@ impl Bench {
     }
 
     fn on(test: &str, disk: Disk) -> Self {
+        Self::in_format(test, disk, Format::Wav)
+    }
+
+    pub(crate) fn in_format(test: &str, disk: Disk, format: Format) -> Self {
         let folder = TestFolder::new(test);
-        let config = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
+        let dir = folder.path().to_path_buf();
+        let config = RecorderConfig { dir, name, format, seal: Seal::Off };
         let clerk = Clerk::start().unwrap();
         let writer = Writer::new(config, disk, clerk, Arc::default());
         Self { writer, now: Instant::now(), folder }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     clerk::Clerk,
-    recorder::{RecorderConfig, RecorderEvent, Seal, Writer},
+    recorder::{Format, RecorderConfig, RecorderEvent, Seal, Writer},
     tape::Disk,
     test_folder::TestFolder,
 };
@@ -43,7 +43,8 @@ impl Bench {
     fn new(test: &str, seal: Seal, disk: Disk) -> Self {
         let folder = TestFolder::new(test);
         let dir = folder.path().to_path_buf();
-        let config = RecorderConfig { dir, name: |talk| format!("call-{:08x}", talk.0), seal };
+        let name = |talk: TalkName| format!("call-{:08x}", talk.0);
+        let config = RecorderConfig { dir, name, format: Format::Wav, seal };
         let writer = Writer::new(config, disk, Clerk::start().unwrap(), Arc::default());
         Self { writer, now: Instant::now(), folder }
     }

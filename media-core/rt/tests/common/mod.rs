@@ -17,7 +17,7 @@ use media_core::{
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
     ports::PortPool,
-    recorder::{RecorderConfig, RecorderEvent, Seal},
+    recorder::{Format, RecorderConfig, RecorderEvent, Seal},
 };
 
 pub(crate) const CALLER: LegName = LegName(11);
@@ -68,7 +68,8 @@ pub(crate) fn media_with(
         ntp_epoch: 0,
     };
     let name = |talk: TalkName| format!("call-{:08x}", talk.0);
-    let recorder = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
+    let dir = folder.path().to_path_buf();
+    let recorder = RecorderConfig { dir, name, format: Format::Wav, seal: Seal::Off };
     let rings = RingSizes::USUAL;
     Media::start(MediaConfig {
         ports,

@@ -14,6 +14,20 @@ impl Encoder {
         opus::Encoder::new(hertz, Channels::Mono, Application::Voip).map(Self).map_err(said)
     }
 
+    /// Two voices, without the part of the coder that models one: of recordings.
+    pub(super) fn two(hertz: u32) -> Result<Self, OpusError> {
+        let mut encoder =
+            opus::Encoder::new(hertz, Channels::Stereo, Application::LowDelay).map_err(said)?;
+        encoder.set_force_channels(Some(Channels::Stereo)).map_err(said)?;
+        Ok(Self(encoder))
+    }
+
+    /// Samples by which it lags.
+    pub(super) fn delay(&mut self) -> Result<u16, OpusError> {
+        let samples = self.0.get_lookahead().map_err(said)?;
+        u16::try_from(samples).map_err(|_| OpusError(format!("it lags by {samples} samples")))
+    }
+
     pub(super) fn set_bitrate(&mut self, bits: i32) -> Result<(), OpusError> {
         self.0.set_bitrate(Bitrate::Bits(bits)).map_err(said)
     }
@@ -58,6 +72,10 @@ impl Encoder {
 impl Decoder {
     pub(super) fn new(hertz: u32) -> Result<Self, OpusError> {
         opus::Decoder::new(hertz, Channels::Mono).map(Self).map_err(said)
+    }
+
+    pub(super) fn two(hertz: u32) -> Result<Self, OpusError> {
+        opus::Decoder::new(hertz, Channels::Stereo).map(Self).map_err(said)
     }
 
     /// An empty packet is one that never came.

@@ -19,6 +19,20 @@ impl Encoder {
         encoder.map(Self).map_err(said)
     }
 
+    /// Two voices, without the part of the coder that models one: of recordings.
+    pub(super) fn two(hertz: u32) -> Result<Self, OpusError> {
+        let encoder = coder::Encoder::new(rate(hertz)?, Channels::Stereo, Application::LowDelay);
+        let mut encoder = encoder.map_err(said)?;
+        encoder.set_force_channels(Channels::Stereo).map_err(said)?;
+        Ok(Self(encoder))
+    }
+
+    /// Samples by which it lags.
+    pub(super) fn delay(&mut self) -> Result<u16, OpusError> {
+        let samples = self.0.lookahead().map_err(said)?;
+        u16::try_from(samples).map_err(|_| OpusError(format!("it lags by {samples} samples")))
+    }
+
     pub(super) fn set_bitrate(&mut self, bits: i32) -> Result<(), OpusError> {
         self.0.set_bitrate(Bitrate::BitsPerSecond(bits)).map_err(said)
     }
@@ -63,6 +77,10 @@ impl Encoder {
 impl Decoder {
     pub(super) fn new(hertz: u32) -> Result<Self, OpusError> {
         coder::Decoder::new(rate(hertz)?, Channels::Mono).map(Self).map_err(said)
+    }
+
+    pub(super) fn two(hertz: u32) -> Result<Self, OpusError> {
+        coder::Decoder::new(rate(hertz)?, Channels::Stereo).map(Self).map_err(said)
     }
 
     /// An empty packet is one that never came.

@@ -1,3 +1,5 @@
+//! Offers and answers of what passes through.
+
 use super::*;
 use crate::sdp::{
     answer::{Allowed, Local, accept, answer, offer},
