@@ -2,7 +2,12 @@
 //! `STALL_SECONDS` says for how long.
 
 use super::*;
-use crate::{ports::PortPool, recorder::Seal, test_folder::TestFolder, wav::HEADER_BYTES};
+use crate::{
+    ports::PortPool,
+    recorder::{Format, Seal},
+    test_folder::TestFolder,
+    wav::HEADER_BYTES,
+};
 use media_core::order::{Codec, Law, LegName, PortName, Remote, Source, Stream, TalkName};
 use std::{
     collections::BTreeMap,
@@ -144,7 +149,12 @@ fn media(folder: &TestFolder) -> Media {
         ntp_epoch: 0,
     };
     let name = |talk: TalkName| format!("{:03}", talk.0);
-    let recorder = RecorderConfig { dir: folder.path().to_path_buf(), name, seal: Seal::Off };
+    let recorder = RecorderConfig {
+        dir: folder.path().to_path_buf(),
+        name,
+        format: Format::Wav,
+        seal: Seal::Off,
+    };
     // Less than a second of 200 calls.
     let rings = RingSizes { record_frames: 8_192, ..RingSizes::USUAL };
     let config =
