@@ -5,7 +5,7 @@
 use crate::{codec::g711, order::Law};
 
 /// The background of one source. Allocates nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Comfort {
     /// Largest sample of the noise while it is white; 0: silence.
     loudest: u16,
@@ -17,7 +17,7 @@ pub(crate) struct Comfort {
 
 /// One stage of a normalised lattice: a rotation, which gives no more energy than it takes. Whatever a far
 /// side writes, and however often it writes something else, the noise is no louder than it says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Stage {
     sine: f32,
     cosine: f32,

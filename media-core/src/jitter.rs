@@ -34,6 +34,9 @@ pub(crate) struct Jitter {
     comfort: Comfort,
     /// Frames made up where the source turned out to say nothing.
     paused: u32,
+    /// By how many samples a pause may be longer than the time that has passed; used up by those that
+    /// are, and given back by time. One budget for all that this leg hears, whatever begins anew.
+    ahead: i32,
     conceal: Conceal,
     come: Presence,
     ring: [u8; ROOM],
@@ -105,6 +108,7 @@ impl Jitter {
         excess: 0,
         comfort: Comfort::SILENCE,
         paused: 0,
+        ahead: JUMP,
         conceal: Conceal::IDLE,
         come: Presence::NONE,
         ring: [0; ROOM],
@@ -140,6 +144,11 @@ impl Jitter {
         };
         let end = timestamp.wrapping_add(low(payload.len()));
         let mut put = Put::Kept;
+        let elapsed = arrival.wrapping_sub(line.arrival).cast_signed();
+        let most = elapsed.saturating_add(self.ahead);
+        if order != Order::Behind {
+            self.ahead = most.clamp(0, JUMP);
+        }
         match order {
             Order::First => {
                 self.begin_anew(law, speech, delay);
@@ -148,8 +157,10 @@ impl Jitter {
             Order::Behind => return self.fill_hole(line, timestamp, payload),
             Order::Next { lost } => {
                 let gap = signed(timestamp, line.end);
-                let elapsed = arrival.wrapping_sub(line.arrival).cast_signed();
-                if gap < 0 || gap > elapsed.saturating_add(JUMP) {
+                // Numbers without a hole: the sender itself said nothing for a while.
+                let paused = lost == 0 && gap > 0;
+                let most = if paused { most } else { elapsed.saturating_add(JUMP) };
+                if gap < 0 || gap > most {
                     self.begin_anew(law, speech, delay);
                     return Put::Kept;
                 }
@@ -157,8 +168,8 @@ impl Jitter {
                 if self.make_room() {
                     put = Put::Crowded;
                 }
-                // Numbers without a hole: the sender itself said nothing for a while.
-                if lost == 0 && gap > 0 {
+                if paused {
+                    self.ahead = most.saturating_sub(gap).min(JUMP);
                     self.pause(law, line.end, timestamp);
                 }
             }

@@ -156,6 +156,53 @@ fn a_pause_of_the_sender_is_silence_and_not_loss() {
     assert_eq!(bench.ready(), [(0xD5, Kind::Said), (0xD5, Kind::Said), (2, Kind::Said)]);
 }
 
+/// Samples of noise that were made between two states of it.
+fn noise(mut before: Comfort, after: Comfort) -> u32 {
+    let mut made = 0;
+    while before != after {
+        before.code(LAW);
+        made += 1;
+    }
+    made
+}
+
+#[test]
+fn who_jumps_ahead_with_every_packet_has_no_more_noise_made_than_time_passes() {
+    // Sixty-four packets a millisecond for half a second, each of one sample and 200 ms after the one before;
+    // now in numbers without a hole, now as a source that begins anew.
+    for again in [u32::MAX, 2, 3] {
+        let mut bench = Bench::new();
+        bench.jitter.take_comfort(&[5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let before = bench.jitter.comfort;
+        for n in 0..32_000_u32 {
+            let order = if n % again == 0 { Order::First } else { NEXT };
+            bench.put(n.wrapping_mul(1_600), n / 64 * 8, 1, order, 1);
+        }
+
+        let made = noise(before, bench.jitter.comfort);
+        assert!((1_000..4_000 + 1_600).contains(&made), "{made}");
+    }
+}
+
+#[test]
+fn a_pause_may_be_a_little_longer_than_the_time_that_passed_again_and_again() {
+    let mut bench = Bench::new();
+    bench.put(0, 0, 160, Order::First, 1);
+    let mut at = 160;
+    for n in 1..50 {
+        // 100 ms too early after every other pause of a second, 100 ms too late after the others.
+        at += 8_000;
+        let arrival = if n % 2 == 0 { at + 800 } else { at - 800 };
+        let line = bench.jitter.line.unwrap();
+        bench.put(at, arrival, 160, NEXT, 2);
+        at += 160;
+
+        let after = bench.jitter.line.unwrap();
+        assert_ne!(after.cursor, at - 160, "{n}: the same line goes on");
+        assert_eq!(after.end.wrapping_sub(line.end), 8_160);
+    }
+}
+
 #[test]
 fn a_jump_of_the_time_stamp_a_new_source_and_a_restart_are_heard_at_once() {
     for (timestamp, order) in
