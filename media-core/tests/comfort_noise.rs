@@ -3,9 +3,9 @@
 
 mod bench;
 
-use bench::{Bench, Speaker, leg, stream};
+use bench::{Bench, Speaker, connect, leg, stream};
 use media_core::{
-    order::{Law, Order, RecordKind, Role, Source, TalkName, TuneId},
+    order::{By, Digit, Digits, Law, Order, RecordKind, Role, Source, TalkName, TuneId},
     rtp::header::Header,
 };
 
@@ -157,4 +157,58 @@ fn a_talk_of_three_in_which_nobody_says_anything_is_comfort_noise_to_who_agreed(
     let others = bench.heard(1);
     assert!(others.iter().all(|(_, header, _)| header.payload_type == 8));
     assert!(heard.len() + 60 < others.len(), "{} of {}", heard.len(), others.len());
+}
+
+#[test]
+fn behind_a_key_silence_begins_anew_with_frames() {
+    for told_by in [By::Tones, By::Events] {
+        // Wherever in the 200 ms from one packet of noise to the next the key comes.
+        for at_ms in (1_000..1_200).step_by(20) {
+            let mut bench = Bench::new();
+            bench.party(1, Law::A);
+            comfort(&mut bench, 1, true);
+            let (leg, hears_tones, masked) = (leg(1), false, false);
+            bench.order(Order::Keys { leg, hears_tones, told_by, masked });
+            bench.hear(1, Source::Silence);
+            bench.run_ms(at_ms);
+            let five = Digit::try_from('5').unwrap();
+            bench.order(Order::Digits { leg, digits: Digits::new(&[five, five]).unwrap() });
+            bench.run_ms(1_000);
+
+            let heard = bench.heard(1);
+            // Two keys of five frames, three frames between them, ten before the first noise.
+            let (key, all) = if told_by == By::Tones { (8, 23) } else { (101, 27) };
+            let then = heard.iter().filter(|(ms, ..)| *ms >= at_ms);
+            let then: Vec<_> =
+                then.skip_while(|(_, header, _)| header.payload_type == NOISE).collect();
+            assert_eq!(then[0].1.payload_type, key);
+            let gaps = then.windows(2).take(all - 1).map(|pair| pair[1].0 - pair[0].0);
+            assert!(gaps.max().unwrap() <= 20, "{told_by:?} at {at_ms} ms");
+            let rest = then.iter().take_while(|(_, header, _)| header.payload_type != NOISE);
+            assert!(rest.count() >= all, "{told_by:?} at {at_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn behind_a_pause_of_the_stream_silence_begins_anew_with_frames() {
+    let mut bench = Bench::new();
+    bench.party(1, Law::A);
+    comfort(&mut bench, 1, true);
+    bench.hear(1, Source::Silence);
+    bench.run_ms(1_090);
+    for resumes in [false, true] {
+        let mut order = connect(1, Law::A);
+        if let Order::Connect { sends, .. } = &mut order {
+            *sends = resumes;
+        }
+        bench.order(order);
+        bench.run_ms(500);
+    }
+
+    let heard = bench.heard(1);
+    let frames = |ms: u64| (1_590..1_770).contains(&ms);
+    let then: Vec<_> = heard.iter().filter(|(ms, ..)| frames(*ms)).collect();
+    assert!(then.len() >= 8, "{}", then.len());
+    assert!(then.iter().all(|(_, header, _)| header.payload_type == 8));
 }

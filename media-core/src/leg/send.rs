@@ -109,6 +109,7 @@ impl Send {
         self.next = None;
         counters.digits_lost += self.teller.forget() as u64;
         self.starved = 0;
+        self.quiet.end();
     }
 
     /// The place in time of the frame that leaves next.
@@ -335,6 +336,7 @@ impl Send {
             return false;
         };
         let Some(Say { payload, first, last }) = self.teller.next() else { return false };
+        self.quiet.end();
         let payload = in_clock(payload, path.codec.event_factor);
         if first {
             self.key_began = self.stream.timestamp;

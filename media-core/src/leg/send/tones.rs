@@ -38,6 +38,7 @@ impl Send {
         let Some(Say { payload: [event, ..], first, last }) = self.teller.next() else {
             return false;
         };
+        self.quiet.end();
         if first {
             self.tones = Digit::from_event(event).map(|digit| Tones::new(digit, rate.hertz()));
             counters.digits_out += 1;
