@@ -290,6 +290,9 @@ impl Leg {
             (None, None) => return None,
         };
         self.voice.say(place, &frame);
+        if kind != Kind::Silent {
+            self.voice.has_word(place);
+        }
         Some((frame, kind))
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct Voice {
     pub(crate) placed: bool,
     /// The place, on the grid of this phase, of the frame taken last.
     last: Option<u64>,
+    /// The place of the newest frame in which something was said.
+    word: Option<u64>,
     said: Line<SAMPLES>,
 }
 
@@ -110,7 +112,8 @@ impl<const N: usize> Line<N> {
 }
 
 impl Voice {
-    pub(crate) const NONE: Self = Self { phase: 0, placed: false, last: None, said: Line::NONE };
+    pub(crate) const NONE: Self =
+        Self { phase: 0, placed: false, last: None, word: None, said: Line::NONE };
 
     /// A line begins; what was said before is nothing of it.
     pub(crate) fn begin(&mut self, phase: u64, placed: bool) {
@@ -121,6 +124,17 @@ impl Voice {
     /// Nobody hears what was said until now.
     pub(crate) fn forget(&mut self) {
         self.said.forget();
+        self.word = None;
+    }
+
+    /// Something is said in the frame at this place: the far side's own words, not what stands where none came.
+    pub(crate) const fn has_word(&mut self, place: u64) {
+        self.word = Some(place);
+    }
+
+    /// Something is said in what is heard at this millisecond since the epoch, or in what follows it.
+    pub(crate) fn says_at(&self, ms: u64) -> bool {
+        self.word.is_some() && self.word >= self.heard_at(ms)
     }
 
     /// Frames to be taken now: one, or a few after a late tick. What a stall has missed is missed: how

@@ -5,6 +5,7 @@ mod bench;
 
 use bench::{Bench, Speaker, connect, leg, stream};
 use media_core::{
+    codec::g711,
     order::{By, Digit, Digits, Law, Order, RecordKind, Role, Source, TalkName, TuneId},
     rtp::header::Header,
 };
@@ -211,4 +212,30 @@ fn behind_a_pause_of_the_stream_silence_begins_anew_with_frames() {
     let then: Vec<_> = heard.iter().filter(|(ms, ..)| frames(*ms)).collect();
     assert!(then.len() >= 8, "{}", then.len());
     assert!(then.iter().all(|(_, header, _)| header.payload_type == 8));
+}
+
+#[test]
+fn however_many_listen_a_soft_voice_is_a_voice() {
+    let mut bench = Bench::new();
+    for n in 1..=14 {
+        bench.party(n, Law::A);
+    }
+    comfort(&mut bench, 2, true);
+    bench.bridge(1, 2, false);
+    for n in 3..=14 {
+        bench.order(Order::Join { talk: TalkName(7), leg: leg(n), role: Role::Listens });
+    }
+    let mut caller = Speaker::new(1, Law::A);
+    bench.run(4_000, |bench, ms| {
+        let header = caller.next();
+        let soft = g711::encode(Law::A, if ms % 40 == 3 { 40 } else { -40 });
+        match ms {
+            0..2_000 if ms % 20 == 3 => bench.rtp(1, &header, &[soft; 160]),
+            _ => caller.header = header,
+        }
+    });
+
+    let heard = bench.heard(2);
+    assert_eq!(noises(&heard, 0, 2_000), []);
+    assert!(noises(&heard, 2_000, 4_000).len() >= 6, "and its pause is one");
 }

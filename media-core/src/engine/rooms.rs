@@ -235,7 +235,8 @@ impl Engine {
             let (law, packed) = match leg.law() {
                 Some(law) => {
                     let frame = hear_narrow(&state.room, legs, slot, ms);
-                    let (packed, silent) = (pack(law, &frame), is_silent(&frame, &state.room));
+                    let silent = is_silent(&frame, &state.room, legs, slot, ms);
+                    let packed = pack(law, &frame);
                     let Some(leg) = legs.get_mut(slot) else { return };
                     leg.send.pass_mixed(&packed, silent, now_place, path.as_ref(), &mut wire);
                     (law, packed)
@@ -418,10 +419,18 @@ fn hear_wide(
     rate.samples()
 }
 
-/// Nobody says anything in this frame: A-law has no word for nothing but plus and minus eight.
-fn is_silent(frame: &Frame, room: &Room) -> bool {
-    let most = 8 * room.len().saturating_sub(1);
-    frame.iter().all(|sample| usize::from(sample.unsigned_abs()) <= most)
+/// Nobody whom this party hears says anything at this millisecond, nor has a background: A-law has no word for
+/// nothing but plus and minus eight. What somebody says is not judged, however soft it is.
+fn is_silent(frame: &Frame, room: &Room, legs: &mut Slots<Leg>, slot: usize, ms: u64) -> bool {
+    let Some(name) = legs.get_mut(slot).map(|leg| leg.name) else { return true };
+    let mut heard = 0;
+    for speaker in room.heard_by(slot, name) {
+        if legs.get_mut(speaker).is_some_and(|leg| leg.voice.says_at(ms)) {
+            return false;
+        }
+        heard += 1;
+    }
+    frame.iter().all(|sample| sample.unsigned_abs() <= 8 * heard)
 }
 
 const RATES: [Rate; 3] = [Rate::Hz8000, Rate::Hz16000, Rate::Hz48000];
