@@ -171,7 +171,12 @@ impl Leg {
     /// Takes what was agreed once more, its codec as before. A far side that did not move keeps the source
     /// that was learned, and what waits of it if it sends as it did: a session is refreshed unheard (RFC 4028).
     pub(crate) fn renew(&mut self, remote: Remote, agreed: Agreed, now: Instant) {
-        let unmoved = self.line.take().filter(|line| *line.latch.remote() == remote);
+        let before = self.line.take();
+        let is_elsewhere = before.as_ref().is_some_and(|line| *line.latch.remote() != remote);
+        if let Some(coder) = self.coder.as_mut().filter(|_| is_elsewhere) {
+            coder.hearing.forget_decoded();
+        }
+        let unmoved = before.filter(|_| !is_elsewhere);
         if unmoved.as_ref().is_none_or(|line| line.agreed.receives != agreed.receives) {
             self.forget_heard();
         }
@@ -687,3 +692,6 @@ const OWN_FRAMES: u32 = 10;
 
 /// 60 ms of G.711.
 pub(crate) const PAYLOAD_MAX: usize = 480;
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,12 @@ impl Hearing {
         (self.rest, self.ready, self.made, self.blamed, self.waits) = (0, 0, 0, 0, 0);
     }
 
+    /// Another decoder speaks there, or the same from somewhere else: what it had come to is nothing to go
+    /// on from.
+    pub(crate) fn forget_decoded(&mut self) {
+        self.decoder.forget();
+    }
+
     /// How long a payload plays. None: no decoder would take it.
     pub(crate) fn duration(&self, payload: &[u8]) -> Option<u32> {
         let plays = match self.decoder {
