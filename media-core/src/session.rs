@@ -149,11 +149,14 @@ impl Pair<'_> {
         if speech.order == Order::Behind {
             return self.count_dropped(Dropped::Late, wire);
         }
+        let Some(path) = self.listener.path() else { return };
+        if path.codec.coding != Coding::Opaque(opaque) {
+            return;
+        }
         let place = clock.frame(self.listener.phase, now);
-        if let Some(path) = self.listener.path()
-            && path.codec.coding == Coding::Opaque(opaque)
-        {
-            self.listener.send.pass_opaque(speech, place, &path, wire);
+        if !self.listener.send.pass_opaque(speech, place, &path, wire) {
+            self.speaker.receive.crowd();
+            self.count_dropped(Dropped::Ahead, wire);
         }
     }
 

@@ -7,8 +7,8 @@ use bench::{Bench, Speaker, leg, phone, port, stream};
 use media_core::{
     counters::Dropped,
     order::{
-        Codec, Coding, Event, Law, LegName, Opaque, Order, PortName, Remote, Source, TalkName,
-        TuneId,
+        Codec, Coding, Event, Law, LegName, Opaque, Order, PortName, Remote, Source,
+        TalkName, TuneId,
     },
     quality::Sound,
     rtp::header::Header,
@@ -223,4 +223,65 @@ fn nothing_that_is_not_read_gets_into_an_ear_that_reads_something_else() {
         let heard = bench.heard(2);
         assert!(heard.iter().all(|(_, _, payload)| !payload.contains(&0x77)), "{other:?}");
     }
+}
+
+/// Time stamps of what was heard, since the first.
+fn stamps(heard: &[(u64, Header, Vec<u8>)]) -> Vec<i32> {
+    let since = |header: &Header| header.timestamp.wrapping_sub(heard[0].1.timestamp);
+    heard.iter().map(|(_, header, _)| since(header).cast_signed()).collect()
+}
+
+#[test]
+fn no_more_goes_over_than_any_codec_sends_and_a_network_that_held_packets_up_is_heard_whole() {
+    let (mut bench, mut caller) = bridged(Opaque::Amr);
+    bench.run(1_000, |bench, _| {
+        for _ in 0..64 {
+            let header = caller.next();
+            bench.rtp(1, &header, &[7; 480]);
+        }
+    });
+
+    let flood = bench.heard(2).len();
+    assert!((150..=220).contains(&flood), "{flood}");
+    let dropped = bench.engine.counters().dropped(Dropped::Ahead);
+    assert_eq!(dropped, 64_000 - flood as u64);
+    bench.run_ms(400);
+    // 300 ms that come at once, then each in its time.
+    for _ in 0..15 {
+        let header = caller.next();
+        bench.rtp(1, &header, &[7; 32]);
+    }
+    bench.run(1_000, |bench, ms| {
+        if ms % 10 == 3 {
+            let header = caller.next();
+            bench.rtp(1, &header, &[7; 32]);
+        }
+    });
+    assert_eq!(bench.heard(2).len(), flood + 115);
+    assert_eq!(bench.engine.counters().dropped(Dropped::Ahead), dropped);
+    assert_ours(2, &bench.heard(2));
+}
+
+#[test]
+fn our_time_goes_forward_wherever_that_of_the_source_goes() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    bench.run(3_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        match ms {
+            1_003 => caller.header.timestamp = caller.header.timestamp.wrapping_sub(8_000),
+            1_503 => caller.header.timestamp = caller.header.timestamp.wrapping_sub(160),
+            2_003 => caller.header.timestamp = caller.header.timestamp.wrapping_add(4_000),
+            _ => {}
+        }
+        let header = caller.next();
+        bench.rtp(1, &header, &[1; 20]);
+    });
+
+    let heard = bench.heard(2);
+    let stamps = stamps(&heard);
+    assert_eq!(heard.len(), 150);
+    assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]), "{stamps:?}");
+    assert_eq!(stamps.last(), Some(&(149 * 160 + 4_000)), "and with it where it goes forward");
 }

@@ -148,6 +148,12 @@ impl Receive {
         self.delay.take(timestamp, arrival);
     }
 
+    /// More came than anybody can be given.
+    pub(crate) fn crowd(&mut self) {
+        self.crowded += 1;
+        self.bursts.unheard(self.packets.saturating_sub(1));
+    }
+
     /// Takes audio in that somebody hears. `at_once`: it may leave at once.
     pub(crate) fn put(&mut self, law: Law, speech: &Speech<'_>, at_once: bool) -> Put {
         self.packet_frames = i64::try_from(speech.payload.len().div_ceil(SAMPLES)).unwrap_or(1);
@@ -168,10 +174,7 @@ impl Receive {
             Put::Late => self.late += 1,
             Put::Kept if order == Order::Behind => self.bursts.fill(),
             Put::Kept => {}
-            Put::Crowded => {
-                self.crowded += 1;
-                self.bursts.unheard(self.packets.saturating_sub(1));
-            }
+            Put::Crowded => self.crowd(),
         }
     }
 

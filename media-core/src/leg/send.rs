@@ -66,8 +66,8 @@ pub(crate) struct Send {
     packets_at_report: u64,
     teller: Teller,
     quiet: comfort::Quiet,
-    /// From the other side's time stamps to ours, while packets pass through.
-    ahead: Option<u32>,
+    /// What passes through unread.
+    passing: opaque::Passing,
     /// Those of the key that is being told.
     tones: Option<Tones>,
 }
@@ -86,7 +86,7 @@ impl Send {
             packets_at_report: 0,
             teller: Teller::NEW,
             quiet: comfort::Quiet::NOT,
-            ahead: None,
+            passing: opaque::Passing::NOTHING,
             tones: None,
         }
     }

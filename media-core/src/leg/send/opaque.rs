@@ -8,24 +8,56 @@ use crate::{
     rtp::header,
 };
 
+/// Where what passes through stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing {
+    /// From the other side's time stamps to ours.
+    ahead: Option<u32>,
+    /// Time stamp of what left last, a key's beginning included.
+    last: u32,
+    /// Packets that may leave at once, and since which frame.
+    credit: u64,
+    since: u64,
+}
+
+impl Passing {
+    pub(super) const NOTHING: Self = Self { ahead: None, last: 0, credit: CREDIT_MAX, since: 0 };
+
+    /// One more packet leaves in this frame. False: there were too many.
+    fn take(&mut self, now: u64) -> bool {
+        let given = now.saturating_sub(self.since).saturating_mul(PACKETS);
+        self.since = self.since.max(now);
+        let credit = self.credit.saturating_add(given).min(CREDIT_MAX);
+        self.credit = credit.saturating_sub(1);
+        credit > 0
+    }
+}
+
 impl Send {
     /// A packet as it came. Its time goes on from where this stream is, and with the source's clock from there.
+    /// False: more come than any codec has, and this one goes no further.
     pub(crate) fn pass_opaque(
         &mut self,
         speech: &Speech<'_>,
         now: u64,
         path: &Path,
         wire: &mut Wire<'_, impl Out>,
-    ) {
+    ) -> bool {
+        if !self.passing.take(now) {
+            return false;
+        }
         self.lag(now, wire.counters);
         let (step, here) = (step(path), self.stream.timestamp);
         let said = speech.timestamp.wrapping_mul(path.codec.coding.clock_factor());
-        let goes_on = self.ahead.map(|ahead| said.wrapping_add(ahead)).filter(|timestamp| {
+        let Passing { ahead, last, .. } = self.passing;
+        let goes_on = ahead.map(|ahead| said.wrapping_add(ahead)).filter(|timestamp| {
             let off = timestamp.wrapping_sub(here).cast_signed().unsigned_abs();
-            speech.order != Order::First && off <= JUMP * step
+            let forward = timestamp.wrapping_sub(last).cast_signed() > 0;
+            speech.order != Order::First && forward && off <= JUMP * step
         });
         let timestamp = goes_on.unwrap_or(here);
-        self.ahead = Some(timestamp.wrapping_sub(said));
+        self.passing.ahead = Some(timestamp.wrapping_sub(said));
+        self.passing.last = timestamp;
         let marker = self.begins() || goes_on.is_none();
         let header = self.header(path.codec.payload_type, marker, timestamp);
         let mut bytes = [0; header::LENGTH + PAYLOAD_MAX];
@@ -39,6 +71,7 @@ impl Send {
         self.stream.timestamp = timestamp.wrapping_add(step);
         (self.starved, self.left, self.next) = (0, now, Some(now + 1));
         self.teller.rested();
+        true
     }
 
     /// Tells the keys that are due, and lets the time pass in which nothing came.
@@ -46,6 +79,7 @@ impl Send {
         let due = self.lag(now, wire.counters).clamp(0, BURST_MAX);
         for left in (1..=due).rev() {
             if self.tell_next(Some(path), now, wire) {
+                self.passing.last = self.key_began;
                 continue;
             }
             // The packet of the last frame may be on its way.
@@ -58,3 +92,8 @@ impl Send {
 
 /// Frames that a source's time may be off from ours before it is another time: 2 s.
 const JUMP: u32 = 100;
+
+/// Packets a frame, twice as many as of the shortest that G.729 and AMR are sent in; so many may come at
+/// once after a network held them up.
+const PACKETS: u64 = 4;
+const CREDIT_MAX: u64 = 4 * PACKETS;
