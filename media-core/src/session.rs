@@ -150,7 +150,8 @@ impl Pair<'_> {
             return self.count_dropped(Dropped::Late, wire);
         }
         let Some(path) = self.listener.path() else { return };
-        if path.codec.coding != Coding::Opaque(opaque) {
+        // What is said while a key is told is left out.
+        if path.codec.coding != Coding::Opaque(opaque) || self.listener.send.tells() {
             return;
         }
         let place = clock.frame(self.listener.phase, now);

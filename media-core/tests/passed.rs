@@ -7,12 +7,13 @@ use bench::{Bench, Speaker, leg, phone, port, stream};
 use media_core::{
     counters::Dropped,
     order::{
-        Codec, Coding, Event, Law, LegName, Opaque, Order, PortName, Remote, Source,
+        Codec, Coding, Digit, Event, Law, LegName, Opaque, Order, PortName, Remote, Source,
         TalkName, TuneId,
     },
     quality::Sound,
     rtp::header::Header,
 };
+use std::time::Duration;
 
 fn connect(n: u16, opaque: Opaque, payload_type: u8, sends: bool) -> Order {
     let remote = Remote { rtp: phone(n), rtcp: phone(n), signalling: phone(n).ip() };
@@ -284,4 +285,55 @@ fn our_time_goes_forward_wherever_that_of_the_source_goes() {
     assert_eq!(heard.len(), 150);
     assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]), "{stamps:?}");
     assert_eq!(stamps.last(), Some(&(149 * 160 + 4_000)), "and with it where it goes forward");
+}
+
+#[test]
+fn a_key_is_told_while_somebody_speaks_whenever_their_packets_come() {
+    for offset in 0..20 {
+        let (mut bench, mut caller) = bridged(Opaque::G729);
+        bench.run(1_000, |bench, ms| {
+            if ms % 20 == offset {
+                let header = caller.next();
+                bench.rtp(1, &header, &[1; 20]);
+            }
+            if ms == 500 {
+                let digit = Digit::try_from('5').unwrap();
+                let duration = Duration::from_millis(100);
+                bench.order(Order::Pressed { leg: leg(1), digit, duration });
+            }
+        });
+
+        let heard = bench.heard(2);
+        assert_ours(2, &heard);
+        let keys: Vec<_> = heard.iter().filter(|(_, key, _)| key.payload_type == 101).collect();
+        assert_eq!(keys.len(), 7, "{offset}: five frames, the last of them said three times");
+        assert!((500..=540).contains(&keys[0].0) && keys[6].0 <= 640, "{offset}: {}", keys[0].0);
+        let meanwhile = |at_ms: u64| (keys[0].0..keys[6].0).contains(&at_ms);
+        let audio = heard.iter().filter(|(_, header, _)| header.payload_type == 96);
+        assert_eq!(audio.filter(|(at_ms, ..)| meanwhile(*at_ms)).count(), 0, "{offset}");
+        assert!(stamps(&heard).is_sorted(), "{offset}");
+    }
+}
+
+#[test]
+fn keys_are_told_one_after_the_other_where_nobody_speaks() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    bench.run(2_000, |bench, ms| {
+        if ms % 20 == 3 && ms < 400 {
+            let header = caller.next();
+            bench.rtp(1, &header, &[1; 20]);
+        }
+        if ms == 1_000 || ms == 1_010 {
+            let digit = Digit::try_from('5').unwrap();
+            let duration = Duration::from_millis(100);
+            bench.order(Order::Pressed { leg: leg(1), digit, duration });
+        }
+    });
+
+    let heard = bench.heard(2);
+    let mut keys: Vec<_> = heard.iter().filter(|(_, key, _)| key.payload_type == 101).collect();
+    assert_eq!(keys.len(), 14);
+    assert!(keys[13].0 <= 1_300, "{}", keys[13].0);
+    keys.dedup_by_key(|(_, key, _)| key.timestamp);
+    assert_eq!(keys.len(), 2);
 }

@@ -85,6 +85,7 @@ impl Send {
             // The packet of the last frame may be on its way.
             if left > 1 {
                 self.skip_frame(step(path));
+                self.teller.rested();
             }
         }
     }
