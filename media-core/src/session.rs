@@ -145,7 +145,7 @@ impl Pair<'_> {
         wire: &mut Wire<'_, impl Out>,
     ) {
         let Some(opaque) = self.speaker.opaque() else { return };
-        self.speaker.receive.measure(speech.timestamp, speech.arrival, speech.order);
+        self.speaker.receive.pass(speech);
         if speech.order == Order::Behind {
             return self.count_dropped(Dropped::Late, wire);
         }

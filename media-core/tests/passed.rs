@@ -288,6 +288,37 @@ fn our_time_goes_forward_wherever_that_of_the_source_goes() {
 }
 
 #[test]
+fn a_late_packet_is_missed_by_the_ear_and_in_the_report() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    let mut held_up = None;
+    bench.run(10_000, |bench, ms| {
+        if ms % 20 != 3 {
+            return;
+        }
+        let header = caller.next();
+        if ms % 200 == 3 {
+            held_up = Some(header);
+            return;
+        }
+        bench.rtp(1, &header, &[1; 20]);
+        if let Some(late) = held_up.take() {
+            bench.rtp(1, &late, &[1; 20]);
+        }
+    });
+
+    assert_eq!(bench.heard(2).len(), 450);
+    bench.order(Order::Close { leg: leg(1) });
+    let report = bench.events.iter().find_map(|event| {
+        let Event::Closed { report, .. } = event else { return None };
+        Some(*report)
+    });
+    let report = report.unwrap();
+    // The very first is before the source began.
+    assert_eq!((report.packets_late, report.packets_missed, report.loss_runs), (50, 49, 49));
+    assert!(Sound::of(&report).mos.unwrap().lq < 3.5);
+}
+
+#[test]
 fn a_key_is_told_while_somebody_speaks_whenever_their_packets_come() {
     for offset in 0..20 {
         let (mut bench, mut caller) = bridged(Opaque::G729);

@@ -148,6 +148,12 @@ impl Receive {
         self.delay.take(timestamp, arrival);
     }
 
+    /// Takes audio in that goes over as it is; one behind others goes no further.
+    pub(crate) fn pass(&mut self, speech: &Speech<'_>) {
+        self.late += u64::from(speech.order == Order::Behind);
+        self.delay.take(speech.timestamp, speech.arrival);
+    }
+
     /// More came than anybody can be given.
     pub(crate) fn crowd(&mut self) {
         self.crowded += 1;
