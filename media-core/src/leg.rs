@@ -616,8 +616,13 @@ impl Leg {
         }
         // Only what can be heard is a word: no number said again, no length that cannot be taken,
         // nothing that may have come too late.
-        if order != jitter::Order::Behind {
-            self.vigil.spoke(now);
+        match self.opaque() {
+            _ if order == jitter::Order::Behind => {}
+            // Its background (Annex B), told only when it changes: it says that it says nothing.
+            Some(Opaque::G729) if payload.len() % G729_FRAME == G729_SID => {
+                self.vigil.comforted(now);
+            }
+            Some(_) | None => self.vigil.spoke(now),
         }
         if matches!(self.mode, Mode::Hear(_)) {
             self.receive.measure(header.timestamp, arrival, order);
@@ -689,6 +694,10 @@ const COMFORT_NOISE: u8 = 13;
 
 /// Frames of music after which a far side's decoder has forgotten what was before: 200 ms.
 const OWN_FRAMES: u32 = 10;
+
+/// RFC 3551 §4.5.6: bytes of a frame of 10 ms, and of the background that may stand behind the last.
+const G729_FRAME: usize = 10;
+const G729_SID: usize = 2;
 
 /// 60 ms of G.711.
 pub(crate) const PAYLOAD_MAX: usize = 480;

@@ -368,3 +368,31 @@ fn keys_are_told_one_after_the_other_where_nobody_speaks() {
     keys.dedup_by_key(|(_, key, _)| key.timestamp);
     assert_eq!(keys.len(), 2);
 }
+
+#[test]
+fn who_pauses_in_g729_with_its_background_told_is_not_one_way() {
+    for (opaque, length, one_way) in [
+        (Opaque::G729, 2, false),
+        (Opaque::G729, 12, false),
+        (Opaque::G729, 10, true),
+        (Opaque::Amr, 12, true),
+    ] {
+        let (mut bench, mut caller) = bridged(opaque);
+        let mut other = Speaker::new(2, Law::A);
+        other.header.payload_type = 96;
+        bench.run(10_000, |bench, ms| {
+            if ms % 20 != 3 {
+                return;
+            }
+            let header = other.next();
+            bench.rtp(2, &header, &[1; 20]);
+            if ms < 3_000 {
+                let header = caller.next();
+                bench.rtp(1, &header, &vec![1; if ms < 2_980 { 20 } else { length }]);
+            }
+        });
+
+        let said = bench.events.iter().any(|event| matches!(event, Event::OneWay { .. }));
+        assert_eq!(said, one_way, "{opaque:?} {length}");
+    }
+}
