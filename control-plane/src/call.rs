@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sip_stack::{
     event::{Cause, Source},
     ids::{LegId, TrunkId},
+    sdp::codec::Codec,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,6 +44,17 @@ pub struct Call {
     pub digits: u16,
     #[serde(default)]
     pub taping: Taping,
+    /// What it passes through in; `None`: it is spoken here.
+    #[serde(default)]
+    pub passing: Option<Passing>,
+}
+
+/// A call in a codec nobody here speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passing {
+    pub codec: Codec,
+    /// Code and text of the `Warning` if who is called does not take it; the text names both sides.
+    pub warning: (u16, String),
 }
 
 /// What is known of a call's recording.
@@ -147,7 +159,7 @@ pub enum Phase {
 /// What becomes of a seat when its offer has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
-    /// The caller left, or the agent's own call is over.
+    /// The caller left, the agent's own call is over, or it came in a codec the agent's phone does not take.
     AsBefore,
     SetAside(PauseReason),
     WrapUp,

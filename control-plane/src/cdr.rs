@@ -466,6 +466,8 @@ fn how_text(how: OfferEnd) -> String {
         OfferEnd::Declined { status } => format!("declined ({status})"),
         OfferEnd::Full { limit } => format!("not sent, {} is reached", limit.label()),
         OfferEnd::Lapsed => "not answered in time".to_owned(),
+        OfferEnd::Unfit { status: Some(status) } => format!("does not take the codec ({status})"),
+        OfferEnd::Unfit { status: None } => "does not take the codec".to_owned(),
         OfferEnd::Unreachable { status: Some(status) } => format!("unreachable ({status})"),
         OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
     }
@@ -478,6 +480,8 @@ pub fn offer_end_word(how: OfferEnd) -> String {
         OfferEnd::Declined { status } => format!("declined_{status}"),
         OfferEnd::Full { limit } => limit.label().to_owned(),
         OfferEnd::Lapsed => "lapsed".to_owned(),
+        OfferEnd::Unfit { status: Some(status) } => format!("no_codec_{status}"),
+        OfferEnd::Unfit { status: None } => "no_codec".to_owned(),
         OfferEnd::Unreachable { status: Some(status) } => format!("unreachable_{status}"),
         OfferEnd::Unreachable { status: None } => "unreachable".to_owned(),
     }

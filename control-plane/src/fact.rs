@@ -182,6 +182,10 @@ pub enum OfferEnd {
         limit: Limit,
     },
     Lapsed,
+    /// What would have passed through is not taken there: refused with this status, or answered otherwise.
+    Unfit {
+        status: Option<u16>,
+    },
     /// `None`: no answer at all, or nowhere to send it.
     Unreachable {
         status: Option<u16>,

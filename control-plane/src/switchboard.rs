@@ -89,6 +89,11 @@ pub enum Input {
     /// The end of that.
     LegBothWays(LegId),
     LegRinging(LegId),
+    /// Who was called has answered, in nothing that can pass through to the caller.
+    LegUnfit {
+        leg: LegId,
+        why: String,
+    },
     /// Media comes from it again.
     LegHeard(LegId),
     /// No media has come from it for a while.
@@ -369,6 +374,7 @@ impl Switchboard {
             Input::LegHeard(leg) => _ = self.silent.remove(leg),
             Input::LegLeft { leg, cause } => self.leg_left(*leg, *cause),
             Input::LegSilent(leg) => self.leg_silent(*leg),
+            Input::LegUnfit { leg, why } => self.leg_unfit(*leg, why),
             Input::Restarted(restarted) => self.restarted(restarted),
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);

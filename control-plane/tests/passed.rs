@@ -9,6 +9,7 @@ use common::{CARRIER, DESK, PBX, address, desk, said, sip, user};
 use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan},
     exchange::{Exchange, Problem, Request},
+    fact::{AgentState, Fact},
     ids::{CallId, SeatId, TeamId},
     switchboard::Switchboard,
 };
@@ -106,6 +107,15 @@ impl Call {
         self.hear(from, &ok)
     }
 
+    /// The one who is called says no more than this.
+    fn refuse(&mut self, from: &str, request: &str, status: u16) -> Vec<String> {
+        let copied = ["Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "].map(|name| {
+            request.lines().find(|line| line.starts_with(name)).unwrap().to_owned() + "\r\n"
+        });
+        let copied = copied.concat();
+        self.hear(from, &format!("SIP/2.0 {status} x\r\n{copied}Content-Length: 0\r\n\r\n"))
+    }
+
     /// The caller's side has the 200 of its last offer.
     fn acknowledge(&mut self) {
         let (n, number, to_tag) = (self.sequence, &self.number, &self.to_tag);
@@ -118,9 +128,25 @@ impl Call {
         self.hear(CARRIER, &ack);
     }
 
+    /// What the journal makes of the agent and of everything that was so.
+    fn replayed(&mut self) -> (AgentState, Vec<Fact>) {
+        let mut board = Switchboard::new(Arc::new(plan()));
+        while let Some(record) = self.exchange.poll_record() {
+            let written = serde_json::to_string(&record.input).unwrap();
+            board.handle(&serde_json::from_str(&written).unwrap(), record.seq, record.at);
+            while board.poll_output().is_some() {}
+        }
+        let facts = std::iter::from_fn(|| board.poll_fact()).collect();
+        (board.seat_view(SeatId(0)).state, facts)
+    }
+
     fn orders(&mut self) -> Vec<Order> {
         std::iter::from_fn(|| self.exchange.poll_order()).collect()
     }
+}
+
+fn facts(exchange: &mut Exchange) -> Vec<Fact> {
+    std::iter::from_fn(|| exchange.poll_fact()).collect()
 }
 
 fn sdp(address: &str, media: &str) -> String {
@@ -229,20 +255,62 @@ fn in_a_call_that_passes_through_nobody_is_held_by_us_and_no_offer_brings_anothe
     assert_eq!(call.orders(), []);
 }
 
+const AMR_WB: &str = "m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 AMR-WB/16000\r\n";
+
+fn amr_wb(parameters: &str) -> String {
+    format!("{AMR_WB}a=fmtp:97 {parameters}\r\n")
+}
+
 #[test]
 fn an_answer_in_another_form_ends_both_sides() {
-    let amr = |parameters: &str| {
-        format!("m=audio 4000 RTP/AVP 97\r\na=rtpmap:97 AMR-WB/16000\r\na=fmtp:97 {parameters}\r\n")
-    };
     let mut call = Call::to("900");
-    let said = call.offer(&amr("octet-align=1"));
+    let said = call.offer(&amr_wb("octet-align=1"));
     let invite = one(&said, "INVITE ").to_owned();
     assert!(invite.contains("a=rtpmap:98 AMR-WB/16000\r\na=fmtp:98 octet-align=1\r\n"), "{invite}");
     assert!(invite.contains("a=rtpmap:103 telephone-event/16000\r\n"), "{invite}");
 
-    let said = call.answer(PBX, &invite, &amr("octet-align=0"));
+    let said = call.answer(PBX, &invite, &amr_wb("octet-align=0"));
 
     assert!(said.iter().any(|text| text.starts_with("BYE ")), "{said:?}");
-    assert!(!said.iter().any(|text| text.starts_with("SIP/2.0 200 ")), "{said:?}");
+    let no = one(&said, "SIP/2.0 488 ");
+    assert!(no.contains("they offer AMR-WB/16000, we allow PCMA"), "{no}");
+    assert!(no.contains("we allow AMR-WB (octet-align=1) passed through"), "{no}");
     assert!(!call.orders().iter().any(|order| matches!(order, Order::Bridge { .. })));
+}
+
+#[test]
+fn a_caller_whose_parameters_a_phone_does_not_take_costs_the_agent_nothing() {
+    let state = |call: &Call| call.exchange.board().seat_view(SeatId(0)).state;
+    for status in [415, 488, 606] {
+        let mut call = Call::to("200");
+        let said = call.offer(G729);
+        let invite = one(&said, "INVITE ").to_owned();
+
+        let said = call.refuse(DESK, &invite, status);
+
+        let no = one(&said, "SIP/2.0 488 ");
+        assert!(no.contains("Warning: 305 ") && no.contains("they offer G729, "), "{no}");
+        assert!(no.contains(&format!("who is called refuses it ({status})")), "{no}");
+        assert_eq!(state(&call), AgentState::Available, "{status}");
+    }
+
+    // One of several phones, picked up: nobody is rung on.
+    let mut call = Call::to("200");
+    let said = call.offer(G729);
+    let invite = one(&said, "INVITE ").to_owned();
+    let said = call.answer(DESK, &invite, "m=audio 5000 RTP/AVP 8\r\n");
+    let no = one(&said, "SIP/2.0 488 ");
+    assert!(no.contains("Warning: 305 ") && no.contains("they offer PCMA, we allow G729"), "{no}");
+    let bye = one(&said, "BYE ").to_owned();
+    assert_eq!(state(&call), AgentState::Offered, "the phone may have something of it left");
+    call.refuse(DESK, &bye, 200);
+    assert_eq!(state(&call), AgentState::Available);
+    assert_eq!(call.replayed(), (AgentState::Available, facts(&mut call.exchange)));
+
+    // What has nothing to do with the codec is the phone's own.
+    let mut call = Call::to("200");
+    let said = call.offer(G729);
+    let invite = one(&said, "INVITE ").to_owned();
+    one(&call.refuse(DESK, &invite, 500), "SIP/2.0 480 ");
+    assert_eq!(state(&call), AgentState::Paused);
 }

@@ -408,9 +408,16 @@ impl SipLegs {
                     sip_leg.agreed = Some(agreed);
                     if sip_leg.allowed.passed.is_some() && !self.pass(leg, answer, &agreed) {
                         endpoint.hang_up(leg, HangUp::Failed, now);
-                        return None;
+                        let why = format!("{}, as the caller did not offer it", agreed.codec);
+                        return Some(Input::LegUnfit { leg, why });
                     }
                     self.connect(leg, media);
+                }
+                Err(no @ (NoAnswer::NoAudio | NoAnswer::NoCommonCodec { .. }))
+                    if sip_leg.allowed.passed.is_some() =>
+                {
+                    endpoint.hang_up(leg, HangUp::Failed, now);
+                    return Some(Input::LegUnfit { leg, why: no.to_string() });
                 }
                 // Its end will be told like any other; until then it is no answer.
                 Err(_) => {

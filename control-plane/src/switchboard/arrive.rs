@@ -2,7 +2,7 @@
 
 use super::{Input, Media, Output, Owner, Switchboard};
 use crate::{
-    call::{Call, Callee, Phase, State, Taping},
+    call::{Call, Callee, Passing, Phase, State, Taping},
     config::{AnswerMode, Destination, Team, Terms},
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
@@ -79,6 +79,7 @@ impl Switchboard {
                 state: State::Waiting,
                 digits: 0,
                 taping: Taping::default(),
+                passing: None,
             },
         );
         let taken = match found {
@@ -128,7 +129,12 @@ impl Switchboard {
                 let no = No::new(488, End::Rejected, Reason::NoCodec);
                 return Err(No { warning: Some((*code, text.clone())), ..no });
             }
-            Media::Passes { codec, .. } if self.passes(route, *codec) => {}
+            Media::Passes { codec, code, text } if self.passes(route, *codec) => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    let warning = (*code, text.clone());
+                    call.passing = Some(Passing { codec: *codec, warning });
+                }
+            }
             Media::Passes { codec, code, text } => {
                 let text = format!(
                     "{text}; {codec} passes through to one who has it too, where nothing is recorded or played"

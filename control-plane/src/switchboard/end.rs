@@ -2,7 +2,7 @@
 
 use super::{Due, Hears, Output, Owner, SET_ASIDE, Switchboard, arrive::RETRY_AFTER_SECONDS};
 use crate::{
-    call::{Callee, Phase, State, Then},
+    call::{Callee, Passing, Phase, State, Then},
     config::Terms,
     fact::{End, OfferEnd, Party, Quality, Reason, Step},
     ids::{CallId, OfferId},
@@ -14,6 +14,7 @@ use sip_stack::{
     event::{Cause, HangUp, Limit},
     ids::LegId,
 };
+use std::fmt::Write;
 
 impl Switchboard {
     pub(super) fn leg_ended(&mut self, leg: LegId, cause: Cause) {
@@ -82,7 +83,8 @@ impl Switchboard {
                 self.talking_leg_ended(offer_id, cause);
             }
             Phase::Ringing { .. } if offer.live_legs().is_empty() => {
-                let how = why_nobody_answered(offer.legs.values().flatten());
+                let passes = self.calls.get(&offer.call).is_some_and(|call| call.passing.is_some());
+                let how = why_nobody_answered(offer.legs.values().flatten(), passes);
                 self.offer_failed(offer_id, how);
             }
             Phase::Answered { .. } | Phase::Dialling | Phase::Ending(_) | Phase::Ringing { .. } => {
@@ -135,6 +137,23 @@ impl Switchboard {
         }
     }
 
+    /// Somebody has picked up, and the two lay their packets out in different ways.
+    pub(super) fn leg_unfit(&mut self, leg: LegId, why: &str) {
+        let Some(&Owner::Offer(offer_id)) = self.legs.get(&leg) else { return };
+        let Some(offer) = self.offers.get(&offer_id) else { return };
+        if !matches!(offer.phase, Phase::Ringing { .. }) {
+            self.outputs.push_back(Output::HangUp { leg, why: HangUp::ElsewhereAnswered });
+            return;
+        }
+        let call = self.calls.get_mut(&offer.call);
+        if let Some(Passing { warning: (_, text), .. }) =
+            call.and_then(|call| call.passing.as_mut())
+        {
+            _ = write!(text, "; passed through, the answer was: {why}");
+        }
+        self.offer_failed(offer_id, OfferEnd::Unfit { status: None });
+    }
+
     /// Nobody took this offer. The caller goes on at once; the seat only when its legs have ended.
     pub(super) fn offer_failed(&mut self, offer_id: OfferId, how: OfferEnd) {
         let Some(offer) = self.offers.get(&offer_id) else { return };
@@ -143,13 +162,17 @@ impl Switchboard {
         if let Some(to) = to {
             self.tell(call_id, Step::OfferEnded { offer: offer_id, to, how });
         }
-        let reason = match how {
-            OfferEnd::CallerLeft | OfferEnd::Lapsed => PauseReason::NoAnswer,
-            OfferEnd::Declined { .. } => PauseReason::Declined,
+        let then = match how {
+            OfferEnd::CallerLeft | OfferEnd::Lapsed => Then::SetAside(PauseReason::NoAnswer),
+            OfferEnd::Declined { .. } => Then::SetAside(PauseReason::Declined),
             // Of a box that is full too, so that it does not try the same agent over and over.
-            OfferEnd::Full { .. } | OfferEnd::Unreachable { .. } => PauseReason::Unreachable,
+            OfferEnd::Full { .. } | OfferEnd::Unreachable { .. } => {
+                Then::SetAside(PauseReason::Unreachable)
+            }
+            // The caller's parameters were at fault, not the agent; no queue tries it again.
+            OfferEnd::Unfit { .. } => Then::AsBefore,
         };
-        self.withdraw(offer_id, Then::SetAside(reason), HangUp::Normal);
+        self.withdraw(offer_id, then, HangUp::Normal);
         if self.calls.get(&call_id).is_none_or(|call| call.state == State::Over) {
             return;
         }
@@ -157,8 +180,19 @@ impl Switchboard {
             self.join_queue(call_id);
         } else {
             let (end, reason, status) = what_the_caller_is_told(how, to);
-            self.end_call(call_id, end, reason, Some(status));
+            let warning = self.warning_of(call_id, how);
+            self.end_call_telling(call_id, end, reason, (Some(status), warning));
         }
+    }
+
+    /// What the caller is told beside the status.
+    fn warning_of(&self, call_id: CallId, how: OfferEnd) -> Option<(u16, String)> {
+        let OfferEnd::Unfit { status } = how else { return None };
+        let (code, mut text) = self.calls.get(&call_id)?.passing.clone()?.warning;
+        if let Some(status) = status {
+            _ = write!(text, "; passed through, who is called refuses it ({status})");
+        }
+        Some((code, text))
     }
 
     /// A wish, not a fact: the claim stays with the offer until its legs have ended.
@@ -225,6 +259,17 @@ impl Switchboard {
         reason: Reason,
         status: Option<u16>,
     ) {
+        self.end_call_telling(call_id, end, reason, (status, None));
+    }
+
+    /// The same with the status and the `Warning` of a caller who has no answer yet.
+    fn end_call_telling(
+        &mut self,
+        call_id: CallId,
+        end: End,
+        reason: Reason,
+        (status, warning): (Option<u16>, Option<(u16, String)>),
+    ) {
         let Some(call) = self.calls.get(&call_id).filter(|call| call.state != State::Over) else {
             return;
         };
@@ -240,7 +285,7 @@ impl Switchboard {
                     leg: caller,
                     status: status.unwrap_or(480),
                     retry_after_seconds: reason.is_for_a_while().then_some(RETRY_AFTER_SECONDS),
-                    warning: None,
+                    warning,
                 },
             });
         }
@@ -300,13 +345,18 @@ impl Switchboard {
 }
 
 /// Several phones of one agent may have said different things; a person who declined outweighs a
-/// phone that could not be reached.
-fn why_nobody_answered<'a>(causes: impl Iterator<Item = &'a Cause>) -> OfferEnd {
+/// phone that does not take what passes through, and that one a phone that could not be reached.
+fn why_nobody_answered<'a>(causes: impl Iterator<Item = &'a Cause>, passes: bool) -> OfferEnd {
     let mut how = OfferEnd::Unreachable { status: None };
     for cause in causes {
         match *cause {
             Cause::Refused { status: status @ (486 | 600 | 603) } => {
                 return OfferEnd::Declined { status };
+            }
+            Cause::Refused { status: status @ (415 | 488 | 606) } if passes => {
+                how = OfferEnd::Unfit { status: Some(status) };
+            }
+            Cause::Refused { .. } | Cause::Full { .. } if matches!(how, OfferEnd::Unfit { .. }) => {
             }
             Cause::Refused { status } => how = OfferEnd::Unreachable { status: Some(status) },
             Cause::Full { limit } => how = OfferEnd::Full { limit },
@@ -319,6 +369,7 @@ fn why_nobody_answered<'a>(causes: impl Iterator<Item = &'a Cause>) -> OfferEnd 
 /// How a call ends that has no queue to go back to, and the status of its 4xx-6xx.
 fn what_the_caller_is_told(how: OfferEnd, to: Option<Party>) -> (End, Reason, u16) {
     match (to, how) {
+        (_, OfferEnd::Unfit { .. }) => (End::Rejected, Reason::NoCodec, 488),
         (Some(Party::Trunk(_)), OfferEnd::Declined { status }) => {
             (End::Busy, Reason::TrunkRefused { status }, status)
         }

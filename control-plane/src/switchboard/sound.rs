@@ -68,6 +68,7 @@ impl Input {
             | Self::LegOneWay { .. }
             | Self::LegRinging(_)
             | Self::LegSilent(_)
+            | Self::LegUnfit { .. }
             | Self::MediaEnded { .. }
             | Self::Overload { .. }
             | Self::Pause { .. }

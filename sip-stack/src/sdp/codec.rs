@@ -232,7 +232,8 @@ impl Media {
     }
 
     pub(super) fn describe(&self, number: u8) -> String {
-        match (self.codecs.get(&number), self.codec(number)) {
+        let codec = self.codec(number).or_else(|| self.named(number, &[Codec::G729]));
+        match (self.codecs.get(&number), codec) {
             (Some(codec), _) => format!("{}/{}", codec.name, codec.clock_hz),
             (None, Some(codec)) => codec.name().to_owned(),
             (None, None) => format!("payload {number}"),

@@ -96,7 +96,9 @@ impl Reached {
                 OfferEnd::CallerLeft => self.abandoned_while_offered += 1,
                 OfferEnd::Declined { .. } => self.declined_offer += 1,
                 OfferEnd::Lapsed => self.lapsed_offer += 1,
-                OfferEnd::Full { .. } | OfferEnd::Unreachable { .. } => self.unreachable_offer += 1,
+                OfferEnd::Full { .. } | OfferEnd::Unfit { .. } | OfferEnd::Unreachable { .. } => {
+                    self.unreachable_offer += 1;
+                }
             },
             Step::AnsweredTooLate { .. } => self.answered_too_late += 1,
             Step::Requeued => self.requeued += 1,

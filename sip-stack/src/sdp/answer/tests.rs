@@ -228,7 +228,7 @@ fn refusals_say_exactly_why() {
         ),
         (
             "m=audio 4000 RTP/AVP 18 3 96\na=rtpmap:96 opus/48000/2",
-            "no codec in common: they offer payload 18, payload 3, opus/48000, we allow PCMA, PCMU",
+            "no codec in common: they offer G729, payload 3, opus/48000, we allow PCMA, PCMU",
             305,
         ),
         (
@@ -413,7 +413,7 @@ fn no_codec_in_common_names_all_that_are_allowed() {
 
     assert_eq!(
         no.to_string(),
-        "no codec in common: they offer payload 18, we allow opus, G722, PCMA, PCMU, L16"
+        "no codec in common: they offer G729, we allow opus, G722, PCMA, PCMU, L16"
     );
 }
 
