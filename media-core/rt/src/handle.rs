@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use media_core::{
@@ -255,10 +255,8 @@ impl Media {
 impl Media {
     /// Orders that wait for legs on their way are given before the threads are told to stop.
     fn await_moves(&mut self) {
-        for _ in 0..MOVE_LOOKS {
-            if self.router.is_settled() || !self.is_alive() {
-                return;
-            }
+        let until = Instant::now() + MOVES_TAKE_MAX;
+        while !self.router.is_settled() && self.is_alive() && Instant::now() < until {
             // A thread that takes a leg rings, as for every event: cleared first, no stroke is missed.
             let _strokes = self.bell.read();
             while let Some(event) = self.hear() {
@@ -275,8 +273,8 @@ impl Media {
     }
 }
 
-/// Legs on their way arrive within a tick or two; this is half a second of a thread that says nothing.
-const MOVE_LOOKS: u32 = 50;
+/// Legs on their way arrive within a tick or two; this is a thread that says nothing, however often others ring.
+const MOVES_TAKE_MAX: Duration = Duration::from_millis(500);
 const MOVE_LOOK_MS: u8 = 10;
 
 /// An eventfd that becomes readable when there is something to poll. Each is a descriptor of its

@@ -136,8 +136,8 @@ impl Call {
     }
 }
 
-fn media(folder: &TestFolder) -> Media {
-    let ports = PortPool::open(BOX, FIRST_PORT..=FIRST_PORT + 4 * CALLS - 1).unwrap();
+fn media(address: IpAddr, calls: u16, folder: &TestFolder) -> Media {
+    let ports = PortPool::open(address, FIRST_PORT..=FIRST_PORT + 4 * calls - 1).unwrap();
     let engine = EngineConfig {
         legs_max: usize::from(2 * CALLS),
         talks_max: CALLS.into(),
@@ -162,6 +162,17 @@ fn media(folder: &TestFolder) -> Media {
     Media::start_on(config, DISK).unwrap()
 }
 
+#[test]
+fn who_has_waited_for_moves_rings_though_there_were_none() {
+    let folder = TestFolder::new("rings");
+    let mut media = media([127, 77, 8, 2].into(), 1, &folder);
+    let _strokes = media.bell.read();
+
+    media.await_moves();
+
+    assert!(media.bell.read().is_ok(), "nobody would come to poll what was heard");
+}
+
 /// The bound is only there so that a fault is not a hang.
 fn wait(what: &str, mut there: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(60);
@@ -175,7 +186,7 @@ fn wait(what: &str, mut there: impl FnMut() -> bool) {
 fn a_disk_that_stands_still_costs_recordings_frames_and_the_two_hundred_calls_nothing() {
     let stall = std::env::var("STALL_SECONDS").map_or(2, |text| text.parse::<u32>().unwrap());
     let folder = TestFolder::new("stalled-disk");
-    let mut media = media(&folder);
+    let mut media = media(BOX, CALLS, &folder);
     let _answers = Answers;
     let mut calls: Vec<_> = (0..CALLS).map(Call::new).collect();
     for call in &calls {
