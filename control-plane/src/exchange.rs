@@ -265,8 +265,9 @@ impl Exchange {
                 self.endpoint.tell_key(LegId(leg.0), press, now);
                 None
             }
-            Refused { leg: _, what: _ } => {
+            Refused { leg, what: _ } => {
                 self.media_refusals += 1;
+                self.sip.refused(LegId(leg.0));
                 None
             }
         };
@@ -665,6 +666,7 @@ impl Exchange {
             number: &of.number,
             max_forwards: of.max_forwards.saturating_sub(1),
             masked: self.board.masks_digits(call),
+            passes: of.passing.as_ref().map(|passing| passing.codec),
         };
         let dialled = with(&mut self.sip, &dial, &plan, &mut self.endpoint, &mut self.media);
         self.inbox.push_front(dialled);

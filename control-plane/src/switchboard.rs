@@ -186,6 +186,9 @@ pub enum Media {
     /// caller is told where nobody does.
     Passes {
         codec: Codec,
+        /// What else would do, in the order of the caller's wishes.
+        #[serde(default)]
+        also: Vec<Codec>,
         code: u16,
         text: String,
     },

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{CARRIER, DESK, PBX, address, desk, said, sip, user};
+use common::{BOX, CARRIER, DESK, PBX, address, desk, said, sip, user};
 use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan},
     exchange::{Exchange, Problem, Request},
@@ -13,7 +13,7 @@ use control_plane::{
     ids::{CallId, SeatId, TeamId},
     switchboard::Switchboard,
 };
-use media_core::order::{Coding, Opaque, Order};
+use media_core::order::{self, Coding, LegName, Opaque, Order};
 use sip_stack::{TrunkId, sdp::codec::Codec};
 use std::{sync::Arc, time::Instant};
 
@@ -114,6 +114,37 @@ impl Call {
         });
         let copied = copied.concat();
         self.hear(from, &format!("SIP/2.0 {status} x\r\n{copied}Content-Length: 0\r\n\r\n"))
+    }
+
+    /// Set up with this audio of both sides; the INVITE that the other one got.
+    fn talking(number: &str, callee: &str, offer: &str, answer: &str) -> (Self, String) {
+        let mut call = Self::to(number);
+        let said = call.offer(offer);
+        let invite = one(&said, "INVITE ").to_owned();
+        let said = call.answer(callee, &invite, answer);
+        let ok = one(&said, "SIP/2.0 200 ");
+        let to = ok.lines().find(|line| line.starts_with("To: ")).unwrap();
+        call.to_tag = format!(";tag={}", to.split_once(";tag=").unwrap().1);
+        call.acknowledge();
+        (call, invite)
+    }
+
+    /// A request of the one who was called by this INVITE, in the call, with this audio if any.
+    fn callee_says(&mut self, method: &str, n: u32, invite: &str, media: &str) -> Vec<String> {
+        let line = |name: &str| {
+            let line = invite.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_once(": ").unwrap().1.to_owned()
+        };
+        let (from, to, call_id) = (line("To: "), line("From: "), line("Call-ID: "));
+        let sdp = if media.is_empty() { String::new() } else { sdp("192.0.2.2", media) };
+        let request = format!(
+            "{method} sip:{BOX} SIP/2.0\r\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bK{method}{n}\r\n\
+             Max-Forwards: 70\r\nFrom: {from};tag=b\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+             CSeq: {n} {method}\r\nContact: <sip:{PBX}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        );
+        self.hear(PBX, &request)
     }
 
     /// The caller's side has the 200 of its last offer.
@@ -230,14 +261,7 @@ fn a_call_that_cannot_pass_is_refused_with_both_sides_named_before_anybody_is_ru
 
 #[test]
 fn in_a_call_that_passes_through_nobody_is_held_by_us_and_no_offer_brings_another_codec() {
-    let mut call = Call::to("900");
-    let said = call.offer(G729);
-    let invite = one(&said, "INVITE ").to_owned();
-    let said = call.answer(PBX, &invite, G729_BY_96);
-    let ok = one(&said, "SIP/2.0 200 ");
-    let (_, tag) = ok.split_once("\r\nTo: <sip:900@198.51.100.1>").unwrap();
-    call.to_tag = tag.split_once("\r\n").unwrap().0.to_owned();
-    call.acknowledge();
+    let (mut call, _) = Call::talking("900", PBX, G729, G729_BY_96);
     call.orders();
 
     let held = call.exchange.handle_request(Request::Hold(CallId(1)), call.now);
@@ -313,4 +337,71 @@ fn a_caller_whose_parameters_a_phone_does_not_take_costs_the_agent_nothing() {
     let invite = one(&said, "INVITE ").to_owned();
     one(&call.refuse(DESK, &invite, 500), "SIP/2.0 480 ");
     assert_eq!(state(&call), AgentState::Paused);
+}
+
+#[test]
+fn the_first_codec_of_the_caller_that_the_other_side_names_is_taken_in_every_form() {
+    let both = "m=audio 4000 RTP/AVP 97 18\r\na=rtpmap:97 AMR-WB/16000\r\n";
+    let (_, invite) = Call::talking("200", DESK, both, G729_BY_96);
+    assert!(invite.contains(" RTP/AVP 18 101\r\n"), "the agent has no AMR-WB: {invite}");
+    let (_, invite) = Call::talking("900", PBX, both, AMR_WB);
+    assert!(invite.contains(" RTP/AVP 98 103\r\n"), "{invite}");
+    let no = Call::to("901").offer(both);
+    assert!(one(&no, "SIP/2.0 488 ").contains("AMR-WB passes through to one who has it too"));
+
+    let forms = "m=audio 4000 RTP/AVP 110 111\r\na=rtpmap:110 AMR-WB/16000\r\n\
+                 a=rtpmap:111 AMR-WB/16000\r\na=fmtp:111 octet-align=1\r\n";
+    let mut call = Call::to("900");
+    let said = call.offer(forms);
+    let invite = one(&said, "INVITE ").to_owned();
+    let said = call.answer(PBX, &invite, &amr_wb("octet-align=1; mode-set=2"));
+    let ok = one(&said, "SIP/2.0 200 ");
+    assert!(ok.contains("a=fmtp:111 octet-align=1; mode-set=2\r\n"), "{ok}");
+}
+
+#[test]
+fn each_side_is_told_what_the_other_has_said_and_says_nothing_new_afterwards() {
+    let (mut call, invite) = Call::talking("900", PBX, G729, G729_BY_96);
+    call.orders();
+
+    let said = call.callee_says("INVITE", 1, &invite, G729_BY_96);
+    let ok = one(&said, "SIP/2.0 200 ");
+    assert!(ok.contains("a=rtpmap:96 G729/8000\r\na=fmtp:96 annexb=yes\r\n"), "{ok}");
+    call.callee_says("ACK", 1, &invite, "");
+    let said = call.callee_says("INVITE", 2, &invite, "");
+    let ok = one(&said, "SIP/2.0 200 ");
+    assert!(ok.contains(" RTP/AVP 96 101\r\na=rtpmap:96 G729/8000\r\n"), "its own number: {ok}");
+    assert!(ok.contains("a=fmtp:96 annexb=yes\r\n"), "{ok}");
+    call.orders();
+    assert_eq!(call.callee_says("ACK", 2, &invite, G729_BY_96), [""; 0]);
+    assert!(matches!(call.orders()[0], Order::Renew { .. }));
+
+    let (mut call, invite) =
+        Call::talking("900", PBX, &amr_wb("octet-align=1"), &amr_wb("octet-align=1"));
+    call.orders();
+    let moved = amr_wb("octet-align=1;mode-set=0");
+    let said = call.callee_says("INVITE", 1, &invite, &moved);
+    let no = one(&said, "SIP/2.0 488 ");
+    assert!(no.contains("they offer AMR-WB (octet-align=1;mode-set=0), we allow AMR-WB"), "{no}");
+    assert_eq!(call.orders(), [], "the call goes on as it was");
+    let said = call.offer(&moved);
+    one(&said, "SIP/2.0 488 ");
+    assert!(call.exchange.board().call(CallId(1)).is_some());
+}
+
+#[test]
+fn after_a_refusal_of_the_media_plane_the_next_offer_connects_anew() {
+    let (mut call, _) = Call::talking("900", PBX, G729, G729_BY_96);
+    let caller = |order: &Order| {
+        let Order::Connect { leg, codec, .. } = order else { return None };
+        (codec.payload_type == 18).then_some(*leg)
+    };
+    let leg: LegName = call.orders().iter().find_map(caller).unwrap();
+    let what = "connect: not the coder of this codec";
+    call.exchange.handle_media(order::Event::Refused { leg, what }, call.now);
+
+    call.offer(G729);
+
+    let orders = call.orders();
+    assert!(matches!(orders[0], Order::Connect { .. }), "{orders:?}");
 }

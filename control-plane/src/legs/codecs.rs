@@ -70,7 +70,7 @@ impl Named {
     fn new(codecs: &[Codec], comfort_noise: bool) -> Self {
         let codecs = if codecs.is_empty() { &Codec::USUAL } else { codecs };
         let (passed, codecs) = codecs.iter().partition(|codec| codec.is_passed());
-        let allowed = Allowed { codecs, telephone_event: true, comfort_noise, passed: None };
+        let allowed = Allowed { codecs, telephone_event: true, comfort_noise, passed: vec![] };
         Self { allowed, passed }
     }
 }

@@ -61,6 +61,8 @@ struct SipLeg {
     /// Our side of what was agreed, for the 200 and for an offerless re-INVITE.
     local_sdp: Vec<u8>,
     agreed: Option<Agreed>,
+    /// What it has said itself of what passes through; `allowed` has what the other side has.
+    said: Option<Passed>,
     /// The codec the media plane has it connected with.
     connected: Option<order::Codec>,
     /// The media plane sends it comfort noise.
@@ -109,6 +111,8 @@ pub(crate) struct Dial<'a> {
     pub(crate) max_forwards: u8,
     /// Its keys are written nowhere.
     pub(crate) masked: bool,
+    /// What the call passes through in; `None`: it is spoken here.
+    pub(crate) passes: Option<Codec>,
 }
 
 /// Whom a leg is dialled as.
@@ -221,13 +225,14 @@ impl SipLegs {
                     codecs: vec![],
                     telephone_event: false,
                     comfort_noise: false,
-                    passed: None,
+                    passed: vec![],
                 },
                 port: None,
                 session_id: 0,
                 version: 1,
                 local_sdp: Vec::new(),
                 agreed: None,
+                said: None,
                 connected: None,
                 comforted: false,
                 security: Security::OFF,
@@ -291,6 +296,7 @@ impl SipLegs {
             version: 1,
             local_sdp: Vec::new(),
             agreed: None,
+            said: None,
             connected: None,
             comforted: false,
             security: media.security(self.wishes.source(source)),
@@ -313,10 +319,10 @@ impl SipLegs {
                 Media::Agreed
             }
             Some(Err(no)) => {
-                let offered = offer.and_then(|offer| {
-                    Passed::offered(offer, self.codecs.passed(source)).map(|passed| (offer, passed))
-                });
-                match offered.filter(|_| matches!(no, NoAnswer::NoCommonCodec { .. })) {
+                let offered =
+                    offer.map(|offer| (offer, Passed::offered(offer, self.codecs.passed(source))));
+                let none_in_common = matches!(no, NoAnswer::NoCommonCodec { .. });
+                match offered.filter(|(_, passed)| none_in_common && !passed.is_empty()) {
                     Some(_) if !media.has_port_for_caller(now) => Media::NoPorts,
                     Some((offer, passed)) => self.could_pass(offer, passed, &mut sip_leg, &no),
                     None => Media::NoCodec { code: no.warning(), text: no.to_string() },
@@ -332,16 +338,20 @@ impl SipLegs {
     fn could_pass(
         &self,
         offer: &sdp::Session,
-        passed: Passed,
+        passed: Vec<Passed>,
         leg: &mut SipLeg,
         no: &NoAnswer,
     ) -> Media {
-        let (codec, code, text) = (passed.codec, no.warning(), no.to_string());
-        leg.allowed.passed = Some(passed);
+        let mut also: Vec<_> = passed.iter().map(|passed| passed.codec).collect();
+        leg.allowed.passed = passed;
         match self.agree(offer, 1, leg) {
-            Ok(_) => Media::Passes { codec, code, text },
+            Ok((_, Agreed { codec, .. })) => {
+                also.retain(|other| *other != codec);
+                also.dedup();
+                Media::Passes { codec, also, code: no.warning(), text: no.to_string() }
+            }
             Err(no) => {
-                leg.allowed.passed = None;
+                leg.allowed.passed.clear();
                 Media::NoCodec { code: no.warning(), text: no.to_string() }
             }
         }
@@ -368,7 +378,7 @@ impl SipLegs {
             media.open(LegName(leg.0), port, call, Side::Caller);
         }
         // What passes through is answered once the other side has.
-        if let Some(port) = sip_leg.port.filter(|_| sip_leg.allowed.passed.is_none()) {
+        if let Some(port) = sip_leg.port.filter(|_| sip_leg.allowed.passed.is_empty()) {
             let made = sip_leg.offer.take().map(|offer| self.agree(&offer, port.0, &sip_leg));
             sip_leg.local_sdp = match made {
                 Some(Ok((local_sdp, _))) => local_sdp,
@@ -406,7 +416,7 @@ impl SipLegs {
             match answer::accept_secured(answer, &sip_leg.allowed, &sip_leg.security) {
                 Ok(agreed) => {
                     sip_leg.agreed = Some(agreed);
-                    if sip_leg.allowed.passed.is_some() && !self.pass(leg, answer, &agreed) {
+                    if !sip_leg.allowed.passed.is_empty() && !self.pass(leg, answer, &agreed) {
                         endpoint.hang_up(leg, HangUp::Failed, now);
                         let why = format!("{}, as the caller did not offer it", agreed.codec);
                         return Some(Input::LegUnfit { leg, why });
@@ -414,7 +424,7 @@ impl SipLegs {
                     self.connect(leg, media);
                 }
                 Err(no @ (NoAnswer::NoAudio | NoAnswer::NoCommonCodec { .. }))
-                    if sip_leg.allowed.passed.is_some() =>
+                    if !sip_leg.allowed.passed.is_empty() =>
                 {
                     endpoint.hang_up(leg, HangUp::Failed, now);
                     return Some(Input::LegUnfit { leg, why: no.to_string() });
@@ -443,7 +453,11 @@ impl SipLegs {
             return;
         }
         let security = sip_leg.offers();
-        match answer.map(|answer| answer::accept_secured(answer, &sip_leg.allowed, &security)) {
+        let agreed = answer.map(|answer| {
+            let agreed = answer::accept_secured(answer, &sip_leg.allowed, &security)?;
+            sip_leg.goes_on(answer, &agreed).map(|()| agreed)
+        });
+        match agreed {
             Some(Ok(agreed)) => {
                 sip_leg.agreed = Some(agreed);
                 self.connect(leg, media);
@@ -468,8 +482,10 @@ impl SipLegs {
         let mut security = sip_leg.security;
         let made = match offer {
             None => {
-                let offered = answer::offer_secured(&sip_leg.allowed, &sip_leg.offers(), local);
-                Ok((offered, sip_leg.agreed))
+                let (allowed, agreed) = (&sip_leg.allowed, sip_leg.agreed);
+                let offered =
+                    answer::offer_again(allowed, agreed.as_ref(), &sip_leg.offers(), local);
+                Ok((offered, agreed))
             }
             Some(offer) => {
                 let allowed = &sip_leg.allowed;
@@ -481,7 +497,9 @@ impl SipLegs {
                     security = media.security(security.srtp);
                     made = make(&security);
                 }
-                made.map(|(local_sdp, agreed)| (local_sdp, Some(agreed)))
+                made.and_then(|(local_sdp, agreed)| {
+                    sip_leg.goes_on(offer, &agreed).map(|()| (local_sdp, Some(agreed)))
+                })
             }
         };
         match made {
@@ -568,7 +586,7 @@ impl SipLegs {
         let whose = everything_of(seat, &targets);
         if self.may_engage(&whose, dial.call, grant) {
             let allowed = self.codecs.allowed_for_seat(seat.0);
-            let allowed = self.as_the_caller(allowed, dial.call);
+            let allowed = self.as_the_caller(allowed, dial);
             for target in targets {
                 let of = [Whose::Seat(seat), Whose::Phone(target.place())];
                 let (allowed, dtmf) = (allowed.clone(), self.ways.seat(seat));
@@ -598,7 +616,7 @@ impl SipLegs {
             let by = if to.is_reliable() { ";transport=tcp" } else { "" };
             let target = Target { uri: format!("sip:{}@{}{by}", dial.number, to.remote), to };
             let allowed = self.codecs.allowed_for_trunk(trunk);
-            let allowed = self.as_the_caller(allowed, dial.call);
+            let allowed = self.as_the_caller(allowed, dial);
             let (srtp, dtmf) = (self.wishes.trunk(trunk), self.ways.trunk(trunk));
             let how = How { trunk: Some(trunk), allowed, srtp, dtmf, side: Side::Callee };
             self.dial(dial, target, how, endpoint, media, now)
@@ -643,6 +661,7 @@ impl SipLegs {
                 version: 1,
                 local_sdp,
                 agreed: None,
+                said: None,
                 connected: None,
                 comforted: false,
                 security,
@@ -670,41 +689,42 @@ impl SipLegs {
     }
 
     /// What the caller has agreed on is offered first; what must pass through alone.
-    fn as_the_caller(&self, allowed: Allowed, call: CallId) -> Allowed {
-        let passed = self.passed_in(call).cloned();
-        Allowed { passed, ..codecs::prefer(allowed, self.codec_of(call)) }
+    fn as_the_caller(&self, allowed: Allowed, dial: &Dial<'_>) -> Allowed {
+        let forms = self.passed_in(dial.call).iter();
+        let passed = forms.filter(|form| Some(form.codec) == dial.passes).cloned().collect();
+        Allowed { passed, ..codecs::prefer(allowed, self.codec_of(dial.call)) }
     }
 
-    /// What this call passes through in.
-    fn passed_in(&self, call: CallId) -> Option<&Passed> {
+    /// What this call may pass through in, as its caller has said it.
+    fn passed_in(&self, call: CallId) -> &[Passed] {
         let mut legs = self.legs.values().filter(|leg| leg.call == Some(call));
-        legs.find_map(|leg| leg.allowed.passed.as_ref())
+        legs.find(|leg| !leg.allowed.passed.is_empty()).map_or(&[], |leg| &leg.allowed.passed)
     }
 
     /// Nobody here speaks or hears in this call.
     pub(crate) fn passes(&self, call: CallId) -> bool {
-        self.passed_in(call).is_some()
+        !self.passed_in(call).is_empty()
     }
 
     /// The other side has answered in what passes through: the caller is answered in the same, and with its
     /// parameters. False: that cannot be.
     fn pass(&mut self, leg: LegId, answer: &sdp::Session, agreed: &Agreed) -> bool {
-        let Some(passed) = Passed::agreed(answer, agreed) else { return false };
-        let Some(call) = self.legs.get_mut(&leg).and_then(|leg| {
-            leg.allowed.passed = Some(passed.clone());
-            leg.call
-        }) else {
-            return false;
-        };
+        let Some(theirs) = Passed::agreed(answer, agreed) else { return false };
+        let Some(callee) = self.legs.get_mut(&leg) else { return false };
+        let call = callee.call;
+        callee.allowed.passed.retain(|form| form.fits(&theirs));
+        let Some(form) = callee.allowed.passed.first().cloned() else { return false };
+        callee.said = Some(theirs.clone());
         let waits = |leg: &SipLeg| {
-            leg.call == Some(call) && leg.allowed.passed.is_some() && leg.offer.is_some()
+            leg.call == call && !leg.allowed.passed.is_empty() && leg.offer.is_some()
         };
         // If nobody waits another phone was quicker, and the switchboard says so.
         let Some(caller) = self.legs.iter().find(|(_, leg)| waits(leg)).map(|(id, _)| *id) else {
             return true;
         };
         let Some(mut caller_leg) = self.legs.remove(&caller) else { return false };
-        caller_leg.allowed.passed = Some(passed);
+        caller_leg.allowed.passed = vec![theirs];
+        caller_leg.said = Some(form);
         let offer = caller_leg.offer.take().zip(caller_leg.port);
         let made = offer.and_then(|(offer, port)| self.agree(&offer, port.0, &caller_leg).ok());
         let fine = made.is_some();
@@ -761,6 +781,13 @@ impl SipLegs {
         if keys != sip_leg.keys {
             sip_leg.keys = keys;
             media.order(keys.order(LegName(leg.0)));
+        }
+    }
+
+    /// The media plane has not done what it was told: what it was connected with is not known any more.
+    pub(crate) fn refused(&mut self, leg: LegId) {
+        if let Some(sip_leg) = self.legs.get_mut(&leg) {
+            sip_leg.connected = None;
         }
     }
 
@@ -835,6 +862,14 @@ impl SipLeg {
     fn offers(&self) -> Security {
         let srtp = if self.secured.is_some() { Srtp::Required } else { self.security.srtp };
         Security { srtp, only: self.secured, ..self.security }
+    }
+
+    /// Nothing is said of what passes through that the other side of the call would have to hear of.
+    fn goes_on(&self, session: &sdp::Session, agreed: &Agreed) -> Result<(), NoAnswer> {
+        match self.said.as_ref().zip(Passed::agreed(session, agreed)) {
+            Some((said, passed)) => passed.goes_on(said, &self.allowed.passed),
+            None => Ok(()),
+        }
     }
 
     /// The far side's key is another one than before, or none.

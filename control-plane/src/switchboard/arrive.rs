@@ -129,18 +129,18 @@ impl Switchboard {
                 let no = No::new(488, End::Rejected, Reason::NoCodec);
                 return Err(No { warning: Some((*code, text.clone())), ..no });
             }
-            Media::Passes { codec, code, text } if self.passes(route, *codec) => {
+            Media::Passes { codec, also, code, text } => {
+                let mut offered = std::iter::once(codec).chain(also);
+                let Some(&codec) = offered.find(|&&codec| self.passes(route, codec)) else {
+                    let text = format!(
+                        "{text}; {codec} passes through to one who has it too, where nothing is recorded or played"
+                    );
+                    let no = No::new(488, End::Rejected, Reason::NoCodec);
+                    return Err(No { warning: Some((*code, text)), ..no });
+                };
                 if let Some(call) = self.calls.get_mut(&id) {
-                    let warning = (*code, text.clone());
-                    call.passing = Some(Passing { codec: *codec, warning });
+                    call.passing = Some(Passing { codec, warning: (*code, text.clone()) });
                 }
-            }
-            Media::Passes { codec, code, text } => {
-                let text = format!(
-                    "{text}; {codec} passes through to one who has it too, where nothing is recorded or played"
-                );
-                let no = No::new(488, End::Rejected, Reason::NoCodec);
-                return Err(No { warning: Some((*code, text)), ..no });
             }
             Media::NoPorts => {
                 let no = No::new(503, End::Congestion, Reason::NoPorts);

@@ -4,9 +4,9 @@ use super::{
     Connection, Direction, Media, Session,
     codec::{Codec, OpusWishes},
     crypto::Unusable,
-    passed::Passed,
+    passed::{FORMS_MAX, Passed},
     secure::{self, Secured, Security, Written},
-    write::{self, Audio},
+    write::{self, Audio, Format},
 };
 use std::{
     collections::BTreeSet,
@@ -18,6 +18,8 @@ const OUR_TELEPHONE_EVENT: u8 = 101;
 /// The same beside Opus (RFC 4733 §2.1: on the clock of the audio), and beside what is passed through at 16 kHz.
 const OUR_FAST_TELEPHONE_EVENT: u8 = 102;
 const OUR_WIDE_TELEPHONE_EVENT: u8 = 103;
+/// Of the further forms of a codec that passes through.
+const OTHER_FORMS: [u8; FORMS_MAX - 1] = [99, 100, 104];
 /// Milliseconds in a packet if the peer does not say (RFC 3551 §4.2).
 const PTIME_MS: u16 = 20;
 /// What an error message says of the peer's codecs, at most.
@@ -41,8 +43,8 @@ pub struct Allowed {
     pub telephone_event: bool,
     /// Comfort noise (RFC 3389) in the place of silence.
     pub comfort_noise: bool,
-    /// This and nothing else: nobody here speaks in the call.
-    pub passed: Option<Passed>,
+    /// One of these and nothing else: nobody here speaks in the call.
+    pub passed: Vec<Passed>,
 }
 
 /// What was agreed.
@@ -89,8 +91,9 @@ pub enum NoAnswer {
 }
 
 impl Allowed {
-    fn parameters(&self) -> Option<String> {
-        self.passed.as_ref().and_then(|passed| passed.parameters.clone())
+    /// What passes through under this number of a description.
+    fn passed_as(&self, media: &Media, number: u8) -> Option<&Passed> {
+        self.passed.iter().find(|passed| passed.is_in(media, number))
     }
 }
 
@@ -138,14 +141,20 @@ pub fn answer_secured(
     let mut text = write::head(local);
     for (at, media) in offer.media.iter().enumerate() {
         if at == taken {
+            let passed = allowed.passed_as(media, agreed.payload_type);
             let audio = Audio {
-                codecs: vec![(agreed.payload_type, agreed.codec)],
+                formats: vec![Format {
+                    number: agreed.payload_type,
+                    codec: agreed.codec,
+                    parameters: passed.and_then(|passed| passed.parameters.clone()),
+                }],
                 telephone_events: (agreed.telephone_event)
                     .map(|number| (number, agreed.event_clock_hz))
                     .into_iter()
                     .collect(),
                 comfort_noise: agreed.comfort_noise,
-                parameters: allowed.parameters(),
+                ptime_ms: passed.map_or(Some(PTIME_MS), |passed| passed.ptime_ms),
+                ptime_ms_max: passed.and_then(|passed| passed.ptime_ms_max),
                 direction: Direction::of(agreed.sends, agreed.receives),
                 voip_metrics: agreed.voip_metrics,
             };
@@ -165,31 +174,80 @@ pub fn offer(allowed: &Allowed, local: Local) -> Vec<u8> {
 
 /// The same; encrypted if it must be.
 pub fn offer_secured(allowed: &Allowed, security: &Security, local: Local) -> Vec<u8> {
+    offer_again(allowed, None, security, local)
+}
+
+/// The same in the middle of a call: what was agreed keeps its numbers, and nothing else gets them (RFC 3264
+/// §8.3.2).
+pub fn offer_again(
+    allowed: &Allowed,
+    agreed: Option<&Agreed>,
+    security: &Security,
+    local: Local,
+) -> Vec<u8> {
     let keys = security.offered();
     let protocol = if keys.is_empty() { "RTP/AVP" } else { "RTP/SAVP" };
     let mut text = write::head(local);
-    let codecs = match &allowed.passed {
-        Some(passed) => std::slice::from_ref(&passed.codec),
-        None => &allowed.codecs,
+    let formats = match &allowed.passed[..] {
+        [] => (allowed.codecs.iter())
+            .map(|&codec| Format { number: codec.our_number(), codec, parameters: None })
+            .collect(),
+        passed => forms(passed),
     };
-    let clocks: BTreeSet<_> = codecs.iter().map(|codec| event_clock(*codec)).collect();
+    let taken: Vec<_> = agreed
+        .iter()
+        .flat_map(|agreed| [Some(agreed.payload_type), agreed.telephone_event])
+        .flatten()
+        .collect();
+    let formats: Vec<_> = formats
+        .into_iter()
+        .filter_map(|format| match agreed {
+            Some(agreed) if agreed.codec == format.codec => {
+                Some(Format { number: agreed.payload_type, ..format })
+            }
+            Some(_) | None => (!taken.contains(&format.number)).then_some(format),
+        })
+        .collect();
+    let clocks: BTreeSet<_> = formats.iter().map(|format| event_clock(format.codec)).collect();
     let events = [
         (OUR_TELEPHONE_EVENT, 8_000),
         (OUR_WIDE_TELEPHONE_EVENT, 16_000),
         (OUR_FAST_TELEPHONE_EVENT, 48_000),
     ];
     let events = events.into_iter().filter(|(_, clock)| clocks.contains(clock));
+    let events = events.filter_map(|(number, clock)| match agreed {
+        Some(Agreed { telephone_event: Some(theirs), event_clock_hz, .. })
+            if *event_clock_hz == clock =>
+        {
+            Some((*theirs, clock))
+        }
+        Some(_) | None => (!taken.contains(&number)).then_some((number, clock)),
+    });
+    let passed = allowed.passed.first();
     let audio = Audio {
-        codecs: codecs.iter().map(|codec| (codec.our_number(), *codec)).collect(),
         telephone_events: events.filter(|_| allowed.telephone_event).collect(),
-        comfort_noise: allowed.comfort_noise && codecs.iter().any(|codec| codec.is_g711()),
-        parameters: allowed.parameters(),
+        comfort_noise: allowed.comfort_noise && formats.iter().any(|format| format.codec.is_g711()),
+        formats,
+        ptime_ms: passed.map_or(Some(PTIME_MS), |passed| passed.ptime_ms),
+        ptime_ms_max: passed.and_then(|passed| passed.ptime_ms_max),
         direction: Direction::SendRecv,
         voip_metrics: false,
     };
     write::audio(&mut text, local.rtp_port, protocol, &audio);
     write::keys(&mut text, keys.iter());
     text.into_bytes()
+}
+
+/// What passes through, each form under a number of its own.
+fn forms(passed: &[Passed]) -> Vec<Format> {
+    let numbers = |codec: Codec| std::iter::once(codec.our_number()).chain(OTHER_FORMS);
+    let forms = passed.iter().zip(passed.first().into_iter().flat_map(|form| numbers(form.codec)));
+    let format = |(form, number): (&Passed, u8)| Format {
+        number,
+        codec: form.codec,
+        parameters: form.parameters.clone(),
+    };
+    forms.map(format).collect()
 }
 
 /// The peer's answer to our offer.
@@ -266,8 +324,9 @@ fn usable(
 
 /// The first of the peer's formats that is allowed.
 fn chosen(media: &Media, allowed: &Allowed) -> Option<(u8, Codec)> {
-    if let Some(passed) = &allowed.passed {
-        return passed.number_in(media).map(|number| (number, passed.codec));
+    if !allowed.passed.is_empty() {
+        let mut numbers = media.different_payload_types();
+        return numbers.find_map(|n| Some((n, allowed.passed_as(media, n)?.codec)));
     }
     media.payload_types().find_map(|number| {
         let named = media.codec(number)?;
@@ -322,12 +381,12 @@ fn no_common_codec(media: &Media, allowed: &Allowed) -> NoAnswer {
         .take(OFFERED_BYTES_MAX)
         .map(|number| media.describe(number))
         .collect();
-    let allowed = match &allowed.passed {
-        Some(Passed { codec, parameters: Some(parameters) }) => {
-            format!("{codec} ({parameters}) passed through")
+    let allowed = match &allowed.passed[..] {
+        passed @ [_, ..] => {
+            let forms: Vec<_> = passed.iter().map(Passed::to_string).collect();
+            format!("{} passed through", forms.join(", "))
         }
-        Some(Passed { codec, parameters: None }) => format!("{codec} passed through"),
-        None => allowed.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", "),
+        [] => allowed.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(", "),
     };
     NoAnswer::NoCommonCodec { offered: shortened(&names.join(", ")), allowed: shortened(&allowed) }
 }

@@ -2,7 +2,10 @@
 
 use super::{Media, parse};
 use serde::{Deserialize, Serialize};
-use std::fmt::{self, Write};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
 
 /// A codec that may be agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,6 +190,12 @@ impl OpusWishes {
 impl Media {
     pub(super) fn payload_types(&self) -> impl Iterator<Item = u8> {
         self.formats.iter().filter_map(|format| parse::payload_type(format))
+    }
+
+    /// Each once, however often a peer writes it.
+    pub(super) fn different_payload_types(&self) -> impl Iterator<Item = u8> {
+        let mut seen = BTreeSet::new();
+        self.payload_types().filter(move |number| seen.insert(*number))
     }
 
     /// By its rtpmap, or by RFC 3551 if it has none.

@@ -11,15 +11,24 @@ use std::{fmt::Write, net::IpAddr};
 /// What we would put into an audio stream: payload numbers, ours or the peer's.
 pub(super) struct Audio {
     /// Never empty; the first is what we send.
-    pub(super) codecs: Vec<(u8, Codec)>,
+    pub(super) formats: Vec<Format>,
     /// Payload numbers of keys and the clock of each.
     pub(super) telephone_events: Vec<(u8, u32)>,
     pub(super) comfort_noise: bool,
-    /// Of the one codec that passes through, as the other side of the call wrote them.
-    pub(super) parameters: Option<String>,
+    /// Of a packet, and the most that fits into one.
+    pub(super) ptime_ms: Option<u16>,
+    pub(super) ptime_ms_max: Option<u16>,
     pub(super) direction: Direction,
     /// Each is told how its voice sounds to the other (RFC 3611 §5.2).
     pub(super) voip_metrics: bool,
+}
+
+/// What a packet may be filled with.
+pub(super) struct Format {
+    pub(super) number: u8,
+    pub(super) codec: Codec,
+    /// Of what passes through, as the other side of the call wrote them.
+    pub(super) parameters: Option<String>,
 }
 
 /// Everything before the first `m=` line.
@@ -39,10 +48,10 @@ pub(super) fn head(local: Local) -> String {
 pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio) {
     let mut numbers = String::new();
     let mut attributes = String::new();
-    for (number, codec) in &audio.codecs {
+    for Format { number, codec, parameters } in &audio.formats {
         _ = write!(numbers, " {number}");
         codec.write(*number, &mut attributes);
-        if let Some(parameters) = &audio.parameters {
+        if let Some(parameters) = parameters {
             _ = write!(attributes, "a=fmtp:{number} {parameters}\r\n");
         }
     }
@@ -57,7 +66,13 @@ pub(super) fn audio(text: &mut String, port: u16, protocol: &str, audio: &Audio)
     }
     let direction = audio.direction.name();
     _ = write!(text, "m=audio {port} {protocol}{numbers}\r\n");
-    _ = write!(text, "{attributes}a=ptime:20\r\na={direction}\r\n");
+    text.push_str(&attributes);
+    for (name, ms) in [("ptime", audio.ptime_ms), ("maxptime", audio.ptime_ms_max)] {
+        if let Some(ms) = ms {
+            _ = write!(text, "a={name}:{ms}\r\n");
+        }
+    }
+    _ = write!(text, "a={direction}\r\n");
     if audio.voip_metrics {
         text.push_str("a=rtcp-xr:voip-metrics\r\n");
     }

@@ -27,7 +27,7 @@ pub fn sdp(bytes: &[u8]) {
         codecs: Codec::ALL.to_vec(),
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     };
     for addr in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let local = Local { addr, rtp_port: 20_000, session_id: 1, version: 1 };
@@ -62,23 +62,23 @@ pub fn sdp(bytes: &[u8]) {
 
 /// What passes through is offered on, and answered in the same form.
 fn pass_through(offered: &Session, bytes: usize) {
-    let Some(passed) = Passed::offered(offered, &[Codec::Amr, Codec::AmrWb, Codec::G729]) else {
-        return;
-    };
-    let only = |passed: &Passed| Allowed {
+    let all = Passed::offered(offered, &[Codec::Amr, Codec::AmrWb, Codec::G729]);
+    let Some(passed) = all.first().cloned() else { return };
+    let forms: Vec<_> = all.into_iter().filter(|form| form.codec == passed.codec).collect();
+    let only = |passed: &[Passed]| Allowed {
         codecs: vec![],
         telephone_event: true,
         comfort_noise: true,
-        passed: Some(passed.clone()),
+        passed: passed.to_vec(),
     };
     let local =
         Local { addr: Ipv4Addr::LOCALHOST.into(), rtp_port: 20_000, session_id: 1, version: 1 };
-    let asked = parse(&offer(&only(&passed), local)).expect("our offer can be read");
-    let agreed = accept(&asked, &only(&passed)).expect("our offer has what it is about");
+    let asked = parse(&offer(&only(&forms), local)).expect("our offer can be read");
+    let agreed = accept(&asked, &only(&forms)).expect("our offer has what it is about");
     assert_eq!(agreed.codec, passed.codec);
     let theirs = Passed::agreed(&asked, &agreed).expect("and its parameters");
     assert_eq!(theirs, passed, "as they were written");
-    let Ok((written, with_caller)) = answer(offered, &only(&theirs), local) else { return };
+    let Ok((written, with_caller)) = answer(offered, &only(&[theirs]), local) else { return };
     assert_eq!(with_caller.codec, passed.codec);
     assert!(written.len() <= 2 * bytes + 1024, "an answer does not multiply");
     let read = parse(&written).expect("our answer can be read");

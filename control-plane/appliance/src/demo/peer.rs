@@ -208,7 +208,7 @@ fn allowed() -> Allowed {
         codecs: Codec::USUAL.to_vec(),
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     }
 }
 

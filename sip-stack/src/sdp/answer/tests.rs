@@ -20,7 +20,7 @@ fn both_laws() -> Allowed {
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     }
 }
 
@@ -85,7 +85,7 @@ fn voip_metrics_are_agreed_with_who_asks_for_them_and_offered_to_nobody() {
         codecs: vec![Codec::Pcma],
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     };
     let ours = String::from_utf8(offer(&allowed, LOCAL)).unwrap();
     assert!(!ours.contains("rtcp-xr"), "{ours}");
@@ -102,7 +102,7 @@ fn the_peers_order_counts_among_what_we_allow() {
         codecs: vec![Codec::Pcma],
         telephone_event: false,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     };
     let offer = session("m=audio 4000 RTP/AVP 0 8 101\na=rtpmap:101 telephone-event/8000");
     let agreed = answer(&offer, &only_a, LOCAL).unwrap().1;
@@ -188,7 +188,7 @@ fn an_offer_of_ours_without_keys_has_no_telephone_event() {
         codecs: vec![Codec::Pcmu],
         telephone_event: false,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     };
 
     let text = String::from_utf8(offer(&only_mu, LOCAL)).unwrap();
@@ -297,7 +297,7 @@ fn every_codec() -> Allowed {
         codecs: Codec::ALL.to_vec(),
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     }
 }
 
@@ -334,7 +334,7 @@ fn opus_of_48_khz_is_the_same_format_with_other_parameters_both_in_offers_and_an
         codecs: vec![Codec::OpusFullband],
         telephone_event: false,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     };
     let media = "m=audio 4000 RTP/AVP 96\na=rtpmap:96 opus/48000/2";
     let said = |number: u8| {
@@ -396,7 +396,7 @@ fn everything_we_offer_is_accepted_as_it_was_meant() {
             codecs: vec![codec],
             telephone_event: true,
             comfort_noise: false,
-            passed: None,
+            passed: vec![],
         };
         let (bytes, ours) = answer(&offered, &only, LOCAL).unwrap();
         let theirs = accept(&parse(&bytes).unwrap(), &every_codec()).unwrap();
@@ -443,4 +443,26 @@ fn comfort_noise_is_agreed_where_both_want_it_and_the_audio_is_g711() {
     assert!(accept(&session(plain), &allowed).unwrap().comfort_noise);
     allowed.codecs = vec![Codec::G722, Codec::Opus];
     assert!(!String::from_utf8(offer(&allowed, LOCAL)).unwrap().contains("CN/"));
+}
+
+#[test]
+fn an_offer_in_the_middle_of_a_call_keeps_the_numbers_that_were_agreed() {
+    let again = |allowed: &Allowed, offered: &str| {
+        let (_, agreed) = answer(&session(offered), allowed, LOCAL).expect(offered);
+        String::from_utf8(offer_again(allowed, Some(&agreed), &Security::OFF, LOCAL)).unwrap()
+    };
+    let codecs = vec![Codec::Opus, Codec::L16, Codec::Pcma];
+    let all = Allowed { codecs, ..both_laws() };
+    let text = again(
+        &all,
+        "m=audio 4000 RTP/AVP 96 101\na=rtpmap:96 opus/48000/2\na=rtpmap:101 telephone-event/48000",
+    );
+    // 96 is Opus there and 101 its keys: neither L16 nor the keys of 8 kHz may have them.
+    assert!(text.contains(" RTP/AVP 96 8 101\r\na=rtpmap:96 opus/48000/2\r\n"), "{text}");
+    assert!(text.contains("a=rtpmap:101 telephone-event/48000\r\n"), "{text}");
+
+    let amr = |number: u8| format!("m=audio 4000 RTP/AVP {number}\na=rtpmap:{number} AMR/8000");
+    let passed = Passed::offered(&session(&amr(98)), &[Codec::Amr]);
+    let text = again(&Allowed { passed, ..both_laws() }, &amr(98));
+    assert!(text.contains(" RTP/AVP 98 101\r\na=rtpmap:98 AMR/8000\r\n"), "{text}");
 }

@@ -29,7 +29,7 @@ fn allowed() -> Allowed {
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         telephone_event: true,
         comfort_noise: false,
-        passed: None,
+        passed: vec![],
     }
 }
 
