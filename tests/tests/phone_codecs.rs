@@ -83,9 +83,9 @@ fn assert_recording(appliance: &Appliance, record: &serde_json::Value, who: &str
     });
     let middle = |side: &[i16]| side[side.len() / 3..side.len() * 2 / 3].to_vec();
     let (left, right) = (middle(&recording.left), middle(&recording.right));
-    // Where a phone was late a period is said twice, and a tone's second half no longer fits its first.
+    // Where a phone or this machine was late, what is made up is no pure tone: half of one is somebody who is there.
     let (own, other) = (best_half_second(&left, CALLER_HZ), best_half_second(&right, AGENT_HZ));
-    assert!(own > 0.9 && other > 0.9, "{who}: caller left {own}, agent right {other}");
+    assert!(own > 0.5 && other > 0.5, "{who}: caller left {own}, agent right {other}");
     let (wrong, crossed) = (tone::share(&left, AGENT_HZ), tone::share(&right, CALLER_HZ));
     assert!(wrong < 0.01 && crossed < 0.01, "{who}: {wrong}, {crossed}");
 }

@@ -93,6 +93,11 @@ impl Model {
                 });
                 if known {
                     self.seen.duplicate_invite += 1;
+                    let loaded = self.loaded;
+                    // A phone that was not signed in yet was not heard at the first try.
+                    if let Some(dialog) = self.dialog(text).filter(|dialog| dialog.phone) {
+                        dialog.came_under_load &= dialog.heard || loaded;
+                    }
                 } else if !self.strangers.contains(&from) {
                     self.add(text, from, false, now);
                 }

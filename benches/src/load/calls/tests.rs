@@ -1,3 +1,5 @@
+//! Calls placed with nobody between their ends: each is set up, heard, torn down, timed and told.
+
 use super::*;
 
 /// Callers and callees at an address of the test's own, with nobody between them.

@@ -158,8 +158,8 @@ fn who_speaks_again_says_nothing_the_other_side_would_have_to_hear_of() {
     );
     let g729 = |parameters| format(Codec::G729, parameters);
     let plain = g729(None);
-    assert!(g729(Some("annexb=no")).goes_on(&plain, &[plain.clone()]).is_err());
-    assert!(g729(Some("annexb=yes")).goes_on(&plain, &[plain.clone()]).is_ok());
+    assert!(g729(Some("annexb=no")).goes_on(&plain, std::slice::from_ref(&plain)).is_err());
+    assert!(g729(Some("annexb=yes")).goes_on(&plain, std::slice::from_ref(&plain)).is_ok());
 }
 
 #[test]
