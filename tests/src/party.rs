@@ -1,6 +1,7 @@
 //! People on the telephone: SIPp signals for them, a socket of the test's own is their voice and ear.
 
 use crate::{
+    appliance::Appliance,
     rtp_peer::{Heard, RtpPeer, Says},
     sipp::{Script, Sipp},
     tone::Law,
@@ -225,4 +226,23 @@ fn carrier_script(
 /// `127.0.0.x` with a port.
 pub fn loopback(last: u8, port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([127, 0, 0, last]), port)
+}
+
+/// A call to the contract's desk that is being talked: its name, who was called, who calls.
+///
+/// # Panics
+/// If it does not come about.
+pub fn talk_to_desk(
+    appliance: &Appliance,
+    caller_hz: f64,
+    desk_hz: f64,
+) -> (String, Phone, Caller) {
+    let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, desk_hz);
+    let carrier = loopback(2, 5062);
+    let mut caller = Caller::dial(appliance.sip(), carrier, "+541155550101", &[Law::A], caller_hz);
+    caller.await_answer();
+    desk.answer();
+    let call =
+        appliance.await_call("talking")["id"].as_str().expect("a call has a name").to_owned();
+    (call, desk, caller)
 }

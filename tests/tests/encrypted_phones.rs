@@ -153,10 +153,10 @@ fn assert_recording(appliance: &Appliance, record: &Value) {
         let bytes = appliance.get_bytes(&format!("recordings/{id}/audio"));
         Some(tone::read_recording(&bytes)).filter(|r| r.length_ms() >= talk_ms - 20.0)
     });
-    // The first of the talk, before the hold. What is made up where the machine is late is no pure tone.
+    // The first of the talk, before the hold.
     let early = |side: &[i16]| side[side.len() / 8..side.len() / 3].to_vec();
     let (left, right) = (early(&recording.left), early(&recording.right));
-    assert!(tone::share(&left, CALLER_HZ) > 0.5, "the caller stands left");
-    assert!(tone::share(&right, AGENT_HZ) > 0.5, "the agent stands right");
+    assert!(tone::best_half_second(&left, CALLER_HZ) > 0.9, "the caller stands left");
+    assert!(tone::best_half_second(&right, AGENT_HZ) > 0.9, "the agent stands right");
     assert!(tone::share(&right, CALLER_HZ) < 0.01, "the caller does not stand right");
 }

@@ -1,30 +1,19 @@
 //! Recordings as Opus in Ogg, through the real binary, as the tools of opus-tools read them.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
 use clavija_tests::{
     appliance::{Appliance, binary},
     folder::TestFolder,
-    party::{Caller, Phone, loopback},
-    tone::{self, Law, Stereo},
+    party::talk_to_desk,
+    tone::{self, Stereo},
 };
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 
 const CALLER_HZ: f64 = 425.0;
 const DESK_HZ: f64 = 950.0;
-const NUMBER: &str = "+541155550101";
 /// A second, in packets.
 const SECOND: usize = 50;
-
-/// A call that is being talked: its name, who was called, who calls.
-fn talk(appliance: &Appliance) -> (String, Phone, Caller) {
-    let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, DESK_HZ);
-    let mut caller = Caller::dial(appliance.sip(), loopback(2, 5062), NUMBER, &[Law::A], CALLER_HZ);
-    caller.await_answer();
-    desk.answer();
-    let call = appliance.await_call("talking")["id"].as_str().unwrap().to_owned();
-    (call, desk, caller)
-}
 
 /// What a program says, which must have done well.
 fn said(program: impl AsRef<Path>, arguments: &[&str], folder: &Path) -> String {
@@ -59,7 +48,7 @@ fn an_opus_recording_cut_by_kill_9_plays_and_one_that_ended_is_as_long_as_the_ta
     let mut appliance = Appliance::on_edited_contract_files(|text| {
         text.replace("[recording]\n", "[recording]\nformat = \"opus\"\n")
     });
-    let (first, desk, caller) = talk(&appliance);
+    let (first, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
     caller.audio.listen(3 * SECOND);
     let growing = appliance.get(&format!("recordings/{first}/verify"));
     assert_eq!((&growing["condition"], &growing["form"]), (&"growing".into(), &"opus".into()));
@@ -80,7 +69,7 @@ fn an_opus_recording_cut_by_kill_9_plays_and_one_that_ended_is_as_long_as_the_ta
     let verified = appliance.get(&format!("recordings/{first}/verify"));
     assert_eq!(verified["condition"], "cut", "{verified}");
 
-    let (second, desk, caller) = talk(&appliance);
+    let (second, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
     caller.audio.listen(2 * SECOND);
     let act =
         |action: &str| appliance.post(&format!("calls/{second}/actions/{action}"), &Value::Null);

@@ -4,7 +4,7 @@
 use clavija_tests::{
     appliance::{Appliance, binary},
     folder::TestFolder,
-    party::{Caller, Phone, loopback},
+    party::{Caller, Phone, loopback, talk_to_desk},
     tone::{self, Law},
 };
 use serde_json::Value;
@@ -19,16 +19,6 @@ const DESK_HZ: f64 = 950.0;
 const NUMBER: &str = "+541155550101";
 /// A second, in packets.
 const SECOND: usize = 50;
-
-/// A call that is being talked: its name, who was called, who calls.
-fn talk(appliance: &Appliance) -> (String, Phone, Caller) {
-    let mut desk = Phone::wait_at("phone_answer", loopback(12, 5070), Law::A, DESK_HZ);
-    let mut caller = Caller::dial(appliance.sip(), loopback(2, 5062), NUMBER, &[Law::A], CALLER_HZ);
-    caller.await_answer();
-    desk.answer();
-    let call = appliance.await_call("talking")["id"].as_str().unwrap().to_owned();
-    (call, desk, caller)
-}
 
 fn recording(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
@@ -51,7 +41,7 @@ fn a_sealed_recording_cut_by_kill_9_is_read_without_the_box_and_one_that_ended_i
         let sealed = format!("[recording]\nseal_key = {{ file = {key:?} }}\n");
         text.replace("[recording]\n", &sealed)
     });
-    let (first, desk, caller) = talk(&appliance);
+    let (first, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
     caller.audio.listen(3 * SECOND);
     let growing = appliance.get(&format!("recordings/{first}/verify"));
     assert_eq!((&growing["condition"], &growing["form"]), (&"growing".into(), &"sealed".into()));
@@ -76,7 +66,7 @@ fn a_sealed_recording_cut_by_kill_9_is_read_without_the_box_and_one_that_ended_i
     desk.finish();
     caller.finish();
     let cut = &appliance.await_ended(1)[0];
-    let (second, desk, caller) = talk(&appliance);
+    let (second, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
     caller.audio.listen(2 * SECOND);
     caller.hang_up();
     desk.finish();

@@ -1,5 +1,5 @@
 //! A small site for tests of the exchange: a carrier, a PBX, one desk with a fixed contact, one team.
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, reason = "each test takes what it needs, and one takes all")]
 
 use control_plane::{
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},

@@ -22,6 +22,8 @@ mod socket;
 mod sys;
 mod tape;
 #[cfg(test)]
+mod test_disk;
+#[cfg(test)]
 mod test_folder;
 mod thread;
 mod tick;

@@ -14,7 +14,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr, UdpSocket},
     os::unix::fs::FileExt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Condvar, Mutex},
     thread,
     time::Duration,
 };
@@ -27,14 +27,18 @@ const BEFORE: u32 = 50;
 const AFTER: u32 = 100;
 
 /// A disk that takes a write and does not come back.
-static STALLED: AtomicBool = AtomicBool::new(false);
+static STALLED: Mutex<bool> = Mutex::new(false);
+static ANSWERS: Condvar = Condvar::new();
+
+fn stall(stalled: bool) {
+    *STALLED.lock().unwrap() = stalled;
+    ANSWERS.notify_all();
+}
 
 const DISK: Disk = Disk {
     create: Disk::REAL.create,
     write: |file, bytes, at| {
-        while STALLED.load(Ordering::Acquire) {
-            thread::sleep(Duration::from_millis(1));
-        }
+        drop(ANSWERS.wait_while(STALLED.lock().unwrap(), |stalled| *stalled).unwrap());
         file.write_all_at(bytes, at)
     },
 };
@@ -44,7 +48,7 @@ struct Answers;
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        STALLED.store(false, Ordering::Release);
+        stall(false);
     }
 }
 
@@ -184,7 +188,8 @@ fn wait(what: &str, mut there: impl FnMut() -> bool) {
 
 #[test]
 fn a_disk_that_stands_still_costs_recordings_frames_and_the_two_hundred_calls_nothing() {
-    let stall = std::env::var("STALL_SECONDS").map_or(2, |text| text.parse::<u32>().unwrap());
+    let stall_seconds =
+        std::env::var("STALL_SECONDS").map_or(2, |text| text.parse::<u32>().unwrap());
     let folder = TestFolder::new("stalled-disk");
     let mut media = media(BOX, CALLS, &folder);
     let _answers = Answers;
@@ -202,16 +207,16 @@ fn a_disk_that_stands_still_costs_recordings_frames_and_the_two_hundred_calls_no
         bridged += met.filter(|event| matches!(event, Event::Bridged { .. })).count();
         bridged == usize::from(CALLS)
     });
-    let frames = BEFORE + 50 * stall + AFTER;
+    let frames = BEFORE + 50 * stall_seconds + AFTER;
     let begun = Instant::now();
 
     // A slice of the calls speaks every millisecond.
     for at in 0..frames * 20 {
         match at {
-            at if at == BEFORE * 20 => STALLED.store(true, Ordering::Release),
-            at if at == (BEFORE + 50 * stall) * 20 => {
+            at if at == BEFORE * 20 => stall(true),
+            at if at == (BEFORE + 50 * stall_seconds) * 20 => {
                 assert!(media.counters().engine.record_frames_refused > 0, "the ring is full");
-                STALLED.store(false, Ordering::Release);
+                stall(false);
             }
             _ => {}
         }

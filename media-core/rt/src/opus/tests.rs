@@ -5,6 +5,7 @@ use crate::{
     clerk::Clerk,
     recorder::{Format, RecorderConfig, RecorderEvent, Seal, Writer},
     tape::Disk,
+    test_disk::{HALF_TAKING, be_full},
     test_folder::TestFolder,
 };
 use media_core::{
@@ -12,7 +13,6 @@ use media_core::{
     order::{Law, RecordFrame, RecordKind, TalkName},
 };
 use std::{
-    cell::Cell,
     f64::consts::TAU,
     fs,
     path::PathBuf,
@@ -174,27 +174,16 @@ fn a_file_cut_at_any_byte_plays_to_its_last_whole_page_and_one_changed_byte_is_f
 
 #[test]
 fn a_full_disk_that_takes_half_a_page_leaves_no_damage_and_the_recording_goes_on() {
-    thread_local!(static FULL: Cell<bool> = const { Cell::new(false) });
-    let disk = Disk {
-        write: |file, bytes, at| match FULL.get() {
-            true => {
-                file.write_all_at(&bytes[..bytes.len() / 2], at)?;
-                Err(io::Error::from_raw_os_error(libc::ENOSPC))
-            }
-            false => file.write_all_at(bytes, at),
-        },
-        ..Disk::REAL
-    };
-    let mut bench = Bench::new("opus-full", disk);
+    let mut bench = Bench::new("opus-full", HALF_TAKING);
     bench.frame(RecordKind::Start, 0);
     bench.audio(0..100);
-    FULL.set(true);
+    be_full(true);
     bench.audio(100..300);
     let alarms = bench.writer.take_events();
     let alarms = alarms.iter().filter(|it| matches!(it, RecorderEvent::Failed { .. }));
     assert_eq!(alarms.count(), 1);
     assert_eq!(check(&bench.path()).unwrap().0, Check::Cut, "a disk that is full is no damage");
-    FULL.set(false);
+    be_full(false);
     bench.audio(300..400);
     bench.frame(RecordKind::End, 400);
 

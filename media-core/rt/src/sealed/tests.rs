@@ -5,6 +5,7 @@ use crate::{
     clerk::Clerk,
     recorder::{Format, RecorderConfig, RecorderEvent, Seal, Writer},
     tape::Disk,
+    test_disk::{HALF_TAKING, be_full},
     test_folder::TestFolder,
 };
 use media_core::{
@@ -174,27 +175,16 @@ fn a_killed_recorder_loses_less_than_half_a_second_and_the_file_says_that_its_en
 
 #[test]
 fn a_full_disk_that_takes_half_a_chunk_leaves_no_damage_and_the_recording_goes_on() {
-    thread_local!(static FULL: Cell<bool> = const { Cell::new(false) });
-    let disk = Disk {
-        write: |file, bytes, at| match FULL.get() {
-            true => {
-                file.write_all_at(&bytes[..bytes.len() / 2], at)?;
-                Err(io::Error::from_raw_os_error(libc::ENOSPC))
-            }
-            false => file.write_all_at(bytes, at),
-        },
-        ..Disk::REAL
-    };
-    let mut bench = Bench::sealed("sealed-full", disk);
+    let mut bench = Bench::sealed("sealed-full", HALF_TAKING);
     bench.frame(RecordKind::Start, 0);
     bench.audio(0..100);
-    FULL.set(true);
+    be_full(true);
     bench.audio(100..300);
     let alarms = bench.events().into_iter().filter(|it| matches!(it, RecorderEvent::Failed { .. }));
     assert_eq!(alarms.count(), 1);
     let mut full = SealedFile::open(&bench.path(), &KEY).unwrap();
     assert_eq!(full.verify().unwrap(), Told::Cut, "a disk that is full is no damage");
-    FULL.set(false);
+    be_full(false);
     bench.audio(300..400);
     bench.frame(RecordKind::End, 400);
 
