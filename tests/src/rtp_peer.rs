@@ -387,14 +387,9 @@ impl Heard {
         tone::share(&self.pcm(part), hz)
     }
 
-    /// What most of these packets hold of this tone: the median over tenths of a second. A gap, or a
-    /// leap in phase where a phone of a loaded machine stood still, is one window's and not the whole's.
+    /// What most of these packets hold of this tone.
     pub fn mostly(&self, part: Range<usize>, hz: f64) -> f64 {
-        let pcm = self.pcm(part);
-        let tenth = usize::try_from(tone::RATE / 10).unwrap_or(1);
-        let mut shares: Vec<f64> = pcm.chunks_exact(tenth).map(|w| tone::share(w, hz)).collect();
-        shares.sort_by(f64::total_cmp);
-        shares.get(shares.len() / 2).copied().unwrap_or(0.0)
+        tone::mostly(&self.pcm(part), hz)
     }
 
     /// Everything that breaks the promise of one continuous stream, in words; empty if it was kept.

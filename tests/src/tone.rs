@@ -126,6 +126,15 @@ pub fn best_half_second(pcm: &[i16], hz: f64) -> f64 {
     pcm.chunks_exact(half).map(|part| share(part, hz)).fold(0.0, f64::max)
 }
 
+/// What most of it holds of this tone: the median over tenths of a second. A gap, or a leap in phase where a peer or this
+/// machine stood still, is one window's and not the whole's.
+pub fn mostly(pcm: &[i16], hz: f64) -> f64 {
+    let tenth = usize::try_from(RATE / 10).expect("a rate fits");
+    let mut shares: Vec<f64> = pcm.chunks_exact(tenth).map(|part| share(part, hz)).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// Mean power against full scale, in decibels; -120 for silence.
 pub fn level_dbfs(pcm: &[i16]) -> f64 {
     let power: f64 = pcm.iter().map(|&s| (f64::from(s) / 32_768.0).powi(2)).sum();
@@ -291,6 +300,17 @@ mod tests {
             assert!(share(&heard, 425.0) > 0.95, "{law:?}: {}", share(&heard, 425.0));
             assert!(share(&heard, 700.0) < 0.01, "{law:?}: {}", share(&heard, 700.0));
         }
+    }
+
+    #[test]
+    fn a_leap_in_phase_is_no_other_tone_and_half_a_talk_is_not_most_of_it() {
+        let leap = [sine(425.0, 0, 4_000), sine(425.0, 8, 4_000)].concat();
+        let half = [sine(425.0, 0, 4_000), sine(700.0, 4_000, 4_800)].concat();
+
+        assert!(share(&leap, 425.0) < 0.9, "{}", share(&leap, 425.0));
+        assert!(mostly(&leap, 425.0) > 0.95, "{}", mostly(&leap, 425.0));
+        assert!(mostly(&half, 425.0) < 0.01, "{}", mostly(&half, 425.0));
+        assert!(mostly(&leap[..700], 425.0) < 0.01, "less than a window holds nothing");
     }
 
     #[test]

@@ -76,8 +76,8 @@ fn a_sealed_recording_cut_by_kill_9_is_read_without_the_box_and_one_that_ended_i
     let heard = tone::read_recording(&by_file);
     assert!(heard.length_ms() > 1_500.0, "{} ms", heard.length_ms());
     let tail = heard.left.len() - 8_000;
-    assert!(tone::share(&heard.left[tail..], CALLER_HZ) > 0.9);
-    assert!(tone::share(&heard.right[tail..], DESK_HZ) > 0.9);
+    assert!(tone::mostly(&heard.left[tail..], CALLER_HZ) > 0.9);
+    assert!(tone::mostly(&heard.right[tail..], DESK_HZ) > 0.9);
     assert_eq!(cut["recording"]["frames"].as_u64().unwrap(), (by_file.len() as u64 - 44) / 640);
     let audio = |call: &str| appliance.get_bytes(&format!("recordings/{call}/audio"));
     assert!(audio(&first) == by_file, "by the API it is the same");
@@ -87,7 +87,7 @@ fn a_sealed_recording_cut_by_kill_9_is_read_without_the_box_and_one_that_ended_i
     let whole = appliance.get(&format!("recordings/{second}/verify"));
     assert!(whole["condition"] == "whole" && whole["frames_lost"].is_u64(), "{whole}");
     let bytes = audio(&second);
-    assert!(tone::share(&tone::read_recording(&bytes).left[4_000..12_000], CALLER_HZ) > 0.9);
+    assert!(tone::mostly(&tone::read_recording(&bytes).left[4_000..12_000], CALLER_HZ) > 0.9);
     let path = format!("recordings/{second}/audio");
     for (range, expected) in [
         ("bytes=0-99", &bytes[..100]),
@@ -155,8 +155,8 @@ fn a_paused_recording_is_silent_in_between_as_long_as_the_talk_and_the_story_say
             side.chunks(160).skip(20).position(|it| it.iter().all(|&s| s == 0)).unwrap() + 20;
         let inside = &side[(first + 8) * 160..(first + paused - 8) * 160];
         assert!(inside.iter().all(|&sample| sample == 0), "not a word in between");
-        assert!(tone::share(&side[4_000..12_000], hz) > 0.9, "before");
-        assert!(tone::share(&side[side.len() - 9_600..side.len() - 1_600], hz) > 0.9, "after");
+        assert!(tone::mostly(&side[4_000..12_000], hz) > 0.9, "before");
+        assert!(tone::mostly(&side[side.len() - 9_600..side.len() - 1_600], hz) > 0.9, "after");
     }
     let story = appliance.get(&format!("calls/{call}"));
     let told = |event: &str| {
