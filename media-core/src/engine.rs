@@ -325,10 +325,11 @@ impl Engine {
         let Some(leg) = legs.get_mut(slot) else { return };
         let (peer, talk, side) = match leg.mode {
             Mode::Bridged { peer, talk, side } => (peer, talk, side),
-            Mode::Room { .. } => {
+            Mode::Room { talk } => {
                 leg.put_by(speech, counters);
                 if !leg.voice.placed {
                     self.place_voice(slot, now);
+                    self.align(talk);
                 }
                 return;
             }

@@ -9,16 +9,18 @@
 mod delay;
 mod presence;
 mod stretch;
+mod surplus;
 
 use self::presence::Presence;
 use crate::{
     codec::g711,
     comfort::Comfort,
-    conceal::{self, Conceal},
+    conceal::{self, Conceal, PERIOD_MAX},
     frame::{Packed, SAMPLES},
     order::Law,
 };
 pub(crate) use delay::Delay;
+pub(crate) use surplus::Surplus;
 
 /// What one source said and nobody heard yet. Allocates nothing. In the order of
 /// [`crate::leg::Leg`]'s note.
@@ -30,6 +32,7 @@ pub(crate) struct Jitter {
     rest: u32,
     /// Frames in a row that left later than they need.
     excess: u32,
+    surplus: Surplus,
     /// What is heard where nothing is left to be made up.
     comfort: Comfort,
     /// Frames made up where the source turned out to say nothing.
@@ -106,6 +109,7 @@ impl Jitter {
         line: None,
         rest: 0,
         excess: 0,
+        surplus: Surplus::NONE,
         comfort: Comfort::SILENCE,
         paused: 0,
         ahead: JUMP,
@@ -120,7 +124,7 @@ impl Jitter {
         self.come = Presence::NONE;
         self.line = None;
         self.conceal.stop();
-        (self.rest, self.excess) = (0, 0);
+        (self.rest, self.excess, self.surplus) = (0, 0, Surplus::NONE);
         self.comfort = Comfort::SILENCE;
     }
 
@@ -219,7 +223,7 @@ impl Jitter {
         if waited > EXCESS && self.rest == 0 {
             // Where no place fits for seconds, in noise, one that will be heard is better.
             let at_any_rate = self.excess > PATIENCE;
-            self.cut(law, at_any_rate);
+            self.cut(law, PERIOD_MAX, at_any_rate);
             if at_any_rate {
                 self.excess = PATIENCE - stretch::REST;
             }
@@ -239,18 +243,26 @@ impl Jitter {
     ) -> Kind {
         let Some(line) = self.line else { return self.build(law, frame) };
         // How much longer than needed the next sample has waited.
-        let last = line.cursor.wrapping_add(self.last_packet());
+        let last = line.cursor.wrapping_add(self.last_packet(SAMPLES));
         let spare = delay.waited(last, now).saturating_sub(target.cast_signed());
-        let here = self.come.run(line.cursor, SAMPLES, true);
+        let here = self.come.run(line.cursor, SAMPLES + PERIOD_MAX, true);
+        let left = here.saturating_sub(SAMPLES);
+        let last = line.cursor.wrapping_add(self.last_packet(SAMPLES + left));
+        let waits = delay.waited(last, now) < target.cast_signed() - ROUNDED;
+        // The packet behind has to wait a little, what is left of the one before has not.
+        let rest = self.waiting().saturating_sub(SAMPLES) % line.packet.max(1);
+        let surplus = self.surplus.take(if waits { left.min(rest) } else { left });
         if spare < -SLACK && (here == 0 || !line.heard) {
             // It may still come: the distance grows by what is made up.
             return self.stand(law, frame);
         }
-        if here == SAMPLES && self.rest == 0 {
+        if here >= SAMPLES && self.rest == 0 {
             if spare < -SLACK {
                 self.say_again(law);
             } else if spare > EXCESS || self.waiting() > CAPACITY - 2 * SAMPLES {
-                self.cut(law, spare > GROSS);
+                self.cut(law, PERIOD_MAX, spare > GROSS);
+            } else if let Some(surplus) = surplus {
+                self.cut(law, surplus, false);
             }
         }
         self.build(law, frame)
@@ -259,7 +271,7 @@ impl Jitter {
     /// How long what is heard next could have been here; none if nothing has come.
     pub(crate) fn waited(&self, delay: &Delay, now: u32) -> Option<i32> {
         let line = self.line?;
-        Some(delay.waited(line.cursor.wrapping_add(self.last_packet()), now))
+        Some(delay.waited(line.cursor.wrapping_add(self.last_packet(SAMPLES)), now))
     }
 
     /// Nothing came in time: a frame is made up.
@@ -477,11 +489,11 @@ impl Jitter {
         behind > 0
     }
 
-    /// How far behind the cursor the last packet begins of which the next frame needs something.
-    fn last_packet(&self) -> u32 {
+    /// How far behind the cursor the last packet begins of which the next so many samples need something.
+    fn last_packet(&self, samples: usize) -> u32 {
         let packet = self.line.map_or(SAMPLES, |line| line.packet).max(1);
         let next = self.waiting() % packet;
-        if next >= SAMPLES { 0 } else { low(next + (SAMPLES - 1 - next) / packet * packet) }
+        if next >= samples { 0 } else { low(next + (samples - 1 - next) / packet * packet) }
     }
 
     fn skip(&mut self, samples: usize) {
@@ -560,6 +572,9 @@ const JUMP: i32 = 1_600;
 const SLACK: i32 = 40;
 const EXCESS: i32 = 200;
 const GROSS: i32 = 800;
+
+/// A frame is taken on a millisecond, a little after it could be.
+const ROUNDED: i32 = 8;
 
 /// Frames that may leave too late before the voice is cut where one will hear it: 3 s.
 const PATIENCE: u32 = 150;

@@ -165,6 +165,36 @@ impl Voice {
     }
 }
 
+/// The milliseconds of the frame at which those are taken whom one hears, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken(u32);
+
+impl Taken {
+    pub(crate) const fn add(&mut self, voice: &Voice) {
+        if voice.placed {
+            self.0 |= 1 << (voice.phase % FRAME_MS);
+        }
+    }
+
+    fn phases(self) -> impl Iterator<Item = u64> {
+        (0..FRAME_MS).filter(move |phase| self.0 >> phase & 1 == 1)
+    }
+
+    /// How long the one who waits longest does until this millisecond.
+    fn longest(self, phase: u64) -> u64 {
+        self.phases().map(|taken| (phase + FRAME_MS - taken) % FRAME_MS).max().unwrap_or(0)
+    }
+
+    /// The millisecond until which they wait least, if that is worth a change.
+    pub(crate) fn better(self, phase: u64) -> Option<u64> {
+        let best = self.phases().min_by_key(|phase| self.longest(*phase))?;
+        (self.longest(best) + WORTH_MS <= self.longest(phase)).then_some(best)
+    }
+}
+
+/// A stream is not moved for less.
+const WORTH_MS: u64 = 3;
+
 /// The place of what was never said.
 const NOWHERE: u64 = u64::MAX;
 
@@ -356,6 +386,26 @@ mod tests {
 
         let heard: Vec<_> = (80..180).filter_map(|ms| voice.at(ms).map(|frame| frame[0])).collect();
         assert!(!heard.is_empty() && heard.iter().all(|sample| *sample == 7), "{heard:?}");
+    }
+
+    #[test]
+    fn one_is_spoken_to_when_the_last_was_taken_for_whom_the_others_waited_least() {
+        let taken = |phases: &[u64]| {
+            let mut taken = Taken::default();
+            for phase in phases {
+                taken.add(&Voice { phase: *phase, placed: true, ..Voice::NONE });
+            }
+            taken
+        };
+
+        assert_eq!(taken(&[7]).better(5), Some(7));
+        assert_eq!(taken(&[7]).better(9), None, "two milliseconds are not worth it");
+        assert_eq!(taken(&[18, 3]).better(1), Some(3), "round the end of the frame");
+        assert_eq!(taken(&[0, 8, 13]).better(8), Some(0), "before the widest gap");
+        assert_eq!(taken(&[]).better(4), None);
+        let mut none = Taken::default();
+        none.add(&Voice::NONE);
+        assert_eq!(none.better(4), None, "who has said nothing has no place yet");
     }
 
     #[test]

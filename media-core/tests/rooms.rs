@@ -291,6 +291,87 @@ fn a_click_is_heard_by_all_within_a_frame_and_what_even_packets_need() {
     }
 }
 
+/// Who speaks when, and what becomes of the clicks of party 1: in milliseconds, how long each takes to parties 2 and 3.
+struct Clicks {
+    speakers: [(Speaker, u16, Law, u64); 3],
+    clicked: Vec<u64>,
+}
+
+impl Clicks {
+    fn new(at: [u64; 3]) -> Self {
+        let law = |n| if n == 1 { Law::Mu } else { Law::A };
+        let speakers = [1, 2, 3].map(|n| {
+            let mut speaker = Speaker::new(n, law(n));
+            speaker.header.ssrc += 0x100;
+            (speaker, n, law(n), at[usize::from(n) - 1])
+        });
+        Self { speakers, clicked: vec![] }
+    }
+
+    /// Every fifth packet of party 1 clicks; its packet `late` comes 12 ms late.
+    fn run(&mut self, bench: &mut Bench, ms: u64, late: Option<u64>) {
+        bench.run(ms, |bench, ms| {
+            for (speaker, n, law, at) in &mut self.speakers {
+                let this_late = *n == 1 && late.is_some_and(|late| ms / 20 == late);
+                if ms % 20 == if this_late { *at + 12 } else { *at } {
+                    let clicks = *n == 1 && ms / 20 % 5 == 3;
+                    self.clicked.extend(clicks.then(|| bench.now_ms()));
+                    speaker.say(bench, *n, g711::encode(*law, if clicks { 16_000 } else { 0 }));
+                }
+            }
+        });
+    }
+
+    fn delays(&self, bench: &Bench, n: u16, last: usize) -> Vec<u64> {
+        let loud = |said: &[u8]| said.iter().any(|code| g711::decode(Law::A, *code) > 12_000);
+        let heard = bench.heard(n);
+        let loud: Vec<bool> = heard.iter().map(|(_, _, said)| loud(said)).collect();
+        // A click that was cut into two frames begins in the first of them.
+        let begins = (1..heard.len()).filter(|at| loud[*at] && !loud[*at - 1]);
+        let heard: Vec<u64> = begins.map(|at| heard[at].0).collect();
+        let pairs = self.clicked.iter().rev().zip(heard.iter().rev()).take(last);
+        pairs.map(|(said, heard)| heard - said).collect()
+    }
+}
+
+#[test]
+fn who_hears_one_is_spoken_to_as_soon_as_that_one_is_taken_whenever_they_speak() {
+    for at in 0..20 {
+        let mut bench = Bench::new();
+        for (n, law) in [(1, Law::Mu), (2, Law::A), (3, Law::A)] {
+            bench.party(n, law);
+        }
+        bench.bridge(1, 2, true);
+        let mut clicks = Clicks::new([at, (at + 7) % 20, (at * 3) % 20]);
+        clicks.run(&mut bench, 1_000, None);
+        join(&mut bench, 3, Role::Listens);
+        clicks.run(&mut bench, 4_000, None);
+
+        let (other, supervisor) = (clicks.delays(&bench, 2, 20), clicks.delays(&bench, 3, 20));
+        assert!(other.len() == 20 && other.iter().all(|ms| *ms <= 4), "at {at}: {other:?}");
+        assert!(supervisor.len() == 20, "at {at}: {supervisor:?}");
+        assert!(supervisor.iter().all(|ms| *ms <= 13), "at {at}: {supervisor:?}");
+        for n in [1, 2, 3] {
+            assert_one_stream(n, &bench.heard(n));
+        }
+    }
+}
+
+#[test]
+fn one_late_packet_makes_a_voice_late_for_a_while_and_not_for_ever() {
+    let (mut bench, _) = supervised();
+    join(&mut bench, 3, Role::Listens);
+    let mut clicks = Clicks::new([2, 9, 6]);
+    clicks.run(&mut bench, 2_000, None);
+    clicks.run(&mut bench, 400, Some(4));
+    let then = clicks.delays(&bench, 2, 2);
+    clicks.run(&mut bench, 5_000, None);
+
+    assert!(then.iter().all(|ms| *ms > 15), "a frame was made up: {then:?}");
+    let again = clicks.delays(&bench, 2, 10);
+    assert!(again.len() == 10 && again.iter().all(|ms| *ms <= 11), "{again:?}");
+}
+
 /// Four packets of the key 5, the last two of them its end.
 fn press(bench: &mut Bench, company: &mut Company, n: u16, law: Law, timestamp: u32) {
     let mut header = Speaker::new(n, law).header;

@@ -15,7 +15,7 @@ use crate::{
     },
     conceal::{self, mix, narrow},
     frame::SAMPLES,
-    jitter::{Delay, Kind, Order, Put, Speech},
+    jitter::{Delay, Kind, Order, Put, Speech, Surplus},
     order::{Coding, Law},
 };
 
@@ -29,6 +29,7 @@ pub(crate) struct Hearing {
     line: Option<Line>,
     /// Frames until the voice may be stretched or cut again.
     rest: u32,
+    surplus: Surplus,
     echo: Echo,
     /// Made up since something was said.
     made: usize,
@@ -88,6 +89,7 @@ impl Hearing {
             queue: Queue::new(slot_bytes),
             line: None,
             rest: 0,
+            surplus: Surplus::NONE,
             echo: Echo::new(factor),
             made: 0,
             blamed: 0,
@@ -106,6 +108,7 @@ impl Hearing {
         self.queue.forget();
         self.line = None;
         self.echo.stop();
+        self.surplus = Surplus::NONE;
         (self.rest, self.ready, self.made, self.blamed, self.waits) = (0, 0, 0, 0, 0);
     }
 
@@ -179,6 +182,12 @@ impl Hearing {
         let target = self.patient(target);
         let spare = self.waited(delay, now).unwrap_or(0).saturating_sub(target.cast_signed());
         let there = self.there(&line);
+        let left = there.saturating_sub(SAMPLES).min(conceal::PERIOD_MAX);
+        let last = self.last_packet(&line, SAMPLES + left);
+        let waits = delay.waited(last, now) < target.cast_signed() - ROUNDED;
+        // The packet behind has to wait a little, what is left of the one before has not.
+        let rest = there.saturating_sub(SAMPLES) % line.packet.max(1) as usize;
+        let surplus = self.surplus.take(if waits { left.min(rest) } else { left });
         let mut made_up = 0;
         if spare < -SLACK && (there == 0 || !line.heard) {
             // It may still come: the distance grows by what is made up.
@@ -190,7 +199,9 @@ impl Hearing {
                 if spare < -SLACK {
                     self.say_again();
                 } else if spare > EXCESS || self.waiting() > FULL {
-                    self.cut(spare > GROSS);
+                    self.cut(conceal::PERIOD_MAX, spare > GROSS);
+                } else if let Some(surplus) = surplus {
+                    self.cut(surplus, false);
                 }
             }
         }
@@ -254,12 +265,16 @@ impl Hearing {
     /// How long what is heard next could have been here.
     fn waited(&self, delay: &Delay, now: u32) -> Option<i32> {
         let line = self.line?;
-        let needs = SAMPLES.saturating_sub(self.ready / self.factor);
-        let last = match u32::try_from(needs) {
+        Some(delay.waited(self.last_packet(&line, SAMPLES), now))
+    }
+
+    /// The time stamp of the last packet of which so many samples need something.
+    fn last_packet(&self, line: &Line, samples: usize) -> u32 {
+        let needs = samples.saturating_sub(self.ready / self.factor);
+        match u32::try_from(needs) {
             Ok(needs @ 1..) => line.next.wrapping_add((needs - 1) / line.packet * line.packet),
-            Ok(0) | Err(_) => self.cursor(&line),
-        };
-        Some(delay.waited(last, now))
+            Ok(0) | Err(_) => self.cursor(line),
+        }
     }
 
     /// Time stamp of what is heard next.
@@ -505,7 +520,10 @@ impl Hearing {
         if !self.line.is_some_and(|line| line.heard) || !self.decode_ahead(COMPARED) {
             return;
         }
-        let Some(period) = self.fitting(false, |past, shift| past - shift) else { return };
+        let Some(period) = self.fitting(conceal::PERIOD_MAX, false, |past, shift| past - shift)
+        else {
+            return;
+        };
         let back = self.past - period;
         self.fade(self.past, back, period);
         let end = self.past + self.ready;
@@ -514,13 +532,14 @@ impl Hearing {
         self.rest = REST;
     }
 
-    /// Leaves a period out: what comes fades into what comes a period later. `at_any_rate`: also where one
-    /// will hear it.
-    fn cut(&mut self, at_any_rate: bool) {
-        if self.echo.is_busy() || !self.decode_ahead(SAMPLES + conceal::PERIOD_MAX) {
+    /// Leaves a period of `longest` at most out: what comes fades into what comes a period later. `at_any_rate`:
+    /// also where one will hear it.
+    fn cut(&mut self, longest: usize, at_any_rate: bool) {
+        if self.echo.is_busy() || !self.decode_ahead(SAMPLES + longest) {
             return;
         }
-        let Some(period) = self.fitting(at_any_rate, |past, shift| past + shift) else { return };
+        let fitting = self.fitting(longest, at_any_rate, |past, shift| past + shift);
+        let Some(period) = fitting else { return };
         self.fade(self.past, self.past + period, period);
         let end = self.past + self.ready;
         self.samples.copy_within(self.past + period..end, self.past);
@@ -557,6 +576,7 @@ impl Hearing {
     /// to go unnoticed.
     fn fitting(
         &mut self,
+        longest: usize,
         at_any_rate: bool,
         shifted: impl Fn(usize, usize) -> usize,
     ) -> Option<usize> {
@@ -566,7 +586,7 @@ impl Hearing {
             let there = self.samples.get(shifted(self.past, shift)..).unwrap_or_default();
             echo::likeness(here, there, 2 * self.factor)
         };
-        let shifts = (conceal::PERIOD_MIN..=conceal::PERIOD_MAX).step_by(2);
+        let shifts = (conceal::PERIOD_MIN..=longest).step_by(2);
         let all = shifts.map(|shift| shift * self.factor).map(|shift| (likeness(shift), shift));
         let best = all.max_by(|one, other| one.0.total_cmp(&other.0))?;
         (best.0 >= ALIKE || at_any_rate || is_quiet(here)).then_some(best.1)
@@ -635,11 +655,13 @@ const PACKET_MAX: usize = 960;
 const CAPACITY: usize = 3_200;
 const FULL: usize = 2_880;
 
-/// As in [`crate::jitter`]: a jump of the time line; the distance too small, too great, far too great.
+/// As in [`crate::jitter`]: a jump of the time line; the distance too small, too great, far too great; on which millisecond
+/// a frame is taken.
 const JUMP: i32 = 1_600;
 const SLACK: i32 = 40;
 const EXCESS: i32 = 200;
 const GROSS: i32 = 800;
+const ROUNDED: i32 = 8;
 
 /// Samples that are compared, a correlation of 0.7 squared, the average magnitude of what nobody misses,
 /// frames between two changes and until the next look.

@@ -9,7 +9,7 @@ use crate::{
     leg::{Leg, Mode, send::Wire},
     order::{Codec, Law, LegName, PromptEnd, Role, Source, TalkName},
     record::Side,
-    room::{Mix, RAMP, Room, pack},
+    room::{Mix, RAMP, Room, Taken, pack},
 };
 use std::time::Instant;
 
@@ -81,6 +81,7 @@ impl Engine {
                 // What was said to one is not for all, nor what still waits of it.
                 leg.forget_heard();
                 leg.forget_said();
+                self.align(talk);
             }
             return;
         }
@@ -92,6 +93,40 @@ impl Engine {
             && let Some(tape) = talk.tape()
         {
             tape.joined();
+        }
+        self.align(talk);
+    }
+
+    /// Sets the grid on which each in a room is spoken to: a frame leaves when the last of those it is made of has
+    /// been taken, and the others have waited least. None leaves twice or late by more than a frame: the stream's
+    /// place in time stays what it is.
+    pub(super) fn align(&mut self, talk: usize) {
+        let Some(room) = self.talks.get_mut(talk).map(|talk| talk.room) else { return };
+        for (slot, _) in room.parties() {
+            let Some((name, phase)) = self.legs.get_mut(slot).map(|leg| (leg.name, leg.phase))
+            else {
+                continue;
+            };
+            let mut taken = Taken::default();
+            for speaker in room.heard_by(slot, name) {
+                if let Some(voice) = self.legs.get_mut(speaker).map(|leg| &leg.voice) {
+                    taken.add(voice);
+                }
+            }
+            if let Some(better) = taken.better(phase) {
+                self.set_phase(slot, better);
+            }
+        }
+    }
+
+    /// Speaks to a leg at another millisecond of the frame. What is due already by that leaves with the next tick.
+    fn set_phase(&mut self, slot: usize, phase: u64) {
+        let Some(leg) = self.legs.get_mut(slot) else { return };
+        self.due_legs.remove(leg.phase, slot);
+        leg.phase = phase;
+        self.due_legs.add(phase, slot);
+        if !self.arrived.contains(&slot) {
+            self.arrived.push(slot);
         }
     }
 
@@ -124,10 +159,10 @@ impl Engine {
             }
         }
         if !only_two {
-            return;
+            return self.align(talk);
         }
         match left {
-            [Some(_), Some(_)] if self.needs_room(left) => {}
+            [Some(_), Some(_)] if self.needs_room(left) => self.align(talk),
             [Some(caller), Some(other)] => self.become_bridge(talk, [caller, other]),
             // Who of the two is alone hears nothing, as after a bridge.
             alone => {

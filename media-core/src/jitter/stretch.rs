@@ -14,7 +14,9 @@ impl Jitter {
     pub(super) fn say_again(&mut self, law: Law) {
         let Some(line) = self.line.filter(|line| line.heard) else { return };
         let shifts = |shift| line.cursor.wrapping_sub(low(shift));
-        let Some(period) = self.fitting(law, line.cursor, shifts, false) else { return };
+        let Some(period) = self.fitting(law, line.cursor, shifts, PERIOD_MAX, false) else {
+            return;
+        };
         let back = shifts(period);
         self.fade(law, line.cursor, back, period);
         self.come.set(back, period);
@@ -24,16 +26,18 @@ impl Jitter {
         self.rest = REST;
     }
 
-    /// Leaves a period out: what comes fades into what comes a period later. `at_any_rate`: also
-    /// where one will hear it.
-    pub(super) fn cut(&mut self, law: Law, at_any_rate: bool) {
+    /// Leaves a period of `longest` at most out: what comes fades into what comes a period later.
+    /// `at_any_rate`: also where one will hear it.
+    pub(super) fn cut(&mut self, law: Law, longest: usize, at_any_rate: bool) {
         let Some(line) = self.line else { return };
-        let room = SAMPLES + PERIOD_MAX;
+        let room = SAMPLES + longest;
         if self.conceal.is_busy() || self.come.run(line.cursor, room, true) < room {
             return;
         }
         let shifts = |shift| line.cursor.wrapping_add(low(shift));
-        let Some(period) = self.fitting(law, line.cursor, shifts, at_any_rate) else { return };
+        let Some(period) = self.fitting(law, line.cursor, shifts, longest, at_any_rate) else {
+            return;
+        };
         self.fade(law, line.cursor, shifts(period), period);
         self.skip(period);
         self.rest = if at_any_rate { 1 } else { REST };
@@ -57,12 +61,12 @@ impl Jitter {
         law: Law,
         here: u32,
         shifted: impl Fn(usize) -> u32,
+        longest: usize,
         at_any_rate: bool,
     ) -> Option<usize> {
         self.rest = LOOK_AGAIN;
         let likeness = |shift| self.likeness(law, here, shifted(shift));
-        let best =
-            (PERIOD_MIN..=PERIOD_MAX).step_by(2).map(|shift| (likeness(shift), shift)).max()?;
+        let best = (PERIOD_MIN..=longest).step_by(2).map(|shift| (likeness(shift), shift)).max()?;
         let quiet =
             || is_quiet(law, (0..low(SAMPLES)).map(|n| at(&self.ring, here.wrapping_add(n))));
         (best.0 >= ALIKE || at_any_rate || quiet()).then_some(best.1)

@@ -112,3 +112,32 @@ fn lengths_that_no_decoder_takes_have_no_duration() {
     let law = hearing();
     assert_eq!((law.duration(&[0; 480]), law.duration(&[0; 481])), (Some(480), None));
 }
+
+#[test]
+fn who_is_further_behind_than_needed_for_a_second_is_brought_nearer_and_not_too_near() {
+    let Bench(mut hearing, mut delay) = bench();
+    let (target, spare) = (160, 164);
+    let hum: Vec<u8> = (0..160_u32)
+        .map(|n| g711::encode(Law::A, if n % 40 < 20 { 3_000 } else { -3_000 }))
+        .collect();
+    let mut behind = vec![];
+    for n in 0..300 {
+        let arrival = 5_000 + n * 160;
+        let order = if n == 0 { Order::First } else { NEXT };
+        hearing.put(&Speech { timestamp: n * 160, payload: &hum, arrival, order }, &mut delay);
+        delay.take(n * 160, arrival);
+        if n < 2 {
+            continue;
+        }
+        let now = arrival + target + spare - 2 * 160;
+        let mut frame = [0; SAMPLES];
+        let kind = hearing.take(&delay, target, now, &mut frame);
+        assert_eq!(kind, Kind::Said, "frame {n}");
+        let left = hearing.there(&hearing.line.unwrap());
+        behind.push(left);
+    }
+
+    assert!(behind[..48].iter().all(|left| *left == 320), "{behind:?}");
+    let last = *behind.last().unwrap();
+    assert!((160..200).contains(&last), "{behind:?}");
+}

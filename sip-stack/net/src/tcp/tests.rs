@@ -139,7 +139,10 @@ async fn what_is_said_while_connecting_leaves_when_the_connection_stands() {
 
 #[tokio::test]
 async fn nobody_there_is_said_at_once() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound by one who does not listen, so that nobody else listens there meanwhile.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = taken.local_addr().unwrap();
     let mut tcp = listener();
     tcp.send(&Transmit { to: free, bytes: vec![], way: Way::Connect(CONN) });
 
