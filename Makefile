@@ -60,11 +60,11 @@ fmt:
 
 clippy:
 	@tools/install-prerequisites.sh build lints
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy $(FAST) --all-targets -- -D warnings
 
 docs:
 	@tools/install-prerequisites.sh build
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc $(FAST) --no-deps --document-private-items --quiet
 
 tidy:
 	@tools/install-prerequisites.sh build
