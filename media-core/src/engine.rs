@@ -75,6 +75,14 @@ pub enum Channel {
     Rtcp,
 }
 
+/// What lies behind a datagram in its socket, as far as the datagram tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// It came when it should: whoever sends evenly has sent nothing more.
+    Nothing,
+    Perhaps,
+}
+
 /// Where what an engine says goes at once. Must not wait.
 pub trait Out {
     /// Sends a datagram from one port of a pair.
@@ -159,7 +167,7 @@ impl Engine {
     }
 
     /// Takes one datagram that came on a leg's port; relays it at once where nothing else needs
-    /// its samples.
+    /// its samples. Says whether it is worth asking the socket for another.
     pub fn handle_packet(
         &mut self,
         port: PortName,
@@ -168,7 +176,7 @@ impl Engine {
         bytes: &[u8],
         now: Instant,
         out: &mut impl Out,
-    ) {
+    ) -> Behind {
         // What the work below sends is protected on its way out.
         let mut securities = std::mem::take(&mut self.securities);
         // Whoever catches a panic goes on with this engine: without its keys it would speak plainly.
@@ -184,7 +192,9 @@ impl Engine {
             };
             let mut out = Guarded { out, securities: &mut securities };
             match (opened, channel) {
-                (Ok(bytes), Channel::Rtp) => self.handle_rtp(port, from, bytes, now, &mut out),
+                (Ok(bytes), Channel::Rtp) => {
+                    return self.handle_rtp(port, from, bytes, now, &mut out);
+                }
                 (Ok(bytes), Channel::Rtcp) => self.handle_rtcp(port, from, bytes, now),
                 (Err(why), Channel::Rtp) => self.refuse_rtp(port, why),
                 (Err(_), Channel::Rtcp) => {
@@ -192,9 +202,10 @@ impl Engine {
                     self.counters.reports_refused += 1;
                 }
             }
+            Behind::Perhaps
         }));
         self.take_back(securities);
-        handled.unwrap_or_else(|panic| resume_unwind(panic));
+        handled.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// It comes from a host that this port's leg may be spoken to from: of others no proof is worth its cost.
@@ -295,27 +306,36 @@ impl Engine {
         bytes: &[u8],
         now: Instant,
         out: &mut impl Out,
-    ) {
+    ) -> Behind {
         let Self { clock, legs, ports, counters, .. } = self;
         counters.packets_in += 1;
         counters.bytes_in += bytes.len() as u64;
         let slot = ports.slot(port);
         let Some((slot, leg)) = slot.and_then(|slot| Some((slot, legs.get_mut(slot)?))) else {
             counters.drop_packet(Dropped::NoLeg);
-            return;
+            return Behind::Perhaps;
         };
         let heard = match leg.hear(from, bytes, clock, now) {
             Ok(heard) => heard,
-            Err(reason) => return counters.drop_packet(reason),
+            Err(reason) => {
+                counters.drop_packet(reason);
+                return Behind::Perhaps;
+            }
         };
         let speech = match heard {
-            Heard::Audio(speech) if leg.keys.hears() => {
-                return self.take_tones(slot, &speech, now, out);
-            }
             Heard::Audio(speech) => speech,
-            Heard::Digit(told) => return self.read_digit(slot, told, now),
+            Heard::Digit(told) => {
+                self.read_digit(slot, told, now);
+                return Behind::Perhaps;
+            }
         };
-        self.take_audio(slot, &speech, now, out);
+        let punctual = leg.receive.is_punctual(&speech);
+        if leg.keys.hears() {
+            self.take_tones(slot, &speech, now, out);
+        } else {
+            self.take_audio(slot, &speech, now, out);
+        }
+        if punctual { Behind::Nothing } else { Behind::Perhaps }
     }
 
     /// Audio that is a leg's own. Inlined, as [`crate::session::Pair`] says.

@@ -68,7 +68,9 @@ impl Two {
                 let Bench { engine, wire, .. } = &mut self.home;
                 engine.handle_packet(port(1), rtp, from, bytes, now, wire);
             }
-            true => self.away.handle_packet(port(1), rtp, from, bytes, now, &mut self.wire),
+            true => {
+                self.away.handle_packet(port(1), rtp, from, bytes, now, &mut self.wire);
+            }
         }
     }
 

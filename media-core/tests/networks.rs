@@ -12,6 +12,7 @@ use bench::{
 use media_core::{
     codec::g711,
     counters::Dropped,
+    engine::{Behind, Channel},
     order::{Event, Law, LegReport, Order, RecordFrame, RecordKind},
     record::unpack,
     rtp::header::Header,
@@ -503,4 +504,41 @@ fn the_delay_that_is_added_is_bounded_by_the_jitter_there_is_and_goes_when_it_go
         assert!(calm > 0 || greatest[0] <= 20.0, "{burst}: {greatest:?}");
         assert!(burst < 60 || greatest[1] >= 40.0, "{burst}: {greatest:?}");
     }
+}
+
+#[test]
+fn a_packet_tells_that_nothing_lies_behind_it_only_if_it_is_the_next_and_came_when_it_should() {
+    let (mut bench, mut caller) = bridged(false);
+    let put = |bench: &mut Bench, header: &Header| {
+        let bytes = [&header.bytes(), [0xD5; 160].as_slice()].concat();
+        bench.datagram(1, Channel::Rtp, phone(1), &bytes)
+    };
+    let say = |bench: &mut Bench, caller: &mut Speaker| put(bench, &caller.next());
+
+    assert_eq!(say(&mut bench, &mut caller), Behind::Perhaps, "nothing is known of it");
+    for n in 1..50 {
+        bench.run_ms(20);
+        assert_eq!(say(&mut bench, &mut caller), Behind::Nothing, "packet {n}");
+    }
+    bench.run_ms(24);
+    assert_eq!(say(&mut bench, &mut caller), Behind::Nothing, "a little late");
+    bench.run_ms(22);
+    assert_eq!(say(&mut bench, &mut caller), Behind::Perhaps, "6 ms late");
+    bench.run_ms(14);
+    assert_eq!(say(&mut bench, &mut caller), Behind::Nothing);
+    assert_eq!(say(&mut bench, &mut caller), Behind::Nothing, "20 ms early");
+    bench.run_ms(20);
+    let again = Header { sequence: caller.header.sequence.wrapping_sub(1), ..caller.header };
+    assert_eq!(put(&mut bench, &again), Behind::Perhaps, "twice");
+    let _lost = caller.next();
+    bench.run_ms(20);
+    let next = caller.next();
+    assert_eq!(put(&mut bench, &next), Behind::Perhaps, "one is missing");
+    bench.run_ms(20);
+    let key = Header { payload_type: 101, ..caller.next() };
+    assert_eq!(put(&mut bench, &key), Behind::Perhaps, "a key is told several times at once");
+    let unknown = Header { payload_type: 77, ..caller.next() };
+    assert_eq!(put(&mut bench, &unknown), Behind::Perhaps);
+    assert_eq!(bench.datagram(9, Channel::Rtp, phone(9), &[0; 40]), Behind::Perhaps, "nobody's");
+    assert_eq!(bench.datagram(1, Channel::Rtcp, phone(1), &[0; 8]), Behind::Perhaps);
 }

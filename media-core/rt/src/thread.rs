@@ -16,7 +16,7 @@ use std::{
 
 use media_core::{
     coder::{Command, Scrap},
-    engine::{Channel, Engine, Out, moving::Traveller},
+    engine::{Behind, Channel, Engine, Out, moving::Traveller},
     order::{LegName, Order, PortName, RecordFrame, RecordKind},
 };
 use nix::sys::eventfd::EventFd;
@@ -30,7 +30,7 @@ use crate::{
     pressure::Pressure,
     router::{MOVES_MAX, Said, Task},
     socket::{Name, Outbox, Sockets},
-    sys::Inbox,
+    sys::{BATCH, Inbox},
     tick::{TICK, Ticker, Wake},
 };
 
@@ -271,18 +271,38 @@ impl MediaThread {
     /// leaves the others theirs.
     fn receive(&mut self, now: Instant) {
         for place in 0..self.sockets.look() {
-            let Some((name, socket, most)) = self.sockets.ready(place) else { continue };
-            match self.inbox.receive(socket.as_fd(), most) {
-                Ok(count) => self.counters.datagrams_received.add(count as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(_) => self.counters.receive_errors.bump(),
+            let Some((name, _, most)) = self.sockets.ready(place) else { continue };
+            let (count, behind) = self.take(name, most, now);
+            if most == 1 && count == 1 && behind == Behind::Perhaps {
+                self.take(name, BATCH - 1, now);
             }
-            self.hand_on(name, now);
         }
         self.outbox.flush(&self.sockets, &self.counters);
     }
 
-    fn hand_on(&mut self, name: Name, now: Instant) {
+    /// Takes this many datagrams of a socket at most: how many there were, and what is behind them.
+    fn take(&mut self, name: Name, most: usize, now: Instant) -> (usize, Behind) {
+        let Some(socket) = self.sockets.socket(name) else { return (0, Behind::Nothing) };
+        let count = match self.inbox.receive(socket.as_fd(), most) {
+            Ok(count) => count,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    // An error is told in place of a datagram, and there may be some behind it.
+                    self.counters.receive_errors.bump();
+                    self.sockets.leave(name);
+                }
+                return (0, Behind::Nothing);
+            }
+        };
+        self.counters.datagrams_received.add(count as u64);
+        if most > 1 && count == most {
+            self.sockets.leave(name);
+        }
+        (count, self.hand_on(name, now))
+    }
+
+    fn hand_on(&mut self, name: Name, now: Instant) -> Behind {
+        let mut behind = Behind::Perhaps;
         let Self { engine, sockets, inbox, outbox, rings, counters, .. } = self;
         let frames = &mut rings.frames;
         let mut outlet = Outlet { sockets, outbox, frames, counters, read_at: Some(now) };
@@ -290,11 +310,16 @@ impl MediaThread {
             match datagram.from {
                 Some(from) if !datagram.cut => {
                     let Name { port, channel } = name;
-                    engine.handle_packet(port, channel, from, datagram.bytes, now, &mut outlet);
+                    let bytes = datagram.bytes;
+                    behind = engine.handle_packet(port, channel, from, bytes, now, &mut outlet);
                 }
-                Some(_) | None => counters.datagrams_cut.bump(),
+                Some(_) | None => {
+                    behind = Behind::Perhaps;
+                    counters.datagrams_cut.bump();
+                }
             }
         }
+        behind
     }
 
     fn outlet(&mut self, read_at: Option<Instant>) -> (&mut Engine, Outlet<'_>) {

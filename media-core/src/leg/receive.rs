@@ -148,6 +148,13 @@ impl Receive {
         self.delay.take(timestamp, arrival);
     }
 
+    /// It is the next of its source and came about as quickly as any does: had another lain behind it, it would have
+    /// come later.
+    pub(crate) fn is_punctual(&self, speech: &Speech<'_>) -> bool {
+        speech.order == Order::Next { lost: 0 }
+            && self.delay.waited(speech.timestamp, speech.arrival) <= PUNCTUAL
+    }
+
     /// Takes audio in that goes over as it is; one behind others goes no further.
     pub(crate) fn pass(&mut self, speech: &Speech<'_>) {
         self.late += u64::from(speech.order == Order::Behind);
@@ -331,6 +338,9 @@ impl Receive {
 }
 
 const FRAME_US: i64 = crate::frame::FRAME_US.cast_signed();
+
+/// In samples, 5 ms: less than the shortest packet time.
+const PUNCTUAL: i32 = 40;
 
 #[cfg(test)]
 mod tests {

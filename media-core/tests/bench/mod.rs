@@ -6,7 +6,7 @@
 pub(crate) mod speech;
 
 use media_core::{
-    engine::{Channel, Engine, EngineConfig, Out},
+    engine::{Behind, Channel, Engine, EngineConfig, Out},
     music::Tune,
     order::{
         Codec, Event, Law, LegName, Order, PortName, RecordFrame, Remote, Source, Stream, TalkName,
@@ -184,10 +184,18 @@ impl Bench {
         u64::try_from((self.now - self.epoch).as_millis()).unwrap()
     }
 
-    pub(crate) fn datagram(&mut self, n: u16, channel: Channel, from: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn datagram(
+        &mut self,
+        n: u16,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Behind {
         self.wire.now_ms = self.now_ms();
-        self.engine.handle_packet(port(n), channel, from, bytes, self.now, &mut self.wire);
+        let wire = &mut self.wire;
+        let behind = self.engine.handle_packet(port(n), channel, from, bytes, self.now, wire);
         self.drain();
+        behind
     }
 
     pub(crate) fn rtp(&mut self, n: u16, header: &Header, payload: &[u8]) {

@@ -54,6 +54,7 @@ impl Drop for Answers {
 
 /// Both sides of one call, at one socket: they are told apart by the ports that they speak to.
 struct Call {
+    address: IpAddr,
     number: u16,
     socket: UdpSocket,
     said: u32,
@@ -62,10 +63,10 @@ struct Call {
 }
 
 impl Call {
-    fn new(number: u16) -> Self {
-        let socket = UdpSocket::bind((BOX, 0)).unwrap();
+    fn new(address: IpAddr, number: u16) -> Self {
+        let socket = UdpSocket::bind((address, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
-        Self { number, socket, said: 0, heard: [(None, 0, 0); 2] }
+        Self { address, number, socket, said: 0, heard: [(None, 0, 0); 2] }
     }
 
     fn port(&self, side: u16) -> u16 {
@@ -82,7 +83,8 @@ impl Call {
 
     fn orders(&self) -> Vec<Order> {
         let rtp = self.socket.local_addr().unwrap();
-        let remote = Remote { rtp, rtcp: SocketAddr::new(BOX, 9), signalling: BOX };
+        let rtcp = SocketAddr::new(self.address, 9);
+        let remote = Remote { rtp, rtcp, signalling: self.address };
         let side = |side| {
             let (leg, port) = (self.leg(side), PortName(self.port(side)));
             let stream = Stream { ssrc: self.port(side).into(), sequence: 0, timestamp: 0 };
@@ -117,7 +119,7 @@ impl Call {
             packet[2..4].copy_from_slice(&u16::try_from(self.said % 65_536).unwrap().to_be_bytes());
             packet[4..8].copy_from_slice(&(self.said * 160).to_be_bytes());
             packet[8..12].copy_from_slice(&u32::from(side).to_be_bytes());
-            self.socket.send_to(&packet, (BOX, self.port(side))).unwrap();
+            self.socket.send_to(&packet, (self.address, self.port(side))).unwrap();
         }
         self.said += 1;
         self.listen();
@@ -177,6 +179,31 @@ fn who_has_waited_for_moves_rings_though_there_were_none() {
     assert!(media.bell.read().is_ok(), "nobody would come to poll what was heard");
 }
 
+#[test]
+fn the_last_words_of_a_voice_are_read_though_they_came_two_at_once() {
+    let folder = TestFolder::new("two-at-once");
+    let address = [127, 77, 8, 3].into();
+    let mut media = media(address, 1, &folder);
+    let mut call = Call::new(address, 0);
+    call.orders().into_iter().for_each(|order| media.push(order).unwrap());
+    wait("a call", || {
+        std::iter::from_fn(|| media.poll_event())
+            .any(|event| matches!(event, Event::Bridged { .. }))
+    });
+
+    // Long enough to be known for coming when it should.
+    let begun = Instant::now();
+    for at in 1..40 {
+        call.step();
+        let next = begun + Duration::from_millis(20) * at;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    call.step();
+    call.step();
+
+    wait("last packets", || media.counters().engine.packets_in >= u64::from(2 * call.said));
+}
+
 /// The bound is only there so that a fault is not a hang.
 fn wait(what: &str, mut there: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(60);
@@ -193,7 +220,7 @@ fn a_disk_that_stands_still_costs_recordings_frames_and_the_two_hundred_calls_no
     let folder = TestFolder::new("stalled-disk");
     let mut media = media(BOX, CALLS, &folder);
     let _answers = Answers;
-    let mut calls: Vec<_> = (0..CALLS).map(Call::new).collect();
+    let mut calls: Vec<_> = (0..CALLS).map(|number| Call::new(BOX, number)).collect();
     for call in &calls {
         call.orders().into_iter().for_each(|order| {
             while media.push(order).is_err() {
