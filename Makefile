@@ -28,7 +28,7 @@ help:
 	@echo "make box         only the tests of the real binary"
 	@echo "make bench       speed, beside Kamailio, rtpengine and a bare relay"
 	@echo "make bench-media what media costs and how it sounds, each target beside its figure"
-	@echo "make bench-speech  only how it sounds: PESQ under loss, beside linphonec"
+	@echo "make bench-speech  only how it sounds: PESQ under loss, beside linphonec and Chromium"
 	@echo "make fuzz        every fuzz target for $(FUZZ_SECONDS) s; FUZZ=target for one of them"
 	@echo "make deb         the Debian package of this machine's architecture"
 	@echo "make test-systemd  the package on a blank Debian 12 and 13 with a booted systemd (root)"
@@ -88,13 +88,13 @@ bench-media:
 	$(TARGET)/release/bench-media
 	$(MAKE) bench-speech
 
-# In a network of its own, so that nobody's phone is called; SPEECH_SEEDS is how many networks each loss is tried on.
+# In a network of its own, so that nobody's phone is called; aiortc takes any address but 127.0.0.1. SPEECH_SEEDS is how many networks each loss is tried on.
 bench-speech:
 	@tools/install-prerequisites.sh build bench speech
 	cargo build --release --package clavija-benches --bin speech
 	@[ -x $(TARGET)/speech/venv/bin/python ] || python3 -m venv $(TARGET)/speech/venv
-	@$(TARGET)/speech/venv/bin/python -c "import numpy, pesq" 2>/dev/null || $(TARGET)/speech/venv/bin/pip -q install numpy==2.4.6 pesq==0.0.4
-	unshare --net --map-root-user sh -c 'ip link set lo up && exec $(TARGET)/speech/venv/bin/python benches/speech/judge.py --program $(TARGET)/release/speech --folder $(TARGET)/speech --seeds $(SPEECH_SEEDS)'
+	@$(TARGET)/speech/venv/bin/python -c "import aiortc, numpy, pesq" 2>/dev/null || $(TARGET)/speech/venv/bin/pip -q install aiortc==1.16.0 numpy==2.4.6 pesq==0.0.4
+	unshare --net --map-root-user sh -c 'ip link set lo up && ip address add 192.0.2.1/32 dev lo && exec $(TARGET)/speech/venv/bin/python -B benches/speech/judge.py --program $(TARGET)/release/speech --folder $(TARGET)/speech --seeds $(SPEECH_SEEDS)'
 
 box: build
 	@tools/install-prerequisites.sh peers

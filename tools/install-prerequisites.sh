@@ -52,6 +52,7 @@ for what in "$@"; do
         need espeak-ng espeak-ng
         need sox sox
         need linphonec linphone-cli
+        need chromium chromium
         need ip iproute2
         need unshare util-linux
         need cc "gcc libc6-dev"

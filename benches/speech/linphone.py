@@ -1,10 +1,8 @@
 """linphonec as the phone that listens, and who calls it."""
 
-import os, random, shutil, socket, struct, subprocess, time
+import os, random, shutil, socket, subprocess, time
 
-import numpy as np
-
-from audio import FRAME, RATE, payloads
+from audio import LATE_MS, Late, due, narrowed, packet, payloads
 
 
 class Caller:
@@ -59,11 +57,13 @@ class Caller:
 
     def speak(self, to, packets, arrivals):
         """Each packet leaves when it is to arrive: loopback itself takes no time."""
-        start = time.monotonic() + 0.1
-        for at, number in sorted((at, n) for n, at in enumerate(arrivals) if at is not None):
+        start, late = time.monotonic() + 0.1, 0
+        for at, number in due(arrivals):
             time.sleep(max(0, start + at / 1_000 - time.monotonic()))
-            header = struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * FRAME & 0xFFFFFFFF, self.tag)
-            self.rtp.sendto(header + packets[number], to)
+            self.rtp.sendto(packet(number, packets[number], self.tag), to)
+            late = max(late, 1_000 * (time.monotonic() - start) - at)
+        if late > LATE_MS:
+            raise Late(f"a packet for linphonec left {late:.0f} ms late")
 
     def hang_up(self):
         self.request("BYE", 2)
@@ -98,8 +98,5 @@ def linphone(stream, arrivals, folder, seed):
         if phone.poll() is None:
             phone.kill()
             phone.wait()
-    # Whatever rate it recorded at.
-    raw = home / "heard.raw"
-    subprocess.run(["sox", "-D", heard, "-r", str(RATE), "-c", "1", "-b", "16", "-e", "signed", "-t", "raw", raw],
-                   check=True)
-    return np.fromfile(raw, dtype="<i2")
+    # Whatever rate it recorded at. Its header counts itself to the sound, so sox is not to believe the length.
+    return narrowed(["--ignore-length", heard], home / "heard.raw")
