@@ -346,8 +346,8 @@ impl Engine {
         let (peer, talk, side) = match leg.mode {
             Mode::Bridged { peer, talk, side } => (peer, talk, side),
             Mode::Room { talk } => {
-                leg.put_by(speech, counters);
-                if !leg.voice.placed {
+                // What is not kept says nothing of when there is something to take.
+                if leg.put_by(speech, counters) && !leg.voice.placed {
                     self.place_voice(slot, now);
                     self.align(talk);
                 }

@@ -261,20 +261,21 @@ impl Leg {
         heard
     }
 
-    /// Takes audio in that is heard by the clock.
-    pub(crate) fn put_by(&mut self, speech: &Speech<'_>, counters: &mut Counters) {
+    /// Takes audio in that is heard by the clock. False: nobody will.
+    pub(crate) fn put_by(&mut self, speech: &Speech<'_>, counters: &mut Counters) -> bool {
         let put = match (&mut self.coder, self.line.as_ref().and_then(Line::law)) {
             (Some(coder), _) => self.receive.put_coded(&mut coder.hearing, speech),
             (None, Some(law)) => self.receive.put(law, speech, false),
-            (None, None) => return,
+            (None, None) => return false,
         };
         let reason = match put {
-            Put::Passes | Put::Kept => return,
+            Put::Passes | Put::Kept => return true,
             Put::Late => Dropped::Late,
             Put::Crowded => Dropped::Ahead,
         };
         self.count_dropped();
         counters.drop_packet(reason);
+        put == Put::Crowded
     }
 
     /// Takes the frame it says next, into its voice too; at 8 kHz, and whether it was said. None: nothing was agreed.

@@ -101,7 +101,11 @@ fn a_pause_is_a_pause_and_another_source_goes_on_where_the_stream_is() {
 
     let heard = bench.heard(2);
     assert_ours(2, &heard);
-    assert_eq!(heard.len(), 200);
+    assert_eq!(
+        heard.len(),
+        199,
+        "all but the first of another source, which might have been forged"
+    );
     for (at_ms, header, _) in &heard {
         let said = header.timestamp.wrapping_sub(heard[0].1.timestamp);
         let clock = u32::try_from((at_ms - heard[0].0) * 8).unwrap();
@@ -242,15 +246,18 @@ fn no_more_goes_over_than_any_codec_sends_and_a_network_that_held_packets_up_is_
     });
 
     let flood = bench.heard(2).len();
-    assert!((150..=220).contains(&flood), "{flood}");
+    // The second that passes and the two that ours may be before it.
+    assert!((100..=160).contains(&flood), "{flood}");
     let dropped = bench.engine.counters().dropped(Dropped::Ahead);
     assert_eq!(dropped, 64_000 - flood as u64);
-    bench.run_ms(400);
+    // Whoever has been before the clock comes back to it slowly.
+    bench.run_ms(30_000);
     // 300 ms that come at once, then each in its time.
     for _ in 0..15 {
         let header = caller.next();
         bench.rtp(1, &header, &[7; 32]);
     }
+    caller.samples = 80;
     bench.run(1_000, |bench, ms| {
         if ms % 10 == 3 {
             let header = caller.next();
@@ -284,6 +291,37 @@ fn our_time_goes_forward_wherever_that_of_the_source_goes() {
     assert_eq!(heard.len(), 150);
     assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]), "{stamps:?}");
     assert_eq!(stamps.last(), Some(&(149 * 160 + 4_000)), "and with it where it goes forward");
+}
+
+#[test]
+fn a_source_whose_time_runs_takes_ours_two_seconds_before_the_clock_and_no_further() {
+    let (mut bench, mut caller) = bridged(Opaque::G729);
+    bench.run(20_000, |bench, ms| {
+        if ms % 5 == 3 {
+            let header = caller.next();
+            caller.header.timestamp = header.timestamp + 15_900;
+            bench.rtp(1, &header, &[7; 20]);
+        }
+    });
+
+    let heard = bench.heard(2);
+    assert_ours(2, &heard);
+    let from = heard[0].0;
+    assert!(heard.len() > 900, "{}", heard.len());
+    for (at, header, _) in &heard {
+        let told = header.timestamp.wrapping_sub(heard[0].1.timestamp);
+        let before = i64::from(told / 8) - i64::try_from(at - from).unwrap();
+        assert!(before <= 2_600, "{before} ms before the clock after {at} ms");
+    }
+    bench.run_ms(10_000);
+    let left = bench.heard(2).len();
+    bench.run(1_000, |bench, ms| {
+        if ms % 20 == 3 {
+            let header = caller.next();
+            bench.rtp(1, &header, &[7; 20]);
+        }
+    });
+    assert_eq!(bench.heard(2).len() - left, 50, "an even source goes over again");
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod bench;
 use bench::*;
 use media_core::{
     codec::g711,
+    engine::EngineConfig,
+    music::Tune,
     order::{Event, Law, LegReport, Order, Recorded, Role, Source, TalkName, TuneId},
     record::unpack,
     rtp::header::Header,
@@ -355,6 +357,37 @@ fn who_hears_one_is_spoken_to_as_soon_as_that_one_is_taken_whenever_they_speak()
             assert_one_stream(n, &bench.heard(n));
         }
     }
+}
+
+#[test]
+fn where_all_far_sides_speak_in_one_millisecond_we_do_not() {
+    let talks = 20;
+    let legs_max = usize::from(3 * talks);
+    let mut bench = Bench::with(EngineConfig { legs_max, ..config(Tune::test_tone()) });
+    let mut callers = vec![];
+    for talk in 0..talks {
+        let (caller, other, third) = (3 * talk + 1, 3 * talk + 2, 3 * talk + 3);
+        for n in [caller, other, third] {
+            bench.party(n, Law::A);
+        }
+        callers.push((caller, Speaker::new(caller, Law::A)));
+        let talk = TalkName(talk.into());
+        let (caller, other) = (leg(caller), leg(other));
+        bench.order(Order::Bridge { talk, caller, other, record: false });
+        bench.order(Order::Join { leg: leg(third), talk, role: Role::Listens });
+    }
+    bench.run(2_000, |bench, ms| {
+        for (n, caller) in callers.iter_mut().filter(|_| ms % 20 == 7) {
+            caller.say(bench, *n, 0x55);
+        }
+    });
+
+    let heard = |talk: u16| bench.heard(3 * talk + 2);
+    let phases: Vec<u64> = (0..talks).map(|talk| heard(talk).last().unwrap().0 % 20).collect();
+    let most = (0..20).map(|phase| phases.iter().filter(|at| **at == phase).count()).max();
+    assert!(most < Some(12), "{phases:?}");
+    let waits = phases.iter().map(|at| (at + 20 - 7) % 20).max();
+    assert!(waits <= Some(13), "{phases:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod real_time;
 pub mod recorder;
 mod router;
 pub mod sealed;
+mod share;
 mod socket;
 mod sys;
 mod tape;

@@ -136,13 +136,14 @@ impl Sockets {
     ///
     /// [`Behind`]: media_core::engine::Behind
     pub(crate) fn ready(&mut self, place: usize) -> Option<(Name, &Socket, usize)> {
-        let left = place.checked_sub(self.told);
-        let (name, most) = match left {
-            None => (Name::from_token(self.ready.get(place)?.data())?, 1),
-            Some(left) => match self.left[0].get(left) {
-                Some(name) => (*name, BATCH),
-                None => (self.in_turn()?, BATCH),
-            },
+        // What was left comes first: told of again, it would be asked for one.
+        let told = place.checked_sub(self.left[0].len());
+        let (name, most) = match (self.left[0].get(place), told) {
+            (Some(name), _) => (*name, BATCH),
+            (None, Some(told)) if told < self.told => {
+                (Name::from_token(self.ready.get(told)?.data())?, 1)
+            }
+            (None, _) => (self.in_turn()?, BATCH),
         };
         let [rtp, rtcp] = self.asked.get_mut(self.pairs.place(name.port)?)?;
         let asked = match name.channel {

@@ -29,8 +29,9 @@ use crate::{
     counters::MediaCount,
     pressure::Pressure,
     router::{MOVES_MAX, Said, Task},
+    share::{Share, Then},
     socket::{Name, Outbox, Sockets},
-    sys::{BATCH, Inbox},
+    sys::Inbox,
     tick::{TICK, Ticker, Wake},
 };
 
@@ -267,14 +268,21 @@ impl MediaThread {
         }
     }
 
-    /// One batch at most of every socket that has something: a flood at one port takes its share and
+    /// One batch at most of every socket that has something, and a few batches of all: a flood takes its share and
     /// leaves the others theirs.
     fn receive(&mut self, now: Instant) {
+        let mut share = Share::new();
         for place in 0..self.sockets.look() {
-            let Some((name, _, most)) = self.sockets.ready(place) else { continue };
-            let (count, behind) = self.take(name, most, now);
-            if most == 1 && count == 1 && behind == Behind::Perhaps {
-                self.take(name, BATCH - 1, now);
+            let Some((name, _, worth)) = self.sockets.ready(place) else { continue };
+            let asked = share.first(worth);
+            let (count, behind) = self.take(name, asked, now);
+            let mut then = share.then(worth, asked, count, behind);
+            if let Then::More(asked) = then {
+                let (count, _) = self.take(name, asked, now);
+                then = share.at_last(asked, count);
+            }
+            if then == Then::Leave {
+                self.sockets.leave(name);
             }
         }
         self.outbox.flush(&self.sockets, &self.counters);
@@ -295,9 +303,6 @@ impl MediaThread {
             }
         };
         self.counters.datagrams_received.add(count as u64);
-        if most > 1 && count == most {
-            self.sockets.leave(name);
-        }
         (count, self.hand_on(name, now))
     }
 

@@ -147,7 +147,7 @@ impl Hearing {
                 self.begin_anew(speech, duration, line, delay);
                 return Put::Kept;
             }
-            Order::Behind if signed(end, line.next) <= 0 || signed(end, line.end) > 0 => {
+            Order::Behind if signed(end, line.end) > 0 || !is_worth(duration, end, line.next) => {
                 return Put::Late;
             }
             Order::Behind => {}
@@ -626,6 +626,12 @@ impl Decoder {
 }
 
 /// Softer than a whisper: on average below -45 dB of full scale.
+/// Something of a packet behind others can still be heard, and it does not cost more to decode than that.
+fn is_worth(duration: u32, end: u32, next: u32) -> bool {
+    let left = u32::try_from(signed(end, next)).unwrap_or(0);
+    left > 0 && (left >= duration / 2 || duration <= low(SAMPLES))
+}
+
 fn is_quiet(samples: &[i16]) -> bool {
     let loudness: u32 = samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
     loudness < QUIET * low(samples.len())

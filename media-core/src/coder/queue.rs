@@ -68,7 +68,8 @@ impl Queue {
         self.slot_bytes
     }
 
-    /// False: there is no room for another, or one of this time stamp waits already.
+    /// False: there is no room for another, or one that waits says some of the same moments. Of those that overlap each
+    /// would be decoded whole for what is new in it.
     pub(super) fn put(
         &mut self,
         timestamp: u32,
@@ -76,7 +77,11 @@ impl Queue {
         paused: bool,
         payload: &[u8],
     ) -> bool {
-        let twice = self.slots.iter().flatten().any(|known| known.timestamp == timestamp);
+        let end = timestamp.wrapping_add(duration);
+        let twice =
+            self.slots.iter().flatten().any(|known| {
+                signed(known.end(), timestamp) > 0 && signed(end, known.timestamp) > 0
+            });
         let free = self.slots.iter().position(Option::is_none);
         let Some(slot) = free.filter(|_| !twice && payload.len() <= self.slot_bytes) else {
             return false;
@@ -159,10 +164,12 @@ mod tests {
         let mut queue = Queue::new(8);
         for n in [3, 1, 0, 5] {
             let timestamp = u32::MAX.wrapping_add(n * 160);
-            assert!(queue.put(timestamp, 160, false, &[u8::try_from(n).unwrap(); 4]));
+            assert!(queue.put(timestamp, 160, false, &[u8::try_from(n).unwrap(); 4]), "{n}");
         }
         assert!(!queue.put(u32::MAX, 160, false, &[9; 4]), "one of this time waits already");
-        assert!(!queue.put(77, 160, false, &[9; 9]), "longer than a slot");
+        assert!(!queue.put(77_000, 160, false, &[9; 9]), "longer than a slot");
+        assert!(!queue.put(150, 400, false, &[9; 4]), "says some of what another does");
+        assert!(!queue.put(260, 100, false, &[9; 4]), "and this one too");
 
         let first = queue.first_after(u32::MAX).unwrap();
         assert_eq!((first.timestamp, queue.payload(&first)), (u32::MAX, &[0_u8; 4][..]));

@@ -98,7 +98,7 @@ impl Engine {
     }
 
     /// Sets the grid on which each in a room is spoken to: a frame leaves when the last of those it is made of has
-    /// been taken, and the others have waited least. None leaves twice or late by more than a frame: the stream's
+    /// been taken, and the others have waited least, or a little later where many are spoken to already. None leaves twice or late by more than a frame: the stream's
     /// place in time stays what it is.
     pub(super) fn align(&mut self, talk: usize) {
         let Some(room) = self.talks.get_mut(talk).map(|talk| talk.room) else { return };
@@ -113,7 +113,8 @@ impl Engine {
                     taken.add(voice);
                 }
             }
-            if let Some(better) = taken.better(phase) {
+            let others = |at| self.due_legs.count(at) - usize::from(at == phase);
+            if let Some(better) = taken.better(phase, others) {
                 self.set_phase(slot, better);
             }
         }

@@ -109,6 +109,11 @@ impl Phases {
         (0..).zip(&self.0).min_by_key(|(_, slots)| slots.len()).map_or(0, |(phase, _)| phase)
     }
 
+    /// How many a phase serves.
+    pub(super) fn count(&self, phase: u64) -> usize {
+        usize::try_from(phase).ok().and_then(|phase| self.0.get(phase)).map_or(0, Vec::len)
+    }
+
     pub(super) fn add(&mut self, phase: u64, slot: usize) {
         if let Some(slots) = self.of_mut(phase) {
             slots.push(slot);

@@ -19,6 +19,10 @@ use crate::{
 #[repr(C)]
 pub(crate) struct Receive {
     source: Option<Source>,
+    /// When its last packet came, in samples.
+    heard_at: u32,
+    /// Another source that would take its place: its name and what comes next of it.
+    other: Option<(u32, u16)>,
     /// Lost of sources before this one.
     lost_before: u64,
     /// Of the lost and the reordered, those the engine's counters know.
@@ -42,6 +46,8 @@ impl Receive {
     pub(crate) fn new() -> Self {
         Self {
             source: None,
+            heard_at: 0,
+            other: None,
             lost_before: 0,
             lost_told: 0,
             reordered_told: 0,
@@ -60,10 +66,15 @@ impl Receive {
         }
     }
 
-    /// Takes a packet of audio in, for order and statistics. `arrival` in samples of 8 kHz.
+    /// Takes a packet of audio in, for order and statistics. `arrival` in samples of 8 kHz. Another source than the one
+    /// that speaks takes its place with two packets in a row between which that one said nothing (RFC 3550 §A.1,
+    /// `MIN_SEQUENTIAL`): no single datagram ends what somebody says.
     pub(crate) fn place_audio(&mut self, header: &Header, arrival: u32) -> Result<Order, Dropped> {
         let came = self.packets;
         self.packets += 1;
+        if self.is_cut_in_on(header, arrival) {
+            return Err(Dropped::SequenceJump);
+        }
         let order = match self.source.as_mut().filter(|source| source.ssrc == header.ssrc) {
             None => {
                 self.lost_before += self.source.take().map_or(0, |source| source.lost());
@@ -97,7 +108,19 @@ impl Receive {
         if let Some(source) = &mut self.source {
             source.measure_jitter(header, arrival);
         }
+        (self.heard_at, self.other) = (arrival, None);
         Ok(order)
+    }
+
+    /// A source that nobody knows yet speaks into what another says.
+    fn is_cut_in_on(&mut self, header: &Header, arrival: u32) -> bool {
+        let speaks = self.source.as_ref().is_some_and(|source| source.ssrc != header.ssrc)
+            && arrival.wrapping_sub(self.heard_at) < SILENT;
+        if !speaks || self.other == Some((header.ssrc, header.sequence)) {
+            return false;
+        }
+        self.other = Some((header.ssrc, header.sequence.wrapping_add(1)));
+        true
     }
 
     /// Takes a packet in that is no audio: it has a place among those of its source. One of
@@ -342,6 +365,9 @@ const FRAME_US: i64 = crate::frame::FRAME_US.cast_signed();
 /// In samples, 5 ms: less than the shortest packet time.
 const PUNCTUAL: i32 = 40;
 
+/// In samples, 200 ms: who has said nothing for so long does not speak. Longer than any packet time.
+const SILENT: u32 = 1_600;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,16 +377,17 @@ mod tests {
     }
 
     #[test]
-    fn a_new_source_is_heard_at_once_and_old_losses_stay_counted() {
+    fn a_new_source_is_heard_at_once_when_the_old_one_has_gone_and_old_losses_stay_counted() {
         let mut receive = Receive::new();
-        let mut place = |ssrc, n| receive.place_audio(&header(ssrc, n), 0);
+        let mut place =
+            |ssrc, n| receive.place_audio(&header(ssrc, n), u32::from(ssrc == 2) * SILENT);
         assert_eq!([place(1, 1), place(1, 4)], [Ok(Order::First), Ok(Order::Next { lost: 2 })]);
         assert_eq!([place(2, 9), place(2, 11)], [Ok(Order::First), Ok(Order::Next { lost: 1 })]);
         assert_eq!(place(2, 11), Err(Dropped::Duplicate));
         let mut counters = Counters::default();
         receive.settle(&mut counters);
         assert_eq!((counters.packets_lost, counters.packets_reordered), (3, 0));
-        assert_eq!(receive.place_audio(&header(2, 10), 0), Ok(Order::Behind));
+        assert_eq!(receive.place_audio(&header(2, 10), SILENT), Ok(Order::Behind));
 
         let mut report = LegReport::default();
         receive.fill(&mut report);
@@ -370,6 +397,23 @@ mod tests {
         receive.settle(&mut counters);
         assert_eq!((counters.packets_lost, counters.packets_reordered), (3, 1));
         assert_eq!(receive.ssrc(), Some(2));
+    }
+
+    #[test]
+    fn nobody_cuts_in_on_a_source_that_speaks_but_with_two_packets_in_a_row() {
+        let mut receive = Receive::new();
+        let mut place = |ssrc, n| receive.place_audio(&header(ssrc, n), u32::from(n) * 160);
+        assert_eq!(place(1, 1), Ok(Order::First));
+        for n in 2..20 {
+            assert_eq!(place(700 + u32::from(n), n), Err(Dropped::SequenceJump), "forged {n}");
+            assert_eq!(place(9, n), Err(Dropped::SequenceJump), "beside it {n}");
+            assert_eq!(place(1, n), Ok(Order::Next { lost: 0 }));
+        }
+
+        assert_eq!(place(9, 20), Err(Dropped::SequenceJump));
+        assert_eq!(place(9, 21), Ok(Order::First), "it has taken its place");
+        assert_eq!(place(1, 22), Err(Dropped::SequenceJump));
+        assert_eq!(place(9, 22), Ok(Order::Next { lost: 0 }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The address of the SDP is heard at once. Behind a NAT the stream comes from another port or
 //! host: it is learned only from the host of the SDP or of the signalling, only within a window,
-//! and only after three packets in order. From then on nobody else is heard.
+//! only after three packets in order, and not while the SDP's own address speaks. From then on nobody else is heard.
 
 use super::header::Header;
 use crate::order::Remote;
@@ -74,14 +74,17 @@ impl Latch {
         if from == self.remote.rtp {
             return self.judge_exact(from, header, plausible, now);
         }
-        if self.locked.is_some() || self.exact.is_some() {
+        // A single datagram under that name is not somebody who speaks.
+        let exact_speaks =
+            self.exact.is_some_and(|run| now.saturating_duration_since(run.heard) < SILENT);
+        if self.locked.is_some() || exact_speaks {
             return Verdict::Locked;
         }
         let known = from.ip() == self.remote.rtp.ip() || from.ip() == self.remote.signalling;
         if !known || !plausible || now > self.learn_until {
             return Verdict::Stranger;
         }
-        if Run::proves(&mut self.learned, from, header) {
+        if Run::proves(&mut self.learned, from, header, now) {
             self.locked = Some(from);
             return Verdict::Own;
         }
@@ -120,7 +123,7 @@ impl Latch {
         if self.locked.is_some() && now > self.learn_until {
             return Verdict::Locked;
         }
-        if plausible && Run::proves(&mut self.exact, from, header) {
+        if plausible && Run::proves(&mut self.exact, from, header, now) {
             self.locked = Some(from);
         }
         if self.locked.is_some_and(|locked| locked != from) {
@@ -137,24 +140,29 @@ struct Run {
     ssrc: u32,
     next: u16,
     length: u8,
+    /// When the last of them came.
+    heard: Instant,
 }
 
 impl Run {
     /// Takes a packet in; true once [`PROOF`] have come in a row.
-    fn proves(run: &mut Option<Self>, from: SocketAddr, header: &Header) -> bool {
+    fn proves(run: &mut Option<Self>, from: SocketAddr, header: &Header, now: Instant) -> bool {
         let before = run
             .filter(|run| run.from == from && run.ssrc == header.ssrc)
             .filter(|run| run.next == header.sequence)
             .map_or(0, |run| run.length);
         let length = before.saturating_add(1);
         let next = header.sequence.wrapping_add(1);
-        *run = Some(Self { from, ssrc: header.ssrc, next, length });
+        *run = Some(Self { from, ssrc: header.ssrc, next, length, heard: now });
         length >= PROOF
     }
 }
 
 /// How long after an answer a source may still be learned.
 const LEARNING: Duration = Duration::from_secs(5);
+
+/// Who has said nothing for so long does not speak. Longer than any packet time.
+const SILENT: Duration = Duration::from_millis(200);
 
 /// Packets in order that make a source the leg's own.
 const PROOF: u8 = 3;
@@ -250,6 +258,17 @@ mod tests {
         assert_eq!([1, 2, 3].map(|n| late.hear(NAT, 6, n))[2], Own);
         late.now += Duration::from_secs(6);
         assert_eq!([1, 2, 3, 4].map(|n| late.hear(SDP, 1, n)), [Locked; 4]);
+    }
+
+    #[test]
+    fn one_datagram_under_the_sdps_address_does_not_keep_out_who_speaks() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.hear(SDP, 9, 700), Own);
+        assert_eq!([1, 2, 3].map(|n| bench.hear(NAT, 1, n)), [Locked; 3], "it may be who speaks");
+
+        bench.now += Duration::from_millis(201);
+        assert_eq!([4, 5, 6].map(|n| bench.hear(NAT, 1, n)), [Learning, Learning, Own]);
+        assert_eq!(bench.latch.rtp().to_string(), NAT);
     }
 
     #[test]

@@ -302,8 +302,9 @@ fn usable(
     let direction = media.direction.or(session.direction).unwrap_or(Direction::SendRecv);
     let (rtcp_port, rtcp_address) =
         media.rtcp.unwrap_or_else(|| (media.port.saturating_add(1), None));
-    let rtcp_address =
-        rtcp_address.filter(|other| other.is_ipv4() == address.is_ipv4()).unwrap_or(address);
+    let rtcp_address = rtcp_address
+        .filter(|other| other.is_ipv4() == address.is_ipv4() && is_one_host(other))
+        .unwrap_or(address);
     let event = telephone_event(media, codec).filter(|_| allowed.telephone_event);
     Ok(Agreed {
         remote_rtp: SocketAddr::new(address, media.port),
@@ -358,15 +359,18 @@ fn telephone_event(media: &Media, codec: Codec) -> Option<(u8, u32)> {
     of_clock(event_clock(codec)).or_else(|| of_clock(8_000))
 }
 
-fn address(session: &Session, media: &Media) -> Result<IpAddr, NoAnswer> {
-    let broadcast = |address: &IpAddr| match address {
+/// What is sent there comes to no more than one.
+fn is_one_host(address: &IpAddr) -> bool {
+    let broadcast = match address {
         IpAddr::V4(address) => address.is_broadcast(),
         IpAddr::V6(_) => false,
     };
+    !address.is_multicast() && !broadcast
+}
+
+fn address(session: &Session, media: &Media) -> Result<IpAddr, NoAnswer> {
     match media.connection.as_ref().or(session.connection.as_ref()) {
-        Some(Connection::Address(address)) if !address.is_multicast() && !broadcast(address) => {
-            Ok(*address)
-        }
+        Some(Connection::Address(address)) if is_one_host(address) => Ok(*address),
         Some(Connection::Address(address)) => {
             Err(NoAnswer::NoAddress { offered: address.to_string() })
         }

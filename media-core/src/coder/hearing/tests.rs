@@ -60,6 +60,31 @@ fn what_comes_when_its_time_has_passed_is_late() {
     assert_eq!(bench.put(2, Order::Behind, 900), Put::Late);
 }
 
+/// Twenty milliseconds a packet, and just before each is heard 26 more of 60 ms behind it, one sample apart.
+#[test]
+fn packets_that_say_the_same_moments_are_not_all_decoded() {
+    let Bench(mut hearing, mut delay) = bench();
+    let mut kept = 0;
+    for n in 0..50_u32 {
+        let (timestamp, arrival) = (n * 160, n * 160);
+        let order = if n == 0 { Order::First } else { Order::Next { lost: 29 } };
+        let payload = packet(n);
+        hearing.put(&Speech { timestamp, payload: &payload, arrival, order }, &mut delay);
+        delay.take(timestamp, arrival);
+        for at in 0..26 {
+            let Some(next) = hearing.line.map(|line| line.next) else { continue };
+            let timestamp = (next + 1 + at).wrapping_sub(480);
+            let order = Order::Behind;
+            let put = hearing
+                .put(&Speech { timestamp, payload: &[0xD5; 480], arrival, order }, &mut delay);
+            kept += usize::from(put == Put::Kept);
+        }
+        hearing.take(&delay, 800, arrival, &mut [0; SAMPLES]);
+    }
+
+    assert!(kept < 2, "{kept} kept");
+}
+
 #[test]
 fn a_packet_that_is_missing_is_made_up_and_the_next_stands_in_its_own_time() {
     let mut bench = bench();

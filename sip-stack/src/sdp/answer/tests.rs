@@ -209,6 +209,14 @@ fn rtcp_goes_where_the_attribute_says() {
 }
 
 #[test]
+fn rtcp_goes_to_one_host_only() {
+    for many in ["224.0.0.251", "255.255.255.255"] {
+        let agreed = answered(&format!("m=audio 4000 RTP/AVP 8\na=rtcp:5353 IN IP4 {many}")).1;
+        assert_eq!(agreed.remote_rtcp, addr("192.0.2.1:5353"), "{many}");
+    }
+}
+
+#[test]
 fn refusals_say_exactly_why() {
     for (media, why, warning) in [
         ("", "no audio stream offered", 304),
