@@ -144,6 +144,14 @@ impl StereoEncoder {
         Ok(Self { state, delay })
     }
 
+    /// Of which every packet is as long as the others, whatever is said: the length of what is encrypted
+    /// would tell of it (RFC 6562 §3).
+    pub(crate) fn of_one_length() -> Result<Self, OpusError> {
+        let mut encoder = Self::new()?;
+        encoder.state.set_vbr(false)?;
+        Ok(encoder)
+    }
+
     /// 20 ms of pairs; its length. 0: it could not be written.
     pub(crate) fn encode(&mut self, samples: &[i16], packet: &mut [u8]) -> usize {
         self.state.encode(samples, packet).unwrap_or(0)

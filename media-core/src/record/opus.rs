@@ -52,6 +52,12 @@ impl Coder {
         Ok(Self { encoder: StereoEncoder::new()?, serial, place: Place::default() })
     }
 
+    /// The same, but the pages' lengths tell nothing of what is said: for who encrypts them.
+    pub fn of_one_length(serial: u32) -> Result<Self, OpusError> {
+        let encoder = StereoEncoder::of_one_length()?;
+        Ok(Self { encoder, serial, place: Place::default() })
+    }
+
     /// Where the next page stands.
     pub fn place(&self) -> Place {
         self.place

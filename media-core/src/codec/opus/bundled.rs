@@ -32,6 +32,10 @@ impl Encoder {
         self.0.set_bitrate(Bitrate::Bits(bits)).map_err(said)
     }
 
+    pub(super) fn set_vbr(&mut self, varies: bool) -> Result<(), OpusError> {
+        self.0.set_vbr(varies).map_err(said)
+    }
+
     pub(super) fn set_inband_fec(&mut self, tells: bool) -> Result<(), OpusError> {
         self.0.set_inband_fec(tells).map_err(said)
     }

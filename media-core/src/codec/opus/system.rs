@@ -37,6 +37,10 @@ impl Encoder {
         self.0.set_bitrate(Bitrate::BitsPerSecond(bits)).map_err(said)
     }
 
+    pub(super) fn set_vbr(&mut self, varies: bool) -> Result<(), OpusError> {
+        self.0.set_vbr(varies).map_err(said)
+    }
+
     pub(super) fn set_inband_fec(&mut self, tells: bool) -> Result<(), OpusError> {
         self.0.set_inband_fec(tells).map_err(said)
     }
