@@ -4,7 +4,7 @@ use control_plane::ids::CallId;
 use firmware_config::{Config, RecordingFormat};
 use media_core::record::{
     peaks::{self, PIXEL_BYTES, Peaks},
-    seal::{SealKey, Told},
+    seal::{Content, SealKey, Told},
 };
 use media_rt::{
     opus,
@@ -53,18 +53,29 @@ impl Form {
         }
     }
 
-    /// What its sound is given out as: the word, which is a file name's ending too, and the media type.
-    pub(crate) fn sound(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Wav | Self::Sealed => (wav::EXTENSION, "audio/wav"),
-            Self::Opus => (opus::EXTENSION, "audio/ogg"),
-        }
-    }
-
     /// By the ending of its name.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
         Self::ALL.into_iter().find(|form| extension == form.extension())
+    }
+}
+
+/// What sound is given out as: the word, which is a file name's ending too, and the media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sound {
+    pub(crate) word: &'static str,
+    pub(crate) media_type: &'static str,
+}
+
+impl Sound {
+    pub(crate) const WAV: Self = Self { word: wav::EXTENSION, media_type: "audio/wav" };
+    const OPUS: Self = Self { word: opus::EXTENSION, media_type: "audio/ogg" };
+
+    pub(crate) fn of(content: Content) -> Self {
+        match content {
+            Content::Pcm => Self::WAV,
+            Content::Opus => Self::OPUS,
+        }
     }
 }
 
@@ -161,7 +172,7 @@ pub(crate) fn seal(config: &Config) -> Seal {
     }
 }
 
-/// What they are where they are not sealed.
+/// What their sound is.
 pub(crate) fn format(config: &Config) -> Format {
     match config.recording.format {
         RecordingFormat::Wav => Format::Wav,
@@ -193,6 +204,20 @@ impl OnDisk {
         let Some(form) = Form::of(path) else { return Ok(None) };
         let bytes = fs::metadata(path)?.len();
         Ok(Some(Self { path: path.to_owned(), form, bytes }))
+    }
+
+    /// What its sound is given out as; a sealed file says it to whoever has it. One that cannot be opened is
+    /// called what the others are.
+    pub(crate) fn sound(&self) -> io::Result<Sound> {
+        match self.form {
+            Form::Wav => Ok(Sound::WAV),
+            Form::Opus => Ok(Sound::OPUS),
+            Form::Sealed => match sealed::header_of(&self.path) {
+                Ok(header) => Ok(Sound::of(header.content)),
+                Err(SealedError::Flaw(_)) => Ok(Sound::WAV),
+                Err(SealedError::Io(error)) => Err(error),
+            },
+        }
     }
 
     /// What its size, or its chunks' heads, say. Of a sealed one only the key shows whether it is true.
@@ -291,27 +316,19 @@ impl OnDisk {
             Form::Sealed => {
                 let mut file = self.open_sealed(key)?;
                 file.verify()?;
-                let mut at = 0;
-                loop {
-                    let piece = file.wav(at)?;
-                    if piece.is_empty() {
-                        return Ok(at);
-                    }
-                    into.write_all(&piece)?;
-                    at += piece.len() as u64;
-                }
+                Ok(io::copy(&mut file.reader(), into)?)
             }
         }
     }
 
     /// All of its samples: 16 bit, both channels, 8 kHz.
     pub(crate) fn samples(&self, key: Option<&SealKey>) -> Result<Vec<u8>, Unread> {
-        let mut samples = vec![];
-        if self.form == Form::Opus {
-            opus::play(&self.path, |piece| samples.extend_from_slice(piece))?;
+        let (mut sound, mut samples) = (vec![], vec![]);
+        self.copy(key, &mut sound)?;
+        if self.sound()? == Sound::OPUS {
+            opus::play(&sound[..], |piece| samples.extend_from_slice(piece))?;
         } else {
-            self.copy(key, &mut samples)?;
-            samples.drain(..samples.len().min(WAV_HEADER));
+            samples.extend_from_slice(sound.get(WAV_HEADER..).unwrap_or_default());
         }
         Ok(samples)
     }
@@ -328,7 +345,7 @@ impl OnDisk {
                 match kept.filter(|json| json.contains(&fits) && json.ends_with("]}")) {
                     Some(json) => Ok(json),
                     None if self.form == Form::Opus => {
-                        Ok(peaks::to_json(&opus::peaks(&self.path)?))
+                        Ok(peaks::to_json(&opus::peaks(File::open(&self.path)?)?))
                     }
                     None => Ok(peaks::to_json(&of_wav(&self.path, frames)?)),
                 }
@@ -386,10 +403,13 @@ fn of_wav(path: &Path, frames: u64) -> io::Result<Vec<u8>> {
 }
 
 fn of_sealed(file: &mut SealedFile) -> Result<Vec<u8>, Unread> {
+    if file.content() == Content::Opus {
+        return Ok(opus::peaks(file.reader())?);
+    }
     let mut peaks = Peaks::default();
     let mut at = WAV_HEADER_BYTES;
     loop {
-        let piece = file.wav(at)?;
+        let piece = file.sound(at)?;
         if piece.is_empty() {
             return Ok(peaks.into_bytes(file.frames()));
         }

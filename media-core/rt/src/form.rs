@@ -1,4 +1,4 @@
-//! How a recording's samples become bytes of its file: in the open as WAV or as Opus, or sealed.
+//! How a recording's samples become bytes of its file: as WAV or as Opus, in the open or sealed.
 //!
 //! A file that is no WAV is only ever appended to. What could not be written is made anew, and nothing
 //! stays behind the last whole chunk or page.
@@ -8,7 +8,7 @@ use std::{fs::File, io, time::Duration};
 use media_core::record::{
     opus::Coder,
     peaks::{Peaks, to_json},
-    seal::{FileSecret, Sealer},
+    seal::{Content, FileSecret, OpusSealer, SealKey, Sealer},
 };
 
 use crate::{
@@ -30,6 +30,7 @@ pub(crate) enum Form {
     Wav,
     Opus(Box<Coded>),
     Sealed(Box<Sealed>),
+    SealedOpus(Box<SealedOpus>),
     /// Nothing may be written, for this reason.
     Refused(&'static str),
 }
@@ -39,10 +40,9 @@ impl Form {
         match seal {
             Seal::Off => match format {
                 Format::Wav => Self::Wav,
-                // One stream of its file: any number is its own.
-                Format::Opus => match Coder::new(1) {
+                Format::Opus => match Coder::new(SERIAL) {
                     Ok(coder) => Self::Opus(Box::new(Coded { coder, growing: Growing::default() })),
-                    Err(_) => Self::Refused("libopus gives no coder: nothing is recorded"),
+                    Err(_) => Self::Refused(NO_CODER),
                 },
             },
             Seal::KeyMissing => {
@@ -51,16 +51,29 @@ impl Form {
             Seal::With { key, random } => {
                 let mut secret = FileSecret { key: [0; 32], wrap_nonce: [0; 12] };
                 let drawn = random(&mut secret.key).and_then(|()| random(&mut secret.wrap_nonce));
-                match drawn.ok().and_then(|()| Sealer::new(name, key, &secret)) {
-                    Some(sealer) => {
-                        Self::Sealed(Box::new(Sealed { sealer, growing: Growing::default() }))
-                    }
-                    None => Self::Refused(
+                match drawn {
+                    Ok(()) => Self::sealed(format, name, key, &secret),
+                    Err(_) => Self::Refused(
                         "the system gives no randomness for a key: nothing is recorded",
                     ),
                 }
             }
         }
+    }
+
+    fn sealed(format: Format, name: &str, key: &SealKey, secret: &FileSecret) -> Self {
+        let growing = Growing::default();
+        let sealed = match format {
+            Format::Wav => Sealer::new(Content::Pcm, name, key, secret)
+                .map(|sealer| Self::Sealed(Box::new(Sealed { sealer, growing }))),
+            Format::Opus => match OpusSealer::new(SERIAL, name, key, secret) {
+                Ok(sealer) => {
+                    sealer.map(|sealer| Self::SealedOpus(Box::new(SealedOpus { sealer, growing })))
+                }
+                Err(_) => return Self::Refused(NO_CODER),
+            },
+        };
+        sealed.unwrap_or(Self::Refused("its name is too long to be sealed: nothing is recorded"))
     }
 
     /// Samples wait this long for company, so that a talk costs few writes: of samples and of sizes in a
@@ -69,14 +82,14 @@ impl Form {
     pub(crate) fn write_after(&self) -> Duration {
         match self {
             Self::Wav | Self::Refused(_) => Duration::from_millis(250),
-            Self::Opus(_) | Self::Sealed(_) => Duration::from_millis(400),
+            Self::Opus(_) | Self::Sealed(_) | Self::SealedOpus(_) => Duration::from_millis(400),
         }
     }
 
     /// Whether there may be a file at all.
     pub(crate) fn allowed(&self) -> io::Result<()> {
         match self {
-            Self::Wav | Self::Opus(_) | Self::Sealed(_) => Ok(()),
+            Self::Wav | Self::Opus(_) | Self::Sealed(_) | Self::SealedOpus(_) => Ok(()),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
     }
@@ -87,6 +100,7 @@ impl Form {
             Self::Wav => (disk.write)(file, &header(0), 0),
             Self::Opus(coded) => coded.append(disk, file, |_, _| ()),
             Self::Sealed(sealed) => sealed.append(disk, file, |_, _| ()),
+            Self::SealedOpus(sealed) => sealed.append(disk, file, |_, _| ()),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
     }
@@ -116,6 +130,10 @@ impl Form {
                 sealer.silence(gap(sealer, at), into);
                 sealer.audio(samples, into);
             }),
+            Self::SealedOpus(sealed) => sealed.append(disk, file, |sealer, into| {
+                sealer.silence(u64::from(at).saturating_sub(sealer.frame()), into);
+                sealer.audio(samples, into);
+            }),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
     }
@@ -143,6 +161,11 @@ impl Form {
                 sealer.peaks(&peaks.into_bytes(length.frames.into()), into);
                 sealer.end(length.lost, length.paused, into);
             }),
+            Self::SealedOpus(sealed) => sealed.append(disk, file, |sealer, into| {
+                sealer.silence(u64::from(length.frames).saturating_sub(sealer.frame()), into);
+                let peaks = peaks.into_bytes(length.frames.into());
+                sealer.end(&peaks, length.lost, length.paused, into);
+            }),
             Self::Refused(why) => Err(io::Error::other(*why)),
         }
     }
@@ -151,7 +174,7 @@ impl Form {
     pub(crate) fn peaks_beside(&self, frames: u32, peaks: &Peaks) -> Option<String> {
         match self {
             Self::Wav | Self::Opus(_) => Some(to_json(&peaks.clone().into_bytes(frames.into()))),
-            Self::Sealed(_) | Self::Refused(_) => None,
+            Self::Sealed(_) | Self::SealedOpus(_) | Self::Refused(_) => None,
         }
     }
 
@@ -161,6 +184,7 @@ impl Form {
             Self::Wav => u64::from(wav::data_bytes(frames)) + u64::from(HEADER_BYTES),
             Self::Opus(coded) => coded.growing.at,
             Self::Sealed(sealed) => sealed.growing.at,
+            Self::SealedOpus(sealed) => sealed.growing.at,
             Self::Refused(_) => 0,
         }
     }
@@ -210,6 +234,29 @@ impl Sealed {
     }
 }
 
+pub(crate) struct SealedOpus {
+    sealer: OpusSealer,
+    growing: Growing,
+}
+
+impl SealedOpus {
+    fn append(
+        &mut self,
+        disk: Disk,
+        file: &File,
+        seal: impl FnOnce(&mut OpusSealer, &mut Vec<u8>),
+    ) -> io::Result<()> {
+        let Self { sealer, growing } = self;
+        let reached = sealer.reached();
+        if growing.at == 0 {
+            growing.buffer.extend_from_slice(sealer.header());
+            sealer.head(&mut growing.buffer);
+        }
+        seal(sealer, &mut growing.buffer);
+        growing.write(disk, file).inspect_err(|_| sealer.give_up(reached))
+    }
+}
+
 /// A file that is only ever appended to.
 #[derive(Default)]
 struct Growing {
@@ -233,6 +280,11 @@ impl Growing {
         written
     }
 }
+
+/// One stream of its file: any number is its own.
+const SERIAL: u32 = 1;
+
+const NO_CODER: &str = "libopus gives no coder: nothing is recorded";
 
 /// Frames from where the sealed file ends to this one of the time line.
 fn gap(sealer: &Sealer, to: u32) -> u32 {

@@ -32,14 +32,15 @@ pub enum Check {
 
 /// Looks at every page; how many frames can be believed.
 pub fn check(path: &Path) -> io::Result<(Check, u64)> {
-    walk(path, |_, _| Ok(()))
+    walk(File::open(path)?, |_, _| Ok(()))
 }
 
-/// Gives all samples that can be believed: 16 bit, both channels, 8 kHz. How many frames that were.
-pub fn play(path: &Path, mut give: impl FnMut(&[u8])) -> io::Result<u64> {
+/// Gives all samples of a file that can be believed: 16 bit, both channels, 8 kHz. How many frames that
+/// were.
+pub fn play(file: impl Read, mut give: impl FnMut(&[u8])) -> io::Result<u64> {
     let mut player = None;
     let mut samples = vec![];
-    let (_, frames) = walk(path, |told, page| {
+    let (_, frames) = walk(file, |told, page| {
         let player = match &mut player {
             Some(player) => player,
             None => player.insert(Player::new(told).map_err(io::Error::other)?),
@@ -52,11 +53,11 @@ pub fn play(path: &Path, mut give: impl FnMut(&[u8])) -> io::Result<u64> {
     Ok(frames)
 }
 
-/// What players draw, made from the sound.
-pub fn peaks(path: &Path) -> io::Result<Vec<u8>> {
+/// What players draw, made from the sound of a file.
+pub fn peaks(file: impl Read) -> io::Result<Vec<u8>> {
     let mut peaks = Peaks::default();
     let mut frame = 0;
-    let frames = play(path, |samples| {
+    let frames = play(file, |samples| {
         peaks.hear(frame, samples);
         frame += u32::try_from(samples.len() / FRAME_BYTES).unwrap_or(0);
     })?;
@@ -105,10 +106,10 @@ fn piece(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
 
 /// Gives every page with sound in it, in order; what is known of the file then.
 fn walk(
-    path: &Path,
+    file: impl Read,
     mut give: impl FnMut(Told, &Page<'_>) -> io::Result<()>,
 ) -> io::Result<(Check, u64)> {
-    let mut file = BufReader::new(File::open(path)?);
+    let mut file = BufReader::new(file);
     let (mut bytes, mut at) = (vec![], 0);
     let (mut told, mut next, mut frames) = (None, 0, 0);
     loop {

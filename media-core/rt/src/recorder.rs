@@ -1,5 +1,5 @@
-//! The recorder: takes frames from its ring and keeps a file for each talk, WAV that opens at any
-//! instant or sealed. A slow disk makes it slow; nobody waits for it.
+//! The recorder: takes frames from its ring and keeps a file for each talk, WAV or Opus that opens at any
+//! instant, or either of them sealed. A slow disk makes it slow; nobody waits for it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -43,12 +43,11 @@ pub struct RecorderConfig {
     pub dir: PathBuf,
     /// A talk's file name without its ending: its call's id.
     pub name: fn(TalkName) -> String,
-    /// Of what is not sealed.
     pub format: Format,
     pub seal: Seal,
 }
 
-/// What a recording in the open is.
+/// What a recording's sound is, sealed or in the open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Wav,

@@ -1,16 +1,24 @@
-//! Reads sealed recordings from the disk: a chunk at a time, from any instant on.
+//! Reads sealed recordings from the disk: a chunk at a time, from any instant on, as the WAV or the Opus
+//! file they would be in the open.
 //!
 //! Where chunks begin is read from their heads, in the clear; nothing of a chunk is given out before
 //! its seal has been seen to fit.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+mod reader;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use media_core::record::seal::{
-    End, FRAME_BYTES, Flaw, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Opener, Place, SealKey,
-    Told,
+    Content, End, Flaw, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Opener, Place, SealKey, Told,
 };
 
 use crate::wav;
+use reader::Reader;
 
 /// Of the files' names.
 pub const EXTENSION: &str = "sealed";
@@ -27,11 +35,23 @@ pub enum SealedError {
     Io(#[from] io::Error),
 }
 
+/// For who reads it as a file.
+impl From<SealedError> for io::Error {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Io(error) => error,
+            SealedError::Flaw(flaw) => Self::other(flaw),
+        }
+    }
+}
+
 /// A chunk whose head has been read.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
     offset: u64,
     place: Place,
+    /// Bytes of sound before it.
+    sound: u64,
     head: Head,
 }
 
@@ -41,6 +61,7 @@ struct Heads {
     chunks: Vec<Chunk>,
     /// Behind the last whole chunk that is no end.
     place: Place,
+    sound: u64,
     tail: Tail,
 }
 
@@ -58,8 +79,10 @@ pub struct SealedFile {
     file: File,
     opener: Opener,
     name: String,
+    content: Content,
     chunks: Vec<Chunk>,
     frames: u64,
+    sound: u64,
     told: Told,
     /// The chunk that was opened last, and its text.
     open: Option<(u64, Vec<u8>)>,
@@ -71,7 +94,7 @@ impl SealedFile {
         let file = File::open(path)?;
         let header = header(&file)?;
         let opener = header.unwrap(key)?;
-        let heads = Heads::read(&file)?;
+        let heads = Heads::read(&file, header.content)?;
         let told = match heads.tail {
             Tail::Cut => Told::Cut,
             Tail::Flawed(flaw) => Told::Damaged(flaw),
@@ -83,13 +106,19 @@ impl SealedFile {
                 }
             }
         };
-        let (name, frames) = (header.name, heads.place.frame);
-        Ok(Self { file, opener, name, chunks: heads.chunks, frames, told, open: None })
+        let Header { name, content, .. } = header;
+        let Heads { chunks, place: Place { frame: frames, .. }, sound, .. } = heads;
+        Ok(Self { file, opener, name, content, chunks, frames, sound, told, open: None })
     }
 
     /// The recording's name, as it was when it was made.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is read as.
+    pub fn content(&self) -> Content {
+        self.content
     }
 
     /// Length of what can be read, in frames of 20 ms.
@@ -108,7 +137,9 @@ impl SealedFile {
             match self.text(at).map(|_| ()) {
                 Ok(()) => {}
                 Err(SealedError::Flaw(flaw)) => {
-                    self.frames = self.chunks.get(at).map_or(0, |chunk| chunk.place.frame);
+                    let flawed = self.chunks.get(at);
+                    (self.frames, self.sound) =
+                        flawed.map_or((0, 0), |it| (it.place.frame, it.sound));
                     self.chunks.truncate(at);
                     self.told = Told::Damaged(flaw);
                 }
@@ -118,13 +149,28 @@ impl SealedFile {
         Ok(self.told)
     }
 
-    /// Length of the WAV file that it is read as.
-    pub fn wav_bytes(&self) -> u64 {
-        u64::from(wav::HEADER_BYTES) + u64::from(self.data_bytes())
+    /// Length of the file that it is read as.
+    pub fn sound_bytes(&self) -> u64 {
+        match self.content {
+            Content::Pcm => u64::from(wav::HEADER_BYTES) + u64::from(self.data_bytes()),
+            Content::Opus => self.sound,
+        }
     }
 
-    /// A piece of the WAV file from this byte on; nothing behind its end.
-    pub fn wav(&mut self, at: u64) -> Result<Vec<u8>, SealedError> {
+    /// A piece of the file that it is read as, from this byte on; nothing behind its end.
+    pub fn sound(&mut self, at: u64) -> Result<Vec<u8>, SealedError> {
+        match self.content {
+            Content::Pcm => self.wav(at),
+            Content::Opus => self.piece(at),
+        }
+    }
+
+    /// The same from its beginning, as others read files. What they are told is no [`SealedError`] then.
+    pub fn reader(&mut self) -> impl Read {
+        Reader::new(self)
+    }
+
+    fn wav(&mut self, at: u64) -> Result<Vec<u8>, SealedError> {
         let header = wav::header(self.data_bytes());
         if let Some(rest) =
             usize::try_from(at).ok().and_then(|at| header.get(at..)).filter(|rest| !rest.is_empty())
@@ -133,7 +179,7 @@ impl SealedFile {
         }
         let at = at - u64::from(wav::HEADER_BYTES);
         let left = u64::from(self.data_bytes()).saturating_sub(at);
-        let mut piece = self.pcm(at)?;
+        let mut piece = self.piece(at)?;
         piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         Ok(piece)
     }
@@ -154,20 +200,18 @@ impl SealedFile {
         wav::data_bytes(frames.min(wav::FRAMES_MAX))
     }
 
-    /// Samples from this byte of them on, up to the end of a chunk.
-    fn pcm(&mut self, at: u64) -> Result<Vec<u8>, SealedError> {
-        let frame = at / FRAME_BYTES as u64;
-        let behind = self.chunks.partition_point(|chunk| chunk.place.frame <= frame);
+    /// Sound from this byte of it on, up to the end of a chunk.
+    fn piece(&mut self, at: u64) -> Result<Vec<u8>, SealedError> {
+        let behind = self.chunks.partition_point(|chunk| chunk.sound <= at);
         let Some(index) = behind.checked_sub(1) else { return Ok(vec![]) };
         let Some(&chunk) = self.chunks.get(index) else { return Ok(vec![]) };
-        let into = at - chunk.place.frame * FRAME_BYTES as u64;
-        let length = u64::from(chunk.head.frames()) * FRAME_BYTES as u64;
+        let (into, length) = (at - chunk.sound, chunk.head.sound_bytes());
         if into >= length {
             return Ok(vec![]);
         }
         let text = self.text(index)?;
         Ok(match chunk.head.kind {
-            Kind::Audio => {
+            Kind::Audio | Kind::Page => {
                 text.get(usize::try_from(into).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec()
             }
             Kind::Silence | Kind::Peaks | Kind::End => {
@@ -193,6 +237,12 @@ impl SealedFile {
 /// heads together. Only the key shows whether it is true.
 pub fn frames(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
+    let content = match header(&file) {
+        Ok(header) => header.content,
+        Err(SealedError::Io(error)) => return Err(error),
+        // Whatever stands behind it, nobody opens that.
+        Err(SealedError::Flaw(_)) => return Ok(0),
+    };
     let end = last_chunk(&file)?;
     if let Some(at) = end
         && let Some(head) = head(&file, at)?
@@ -200,7 +250,7 @@ pub fn frames(path: &Path) -> io::Result<u64> {
     {
         return Ok(head.count.into());
     }
-    Ok(Heads::read(&file)?.place.frame)
+    Ok(Heads::read(&file, content)?.place.frame)
 }
 
 /// Whether the last chunk of a file is there, without a key.
@@ -217,18 +267,19 @@ pub fn header_of(path: &Path) -> Result<Header, SealedError> {
 }
 
 impl Heads {
-    fn read(file: &File) -> io::Result<Self> {
+    fn read(file: &File, content: Content) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        let mut heads = Self::default();
+        let (mut heads, mut before) = (Self::default(), None);
         let mut offset = HEADER_BYTES as u64;
         while offset + HEAD_BYTES as u64 <= length {
-            let Some(head) = head(file, offset)? else {
+            let head = head(file, offset)?.filter(|it| content.allows(it.kind, before));
+            let Some(head) = head else {
                 if !zeros_from(file, offset)? {
                     heads.tail = Tail::Flawed(Flaw::Chunk(heads.place));
                 }
                 break;
             };
-            let chunk = Chunk { offset, place: heads.place, head };
+            let chunk = Chunk { offset, place: heads.place, sound: heads.sound, head };
             offset += head.chunk_bytes() as u64;
             if offset > length {
                 break;
@@ -240,7 +291,10 @@ impl Heads {
                 };
                 break;
             }
+            before = Some(head.kind);
             heads.place = heads.place.behind(&head);
+            // Seven million heads that nobody has sealed could promise more than there are bytes to count.
+            heads.sound = heads.sound.saturating_add(head.sound_bytes());
             heads.chunks.push(chunk);
         }
         Ok(heads)

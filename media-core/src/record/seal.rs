@@ -4,21 +4,23 @@
 //! wrapped by the master key. A chunk is a head in the clear, a ciphertext and a tag that binds them
 //! to their place: no chunk can be changed, left out, moved or taken from another file, and one of
 //! the kind `End` says that nothing is missing behind it. A file that was cut is read up to its last
-//! whole chunk. All numbers are little-endian; docs/adr/0019-sealed-recordings.md has the layout.
+//! whole chunk. The sound is PCM, or an Ogg file page by page. All numbers are little-endian; docs/adr/0019-sealed-recordings.md has the layout.
 
 mod form;
 mod key;
 mod open;
+mod opus;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use form::{
-    AUDIO_FRAMES_MAX, End, FRAME_BYTES, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, PEAKS_MAX,
-    TAG_BYTES,
+    AUDIO_FRAMES_MAX, Content, End, FRAME_BYTES, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind,
+    PEAKS_MAX, TAG_BYTES,
 };
 pub use key::{KeyId, NotAKey, SealKey};
 pub use open::{Flaw, Opener, Place};
+pub use opus::OpusSealer;
 pub use walk::{Told, Walk, walk};
 
 use aes_gcm::{
@@ -45,8 +47,13 @@ pub struct Sealer {
 
 impl Sealer {
     /// `name`: the recording's, at most 63 bytes. None: it is longer.
-    pub fn new(name: &str, master: &SealKey, secret: &FileSecret) -> Option<Self> {
-        let header = Header::seal(name, master, secret)?;
+    pub fn new(
+        content: Content,
+        name: &str,
+        master: &SealKey,
+        secret: &FileSecret,
+    ) -> Option<Self> {
+        let header = Header::seal(content, name, master, secret)?;
         let cipher = Aes256Gcm::new(&secret.key.into());
         Some(Self { cipher, header, place: Place::default(), nonce: 0 })
     }
@@ -70,14 +77,22 @@ impl Sealer {
     pub fn audio(&mut self, samples: &[u8], into: &mut Vec<u8>) {
         for part in samples.chunks(AUDIO_FRAMES_MAX as usize * FRAME_BYTES) {
             let frames = u32::try_from(part.len() / FRAME_BYTES).unwrap_or(0);
-            self.chunk(Kind::Audio, frames, part, into);
+            self.chunk(Kind::Audio, frames, 0, part, into);
         }
     }
 
     /// So many frames are not there: they are silence.
     pub fn silence(&mut self, frames: u32, into: &mut Vec<u8>) {
         if frames > 0 {
-            self.chunk(Kind::Silence, frames, &[], into);
+            self.chunk(Kind::Silence, frames, 0, &[], into);
+        }
+    }
+
+    /// One page of an Ogg file, with which so many frames more are played. Nothing is sealed of what is
+    /// too long for any page.
+    pub fn page(&mut self, frames: u32, page: &[u8], into: &mut Vec<u8>) {
+        if let Ok(length) = u16::try_from(page.len()) {
+            self.chunk(Kind::Page, frames, length, page, into);
         }
     }
 
@@ -85,7 +100,7 @@ impl Sealer {
     pub fn peaks(&mut self, peaks: &[u8], into: &mut Vec<u8>) {
         for part in peaks.chunks(PEAKS_MAX as usize * Kind::PEAK_BYTES) {
             let pixels = u32::try_from(part.len() / Kind::PEAK_BYTES).unwrap_or(0);
-            self.chunk(Kind::Peaks, pixels, part, into);
+            self.chunk(Kind::Peaks, pixels, 0, part, into);
         }
     }
 
@@ -93,11 +108,11 @@ impl Sealer {
     pub fn end(&mut self, lost: u64, paused: u64, into: &mut Vec<u8>) {
         let end = End { frames: self.place.frame, lost, paused };
         let frames = u32::try_from(end.frames).unwrap_or(u32::MAX);
-        self.chunk(Kind::End, frames, &end.to_bytes(), into);
+        self.chunk(Kind::End, frames, 0, &end.to_bytes(), into);
     }
 
-    fn chunk(&mut self, kind: Kind, count: u32, body: &[u8], into: &mut Vec<u8>) {
-        let head = Head { kind, count, nonce: self.nonce };
+    fn chunk(&mut self, kind: Kind, count: u32, page: u16, body: &[u8], into: &mut Vec<u8>) {
+        let head = Head { kind, count, page, nonce: self.nonce };
         let start = into.len() + HEAD_BYTES;
         into.extend_from_slice(&head.to_bytes());
         into.extend_from_slice(body);

@@ -174,8 +174,8 @@ fn get_file(
         copy(out.bytes())?;
         out.bytes().flush()?;
     } else {
-        let to =
-            to.unwrap_or_else(|| PathBuf::from(format!("{}.{}", verified.id, file.form.sound().0)));
+        let sound = file.sound().map_err(|error| unread(file, &error.into()))?;
+        let to = to.unwrap_or_else(|| PathBuf::from(format!("{}.{}", verified.id, sound.word)));
         let mut made = create(&to)?;
         let bytes = copy(&mut made)?;
         made.sync_all()?;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     pump::read,
-    recording::{self, Condition, Form, OnDisk, Unread, Verified},
+    recording::{self, Condition, Form, OnDisk, Sound, Unread, Verified},
     view::View,
 };
 use axum::{
@@ -82,14 +82,15 @@ pub(super) async fn audio(
         Form::Sealed => {
             let opened = apart(move || file.open_sealed(state.seal_key.as_ref())).await?;
             let opened = Opened(opened.map_err(|why| unread(&id, why))?);
-            let served = ranges::serve(opened, request.headers(), Form::Sealed.sound().1).await;
+            let Sound { media_type, .. } = Sound::of(opened.0.content());
+            let served = ranges::serve(opened, request.headers(), media_type).await;
             served.map_err(|why| Problem::failed(format!("{id}: {why}")))
         }
     }
 }
 
 async fn in_the_open(id: &str, file: OnDisk, request: Request) -> Result<Response, Problem> {
-    let (_, media_type) = file.form.sound();
+    let Sound { media_type, .. } = file.sound().map_err(unreadable)?;
     let mut server = ServeFile::new(file.path);
     let served = server.try_call(request).await.map_err(unreadable)?;
     let mut response = served.map(Body::new).into_response();
@@ -162,26 +163,24 @@ struct Opened(SealedFile);
 
 impl Source for Opened {
     fn length(&self) -> u64 {
-        self.0.wav_bytes()
+        self.0.sound_bytes()
     }
 
     fn piece(&mut self, at: u64) -> io::Result<Vec<u8>> {
-        self.0.wav(at).map_err(|error| match error {
-            SealedError::Io(error) => error,
-            SealedError::Flaw(flaw) => io::Error::other(flaw),
-        })
+        Ok(self.0.sound(at)?)
     }
 }
 
-/// A recording and its length.
+/// A recording, its length, and what it is given out as.
 struct Measured {
     file: OnDisk,
     frames: u64,
+    sound: Sound,
 }
 
 impl Measured {
     fn new(file: OnDisk) -> io::Result<Self> {
-        Ok(Self { frames: file.frames()?, file })
+        Ok(Self { frames: file.frames()?, sound: file.sound()?, file })
     }
 }
 
@@ -236,7 +235,7 @@ fn describe(view: &View, call: CallId, measured: &Measured) -> Recording {
         started_at,
         seconds: recording::seconds(frames),
         bytes: measured.file.bytes,
-        format: measured.file.form.sound().0.to_owned(),
+        format: measured.sound.word.to_owned(),
         sealed: measured.file.form == Form::Sealed,
         frames_lost: length.and_then(|length| length.frames_lost),
         frames_paused: length.map(|length| length.frames_paused),
@@ -300,7 +299,7 @@ mod tests {
 
         let measured = |frames| {
             let file = OnDisk { path: "x.wav".into(), form: Form::Wav, bytes: 44 + frames * 640 };
-            Measured { file, frames }
+            Measured { file, frames, sound: Sound::WAV }
         };
         let known = describe(&view, CallId(1), &measured(0));
         let unknown = describe(&view, CallId(2), &measured(100));

@@ -1,5 +1,7 @@
 //! Sealed recordings on a disk: what the recorder writes, and what is left of it after a fault.
 
+mod opus;
+
 use super::*;
 use crate::{
     clerk::Clerk,
@@ -42,10 +44,14 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
 
 impl Bench {
     fn new(test: &str, seal: Seal, disk: Disk) -> Self {
+        Self::of(Format::Wav, test, seal, disk)
+    }
+
+    fn of(format: Format, test: &str, seal: Seal, disk: Disk) -> Self {
         let folder = TestFolder::new(test);
         let dir = folder.path().to_path_buf();
         let name = |talk: TalkName| format!("call-{:08x}", talk.0);
-        let config = RecorderConfig { dir, name, format: Format::Wav, seal };
+        let config = RecorderConfig { dir, name, format, seal };
         let writer = Writer::new(config, disk, Clerk::start().unwrap(), Arc::default());
         Self { writer, now: Instant::now(), folder }
     }
@@ -88,13 +94,13 @@ fn code(index: u32) -> u8 {
 fn heard(file: &mut SealedFile) -> Vec<i16> {
     let mut bytes = vec![];
     loop {
-        let piece = file.wav(bytes.len() as u64).unwrap();
+        let piece = file.sound(bytes.len() as u64).unwrap();
         if piece.is_empty() {
             break;
         }
         bytes.extend(piece);
     }
-    assert_eq!(bytes.len() as u64, file.wav_bytes());
+    assert_eq!(bytes.len() as u64, file.sound_bytes());
     let reader = hound::WavReader::new(io::Cursor::new(bytes)).unwrap();
     let spec = reader.spec();
     assert_eq!((spec.channels, spec.sample_rate, spec.bits_per_sample), (2, 8_000, 16));
@@ -283,7 +289,7 @@ fn damaged_audio_is_never_given_out() {
 
     let mut file = SealedFile::open(&bench.path(), &KEY).unwrap();
 
-    assert_eq!(file.wav(0).unwrap().len(), 44);
-    assert!(matches!(file.wav(44), Err(SealedError::Flaw(Flaw::Chunk(_)))));
-    assert!(!file.wav(44 + 59 * 640).unwrap().is_empty(), "another chunk is as it was");
+    assert_eq!(file.sound(0).unwrap().len(), 44);
+    assert!(matches!(file.sound(44), Err(SealedError::Flaw(Flaw::Chunk(_)))));
+    assert!(!file.sound(44 + 59 * 640).unwrap().is_empty(), "another chunk is as it was");
 }

@@ -13,7 +13,7 @@ pub const TAG_BYTES: usize = 16;
 /// 20 ms: 160 pairs of 16-bit samples.
 pub const FRAME_BYTES: usize = 640;
 
-/// Two seconds. No chunk is longer, so that a reader needs no more memory than this.
+/// Two seconds. No chunk is longer, so that a reader needs no more memory than this of samples.
 pub const AUDIO_FRAMES_MAX: u32 = 100;
 
 /// Of one chunk: 27 minutes of them.
@@ -21,8 +21,32 @@ pub const PEAKS_MAX: u32 = 16_384;
 
 const MAGIC: [u8; 8] = *b"CLVSEAL\n";
 const VERSION: u16 = 1;
-/// Two channels of 16-bit PCM at 8 kHz; the only content so far.
-const PCM_8K_STEREO: u16 = 1;
+
+/// What a file's sound is, once it is open. The numbers are the header's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Two channels of 16 bits at 8 kHz.
+    Pcm = 1,
+    /// A file of Ogg pages (RFC 7845).
+    Opus = 2,
+}
+
+impl Content {
+    fn of(number: u16) -> Option<Self> {
+        [Self::Pcm, Self::Opus].into_iter().find(|&content| content as u16 == number)
+    }
+
+    /// Whether a chunk of this kind may stand behind one of that kind: sound comes first, and is of one
+    /// kind of content.
+    pub fn allows(self, kind: Kind, behind: Option<Kind>) -> bool {
+        let sound = match kind {
+            Kind::Audio | Kind::Silence => self == Self::Pcm,
+            Kind::Page => self == Self::Opus,
+            Kind::Peaks | Kind::End => return true,
+        };
+        sound && behind != Some(Kind::Peaks)
+    }
+}
 
 /// Where what is bound by the wrapped key's tag ends.
 const WRAP_AT: usize = 100;
@@ -36,6 +60,7 @@ const NAME_MAX: usize = KEY_ID_AT - NAME_AT - 1;
 pub struct Header {
     /// The recording's: the id of its call.
     pub name: String,
+    pub content: Content,
     /// The master key that opens it.
     pub key: KeyId,
     bytes: [u8; HEADER_BYTES],
@@ -43,6 +68,7 @@ pub struct Header {
 
 impl Header {
     pub(super) fn seal(
+        content: Content,
         name: &str,
         master: &SealKey,
         secret: &FileSecret,
@@ -51,7 +77,7 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[10..12].copy_from_slice(&PCM_8K_STEREO.to_le_bytes());
+        bytes[10..12].copy_from_slice(&(content as u16).to_le_bytes());
         bytes[NAME_AT] = length;
         bytes[NAME_AT + 1..][..name.len()].copy_from_slice(name.as_bytes());
         bytes[KEY_ID_AT..NONCE_AT].copy_from_slice(&master.id().0);
@@ -79,14 +105,15 @@ impl Header {
             return Err(Flaw::NotSealed);
         }
         let number = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        if (number(8), number(10)) != (VERSION, PCM_8K_STEREO) {
-            return Err(Flaw::Unknown { version: number(8), content: number(10) });
-        }
+        let (version, content) = (number(8), number(10));
+        let content = Content::of(content)
+            .filter(|_| version == VERSION)
+            .ok_or(Flaw::Unknown { version, content })?;
         let length = usize::from(bytes[NAME_AT]);
         let name = bytes[NAME_AT + 1..KEY_ID_AT].get(..length).ok_or(Flaw::Header)?;
         let name = str::from_utf8(name).map_err(|_| Flaw::Header)?.to_owned();
         let key = bytes[KEY_ID_AT..NONCE_AT].try_into().map_err(|_| Flaw::Header)?;
-        Ok(Self { name, key: KeyId(key), bytes })
+        Ok(Self { name, content, key: KeyId(key), bytes })
     }
 
     /// Opens the chunks behind this header, if this is the key it was made with and nobody has
@@ -118,6 +145,8 @@ pub enum Kind {
     Peaks = 3,
     /// Nothing comes behind it.
     End = 4,
+    /// One page of an Ogg file.
+    Page = 5,
 }
 
 impl Kind {
@@ -129,8 +158,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub kind: Kind,
-    /// Frames; of [`Kind::Peaks`] pixels, of [`Kind::End`] the frames of the whole recording.
+    /// Frames; of [`Kind::Peaks`] pixels, of [`Kind::End`] the frames of the whole recording, of
+    /// [`Kind::Page`] how many more are played to their end with it.
     pub count: u32,
+    /// Length of a page, whose packets have any length; of other kinds nothing.
+    pub(super) page: u16,
     /// Never the same twice under one key.
     pub(super) nonce: u32,
 }
@@ -139,6 +171,7 @@ impl Head {
     pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[0] = self.kind as u8;
+        bytes[2..4].copy_from_slice(&self.page.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.count.to_le_bytes());
         bytes[8..].copy_from_slice(&self.nonce.to_le_bytes());
         bytes
@@ -146,17 +179,19 @@ impl Head {
 
     /// None: these are no head of ours.
     pub fn parse(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
-        let [kind, 0, 0, 0, count @ .., n0, n1, n2, n3] = bytes else { return None };
-        let count = u32::from_le_bytes(count);
+        let [kind, 0, p0, p1, count @ .., n0, n1, n2, n3] = bytes else { return None };
+        let (page, count) = (u16::from_le_bytes([p0, p1]), u32::from_le_bytes(count));
         let (kind, most) = match kind {
             1 => (Kind::Audio, AUDIO_FRAMES_MAX),
             2 => (Kind::Silence, u32::MAX),
             3 => (Kind::Peaks, PEAKS_MAX),
             4 => (Kind::End, u32::MAX),
+            5 => (Kind::Page, AUDIO_FRAMES_MAX),
             _ => return None,
         };
-        let sound = count <= most && (count > 0 || kind == Kind::End);
-        sound.then_some(Self { kind, count, nonce: u32::from_le_bytes([n0, n1, n2, n3]) })
+        let some = count > 0 || matches!(kind, Kind::End | Kind::Page);
+        let fits = count <= most && some && (page > 0) == (kind == Kind::Page);
+        fits.then_some(Self { kind, count, page, nonce: u32::from_le_bytes([n0, n1, n2, n3]) })
     }
 
     /// Of the ciphertext, without the tag behind it.
@@ -166,13 +201,23 @@ impl Head {
             Kind::Silence => 0,
             Kind::Peaks => self.count as usize * Kind::PEAK_BYTES,
             Kind::End => End::BYTES,
+            Kind::Page => self.page.into(),
         }
     }
 
     /// Frames by which it takes the time line on.
     pub fn frames(&self) -> u32 {
         match self.kind {
-            Kind::Audio | Kind::Silence => self.count,
+            Kind::Audio | Kind::Silence | Kind::Page => self.count,
+            Kind::Peaks | Kind::End => 0,
+        }
+    }
+
+    /// Of the file of sound that is read from the sealed one.
+    pub fn sound_bytes(&self) -> u64 {
+        match self.kind {
+            Kind::Audio | Kind::Silence => u64::from(self.count) * FRAME_BYTES as u64,
+            Kind::Page => self.page.into(),
             Kind::Peaks | Kind::End => 0,
         }
     }

@@ -1,7 +1,7 @@
 //! From a whole file's bytes to what they hold: the reader of a file that fits into memory, and the
 //! definition of what other readers say.
 
-use super::{End, Flaw, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Place, SealKey};
+use super::{Content, End, Flaw, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, Place, SealKey};
 
 /// What is known of a file's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub enum Told {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
     pub name: String,
+    pub content: Content,
     /// Length of the time line up to the last chunk that can be believed.
     pub frames: u64,
     pub told: Told,
@@ -33,7 +34,7 @@ pub fn walk(
     let header = Header::parse(file)?;
     let opener = header.unwrap(master)?;
     let mut rest = file.get(HEADER_BYTES..).unwrap_or_default();
-    let mut place = Place::default();
+    let (mut place, mut before) = (Place::default(), None);
     let told = loop {
         // A power cut leaves zeros where a file had grown and its bytes had not got there.
         if rest.iter().all(|&byte| byte == 0) {
@@ -42,7 +43,8 @@ pub fn walk(
         let Some((&head, behind)) = rest.split_first_chunk::<HEAD_BYTES>() else {
             break Told::Cut;
         };
-        let Some(head) = Head::parse(head) else {
+        let head = Head::parse(head).filter(|it| header.content.allows(it.kind, before));
+        let Some(head) = head else {
             break Told::Damaged(Flaw::Chunk(place));
         };
         let Some(sealed) = behind.get(..head.chunk_bytes() - HEAD_BYTES) else {
@@ -56,14 +58,15 @@ pub fn walk(
                 Ok(_) => break Told::Damaged(Flaw::BehindEnd),
                 Err(flaw) => break Told::Damaged(flaw),
             },
-            Kind::Audio | Kind::Silence | Kind::Peaks => {
+            Kind::Audio | Kind::Silence | Kind::Peaks | Kind::Page => {
                 match opener.open(place, &head, &mut sealed) {
                     Ok(text) => hear(head.kind, head.count, text),
                     Err(flaw) => break Told::Damaged(flaw),
                 }
             }
         }
-        place = place.behind(&head);
+        (place, before) = (place.behind(&head), Some(head.kind));
     };
-    Ok(Walk { name: header.name, frames: place.frame, told })
+    let Header { name, content, .. } = header;
+    Ok(Walk { name, content, frames: place.frame, told })
 }
