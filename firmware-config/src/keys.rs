@@ -280,7 +280,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Word(&["wav", "opus"]),
                 Is("\"wav\""),
                 Restart,
-                "What an unsealed recording is: WAV, or Opus in Ogg, which is an eighth as large.",
+                "What a recording is, sealed or not: WAV, or Opus in Ogg, an eighth as large.",
             ),
             key(
                 "seal_key",

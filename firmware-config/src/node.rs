@@ -137,13 +137,6 @@ impl NodeHalf {
             let format = section.parsed("format", "wav", read_format);
             let seal_key = read_seal_key(section, host);
             let (format, seal_key) = (format?, seal_key?);
-            if let (Some(format), Some(_)) = (&format, &seal_key)
-                && format.value == RecordingFormat::Opus
-            {
-                let what = "\"opus\" cannot be sealed yet; leave one of recording.format and \
-                            recording.seal_key out";
-                return Err(section.refuse(format.line, "format", what));
-            }
             let format = format.map_or(RecordingFormat::Wav, |format| format.value);
             Ok(Recording { dir: dir?.unwrap_or(default), format, seal_key })
         });

@@ -273,6 +273,18 @@ impl Appliance {
         (status, answer.bytes().expect("the body can be read").to_vec())
     }
 
+    /// Of the answer to a `GET /api/v1/{path}`, its media type.
+    ///
+    /// # Panics
+    /// If there is no answer that says it.
+    pub fn content_type(&self, path: &str) -> String {
+        let url = format!("http://{}/api/v1/{path}", self.http);
+        let answer = self.client.get(&url).bearer_auth(self.token()).send();
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let said = answer.headers().get("Content-Type").and_then(|said| said.to_str().ok());
+        said.unwrap_or_else(|| panic!("{url} has no media type")).to_owned()
+    }
+
     /// `POST /api/v1/{path}`; gives the status.
     ///
     /// # Panics

@@ -125,16 +125,122 @@ fn an_opus_recording_cut_by_kill_9_plays_and_one_that_ended_is_as_long_as_the_ta
     appliance.stop();
 }
 
+/// Sealed with a key that lies in a folder of its own.
+fn sealed_opus(key: &Path) -> Appliance {
+    fs::write(key, KEY).unwrap();
+    Appliance::on_edited_contract_files(|text| {
+        let sealed = format!("[recording]\nformat = \"opus\"\nseal_key = {{ file = {key:?} }}\n");
+        text.replace("[recording]\n", &sealed)
+    })
+}
+
+const KEY: &str = "fedcba98fedcba98fedcba98fedcba98fedcba98fedcba98fedcba98fedcba98";
+
 #[test]
-fn the_self_test_hears_both_voices_in_a_recording_that_is_opus() {
-    let appliance = Appliance::on_edited_contract_files(|text| {
-        text.replace("[recording]\n", "[recording]\nformat = \"opus\"\n")
+fn a_sealed_opus_recording_cut_by_kill_9_plays_and_one_that_ended_is_as_long_as_the_talk() {
+    let scratch = TestFolder::new("sealed-opus");
+    let mut appliance = sealed_opus(&scratch.join("seal.key"));
+    let (first, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
+    caller.audio.listen(3 * SECOND);
+
+    let mut by_file = vec![];
+    appliance.kill_and_start_on(|folder| {
+        let file = format!("data/recordings/{first}.sealed");
+        let got = said(binary(), &["recording", "get", &file, "--config", "node.toml"], folder);
+        assert!(got.contains("the end is missing"), "{got}");
+        let got = folder.join(format!("{first}.opus"));
+        by_file = fs::read(&got).unwrap();
+        let heard = played(&got, folder);
+        assert!(heard.length_ms() > 1_500.0, "{} ms", heard.length_ms());
+        let tail = heard.left.len() - 8_000;
+        assert_apart(&heard.left[tail..], &heard.right[tail..]);
+        fs::rename(got, scratch.join("cut.opus")).unwrap();
     });
+    desk.finish();
+    caller.finish();
+    let cut = &appliance.await_ended(1)[0];
+    let frames = cut["recording"]["frames"].as_f64().unwrap();
+    let heard = played(&scratch.join("cut.opus"), scratch.path());
+    assert!((heard.length_ms() - frames * 20.0).abs() < 21.0, "{frames}, {}", heard.length_ms());
+    let audio = |call: &str| appliance.get_bytes(&format!("recordings/{call}/audio"));
+    assert!(audio(&first) == by_file, "by the API it is the same");
+    let verified = appliance.get(&format!("recordings/{first}/verify"));
+    assert_eq!((&verified["condition"], &verified["form"]), (&"cut".into(), &"sealed".into()));
+    let peaks = appliance.get(&format!("recordings/{first}/peaks"));
+    assert_loud(&peaks);
+
+    let (second, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
+    let act =
+        |action: &str| appliance.post(&format!("calls/{second}/actions/{action}"), &Value::Null);
+    caller.audio.listen(SECOND);
+    assert_eq!(act("record_pause"), 202);
+    caller.audio.listen(SECOND);
+    assert_eq!(act("record_resume"), 202);
+    caller.audio.listen(3 * SECOND / 2);
+    caller.hang_up();
+    desk.finish();
+    caller.finish();
+    let record = &appliance.await_ended(2)[1];
+
+    let listed = appliance.get(&format!("recordings/{second}"));
+    assert_eq!((&listed["format"], &listed["sealed"]), (&"opus".into(), &true.into()));
+    let whole = appliance.get(&format!("recordings/{second}/verify"));
+    let (frames, paused) = (&record["recording"]["frames"], &record["recording"]["frames_paused"]);
+    assert_eq!((&whole["condition"], &whole["frames_paused"]), (&"whole".into(), paused));
+    let frames = usize::try_from(frames.as_u64().unwrap()).unwrap();
+    let bytes = audio(&second);
+    fs::write(scratch.join("whole.opus"), &bytes).unwrap();
+    let told = said("opusinfo", &["whole.opus"], scratch.path());
+    assert!(!told.contains("WARNING") && told.contains("Channels: 2"), "{told}");
+    let heard = played(&scratch.join("whole.opus"), scratch.path());
+    assert!(heard.left.len().abs_diff(frames * 160) <= 1, "{} of {frames}", heard.left.len());
+    let end = heard.left.len() - 1_600;
+    assert_apart(&heard.left[end - 4_000..end], &heard.right[end - 4_000..end]);
+    let paused = usize::try_from(paused.as_u64().unwrap()).unwrap();
+    let silent =
+        |side: &[i16]| side.chunks(160).filter(|it| it.iter().all(|s| s.abs() < 80)).count();
+    for side in [&heard.left, &heard.right] {
+        assert!((paused - 2..paused + 40).contains(&silent(side)), "{} {paused}", silent(side));
+    }
+    let path = format!("recordings/{second}/audio");
+    assert_eq!(appliance.content_type(&path), "audio/ogg");
+    let all = bytes.len();
+    for (range, expected) in [
+        ("bytes=100-299".to_owned(), &bytes[100..300]),
+        (format!("bytes=1500-{}", all - 1_500), &bytes[1_500..=all - 1_500]),
+        ("bytes=-1000".to_owned(), &bytes[all - 1_000..]),
+    ] {
+        let (status, part) = appliance.get_range(&path, &range);
+        assert!(status == 206 && part == expected, "{range}: {status}, {} bytes", part.len());
+    }
+    let peaks = appliance.get(&format!("recordings/{second}/peaks"));
+    assert_eq!(peaks["length"].as_u64().unwrap(), frames.div_ceil(5) as u64);
+    assert_loud(&peaks);
+    for entry in fs::read_dir(appliance.folder().join("data/recordings")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.extension().unwrap() == "sealed", "{} in the clear", path.display());
+        let bytes = fs::read(&path).unwrap();
+        assert!(!bytes.windows(4).any(|four| four == b"OggS"), "pages in the clear");
+    }
+    assert!(!appliance.log().contains(&KEY[..16]), "the key is in the log");
+    appliance.stop();
+}
+
+/// Half a second in, both sides are.
+fn assert_loud(peaks: &Value) {
+    let middle = &peaks["data"].as_array().unwrap()[20..24];
+    assert!(middle.iter().all(|peak| peak.as_i64().unwrap().abs() > 3), "{middle:?}");
+}
+
+#[test]
+fn the_self_test_hears_both_voices_in_a_recording_that_is_opus_and_sealed() {
+    let keys = TestFolder::new("keys");
+    let appliance = sealed_opus(&keys.join("seal.key"));
     let node = appliance.folder().join("node.toml");
 
     let told =
         said(binary(), &["selftest", "--config", node.to_str().unwrap()], appliance.folder());
 
-    assert!(told.contains(".opus"), "{told}");
+    assert!(told.contains(".sealed"), "{told}");
     appliance.stop();
 }
