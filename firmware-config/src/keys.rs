@@ -3,6 +3,7 @@
 //! against what the reader asks for.
 
 use crate::codec;
+use media_core::music::Gain;
 
 /// One table of the files.
 #[derive(Debug)]
@@ -36,6 +37,12 @@ pub(crate) enum Takes {
     Whole {
         from: u32,
         to: u32,
+        unit: &'static str,
+    },
+    /// With or without a point.
+    Decimal {
+        from: i16,
+        to: i16,
         unit: &'static str,
     },
     /// Whole numbers, each once.
@@ -89,7 +96,7 @@ const fn key(
 
 use Change::{Live, Restart};
 use LeftOut::{Is, Means, Refused};
-use Takes::{Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
+use Takes::{Decimal, Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
 
 const COMFORT_NOISE: &str = "Long silence beside G.711 is sent as comfort noise (RFC 3389) where the far side agrees, not as frames.";
 const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, optional where the other side offers it, or \
@@ -453,6 +460,13 @@ pub(crate) const TABLES: &[Table] = &[
                 Refused,
                 Restart,
                 "WAV, MP3, FLAC, or Ogg with Vorbis or FLAC, of any rate and channels.",
+            ),
+            key(
+                "gain_db",
+                Decimal { from: Gain::DB_MIN, to: Gain::DB_MAX, unit: "decibels" },
+                Is("0"),
+                Restart,
+                "How much louder it is made, or softer; what is uploaded for it too.",
             ),
         ],
     },

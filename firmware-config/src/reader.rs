@@ -352,6 +352,38 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A number with or without a point.
+    pub(crate) fn decimal(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i16>,
+    ) -> Given<At<f32>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let line = self.file.line(value.span().start);
+        let (least, most) = (f32::from(*range.start()), f32::from(*range.end()));
+        let wanted = format!("write a number from {least} to {most}");
+        let number: Option<f32> = match value.get_ref() {
+            DeValue::Integer(digits) => {
+                let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
+                // What is beyond its range is beyond ours.
+                Some(number.and_then(|n| i16::try_from(n).ok()).map_or(f32::INFINITY, f32::from))
+            }
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::String(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        };
+        match number {
+            None => Err(self.refuse_value(key, value, &format!("is not a number; {wanted}"))),
+            Some(number) if (least..=most).contains(&number) => {
+                Ok(Some(At { value: number, line }))
+            }
+            Some(_) => Err(self.refuse_value(key, value, &format!("is out of range; {wanted}"))),
+        }
+    }
+
     pub(crate) fn flag(&mut self, key: &'static str) -> Given<bool> {
         let Some(value) = self.value(key) else { return Ok(None) };
         match value.get_ref().as_bool() {

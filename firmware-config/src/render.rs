@@ -175,7 +175,8 @@ fn blocks(config: &Config) -> Vec<Block> {
     all.extend(config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent))));
     for music in &config.music {
         let file = path(&music.file).leads_to(Behind::Tune(Arc::clone(&music.tune)));
-        let lines = vec![("name", text(&music.name)), ("file", file)];
+        let gain = plain(&music.gain.db().to_string());
+        let lines = vec![("name", text(&music.name)), ("file", file), ("gain_db", gain)];
         all.push(many("music", &music.name, lines));
     }
     all.extend(config.teams.iter().map(|team| many("team", &team.name, of_team(team, config))));

@@ -73,6 +73,9 @@ fn of_key(key: &Key) -> Value {
         Takes::Whole { from, to, unit } => {
             json!({ "type": "integer", "minimum": from, "maximum": to, "x-unit": unit })
         }
+        Takes::Decimal { from, to, unit } => {
+            json!({ "type": "number", "minimum": from, "maximum": to, "x-unit": unit })
+        }
         Takes::Wholes { from, to } => json!({
             "type": "array",
             "items": { "type": "integer", "minimum": from, "maximum": to },

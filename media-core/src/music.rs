@@ -1,11 +1,15 @@
 //! Music and prompts: a file read once, kept at two rates and in both laws, shared by all who hear it.
 
 mod format;
+mod gain;
 mod import;
 mod resample;
 mod sound;
 
-pub use self::sound::{Sound, Warning};
+pub use self::{
+    gain::Gain,
+    sound::{Sound, Warning},
+};
 use crate::{
     codec::g711,
     frame::{Packed, Rate, SAMPLES},
@@ -69,7 +73,12 @@ impl Tune {
     /// Reads a whole file: WAV, MP3, FLAC, Ogg with Vorbis or FLAC in it; any rate from 4 to 384 kHz,
     /// any number of channels (mixed to one). Takes memory for the result and one packet.
     pub fn import(bytes: &[u8]) -> Result<Imported, BadTune> {
-        import::import(bytes)
+        Self::import_at(bytes, Gain::NONE)
+    }
+
+    /// The same, made louder or softer.
+    pub fn import_at(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+        import::import(bytes, gain)
     }
 
     /// A soft major third that swells and fades every two seconds, for a box that has no music.

@@ -151,6 +151,31 @@ fn music_of_any_common_kind_is_taken_and_what_to_look_at_is_said_with_its_place(
 }
 
 #[test]
+fn a_tune_is_made_softer_or_louder_as_wished_and_what_is_cut_off_for_it_is_counted() {
+    let loudness = |gain: &str| {
+        let folder = Folder::with_contract();
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/fuzz/tune");
+        folder.write("music/waltz.wav", fs::read(corpus.join("flac")).unwrap());
+        let with = format!("\"music/waltz.wav\"\n{gain}");
+        folder.edit("site.toml", "\"music/waltz.wav\"", &with);
+        let Loaded { config, warnings } = folder.load().unwrap();
+        let about = warnings.into_iter().filter(|warning| warning.message.contains("waltz.wav: "));
+        let sound = config.music[0].sound.clone().unwrap();
+        (sound.loudness_dbfs.unwrap(), about.map(|one| one.message).collect::<Vec<_>>())
+    };
+    let (as_it_is, none) = loudness("");
+    assert_eq!(none, Vec::<String>::new());
+
+    for (line, db) in [("gain_db = -6", -6.0), ("gain_db = -2.5", -2.5), ("gain_db = 0", 0.0)] {
+        let (heard, about) = loudness(line);
+        assert!((heard - as_it_is - db).abs() < 0.1, "{line}: {as_it_is} to {heard}");
+        assert_eq!(about, Vec::<String>::new(), "{line}");
+    }
+    let (_, about) = loudness("gain_db = 12");
+    assert!(about.iter().any(|said| said.contains("its gain cuts off ")), "{about:?}");
+}
+
+#[test]
 fn relative_paths_are_read_from_the_folder_of_the_file_that_names_them() {
     let folder = Folder::with_contract();
     folder.edit("node.toml", "\"site.toml\"", "\"elsewhere/flows.toml\"");

@@ -267,6 +267,24 @@ fn a_music_file_that_is_missing_or_no_music_is_refused_by_name_and_reason() {
 }
 
 #[test]
+fn a_gain_beyond_what_may_be_is_refused_with_its_range() {
+    for (wrong, why) in [
+        ("13", "13 is out of range"),
+        ("-30.1", "-30.1 is out of range"),
+        ("99999999999999", "99999999999999 is out of range"),
+        ("nan", "nan is out of range"),
+        ("\"loud\"", "\"loud\" is not a number"),
+    ] {
+        check(
+            "site.toml",
+            "\"music/waltz.wav\"",
+            &format!("\"music/waltz.wav\"\ngain_db = {wrong}"),
+            &["site.toml:35", "music \"waltz\": gain_db", why, "write a number from -30 to 12"],
+        );
+    }
+}
+
+#[test]
 fn names_that_nobody_has_are_refused_with_the_nearest_and_the_choice() {
     check(
         "site.toml",

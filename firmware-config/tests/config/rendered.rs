@@ -160,6 +160,7 @@ fn some_site(dice: &mut ChaCha20Rng) -> String {
         text += &format!("[[agent]]\nname = \"a{at}\"\nextension = \"10{at}\"\n{who}{dtmf}");
     }
     text += "[[music]]\nname = \"waltz\"\nfile = \"music/waltz.wav\"\n";
+    text += &one_of(&["", "gain_db = -6\n", "gain_db = 1.25\n", "gain_db = -0.0\n"]);
     for at in 0..2 {
         let more =
             one_of(&["", "music = \"waltz\"\n", "ring_seconds = 7\nset_aside_seconds = 0\n"]);

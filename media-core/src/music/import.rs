@@ -6,7 +6,7 @@
 use super::{
     BadTune, Imported, MINUTES_MAX, RATE_MAX, RATE_MIN, Tune, Warning,
     format::{Format, format},
-    linear,
+    gain::{Gain, Level},
     resample::Resample,
     sound::Meter,
 };
@@ -27,22 +27,22 @@ use symphonia::{
     default::{formats, get_codecs},
 };
 
-pub(super) fn import(bytes: &[u8]) -> Result<Imported, BadTune> {
-    let imported = catch_unwind(AssertUnwindSafe(|| read(bytes)));
+pub(super) fn import(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+    let imported = catch_unwind(AssertUnwindSafe(|| read(bytes, gain)));
     imported.unwrap_or_else(|_| Err(BadTune::Unreadable("its reader gave up on it".into())))
 }
 
-fn read(bytes: &[u8]) -> Result<Imported, BadTune> {
+fn read(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
     let (format, bytes) = format(bytes)?;
     // What was written to a pipe says a length that nobody knew.
     let piped = bytes.get(4..8) == Some(&[0xFF; 4]);
     if format == Format::Wav && !piped {
-        match read_wav(bytes) {
+        match read_wav(bytes, gain) {
             Err(BadTune::Coding { .. }) => {}
             read => return read,
         }
     }
-    read_packets(format, bytes)
+    read_packets(format, bytes, gain)
 }
 
 /// What a file has become so far.
@@ -57,12 +57,15 @@ struct Intake {
     meter: Meter,
     to_wide: Resample,
     to_narrow: Resample,
+    /// Of what is kept at each rate.
+    wide_level: Level,
+    narrow_level: Level,
     wide: Vec<i16>,
     narrow: Vec<i16>,
 }
 
 impl Intake {
-    fn new(rate: u32, channels: usize) -> Result<Self, BadTune> {
+    fn new(rate: u32, channels: usize, gain: Gain) -> Result<Self, BadTune> {
         if !(RATE_MIN..=RATE_MAX).contains(&rate) {
             return Err(BadTune::Rate { rate });
         }
@@ -78,6 +81,8 @@ impl Intake {
             meter: Meter::new(channels),
             to_wide: Resample::new(rate, 16_000)?,
             to_narrow: Resample::new(rate, 8_000)?,
+            wide_level: Level::new(gain),
+            narrow_level: Level::new(gain),
             wide: vec![],
             narrow: vec![],
         })
@@ -99,17 +104,19 @@ impl Intake {
         self.taken += 1;
         check_length(self.taken, self.rate)?;
         self.meter.take_mix(mix);
-        self.to_wide.take(mix, |sample| self.wide.push(linear(sample)))?;
-        self.to_narrow.take(mix, |sample| self.narrow.push(linear(sample)))
+        self.to_wide.take(mix, |sample| self.wide.push(self.wide_level.take(sample)))?;
+        self.to_narrow.take(mix, |sample| self.narrow.push(self.narrow_level.take(sample)))
     }
 
     fn finish(mut self, coding: &'static str) -> Result<Imported, BadTune> {
-        self.to_wide.finish(|sample| self.wide.push(linear(sample)))?;
-        self.to_narrow.finish(|sample| self.narrow.push(linear(sample)))?;
+        self.to_wide.finish(|sample| self.wide.push(self.wide_level.take(sample)))?;
+        self.to_narrow.finish(|sample| self.narrow.push(self.narrow_level.take(sample)))?;
         if self.narrow.is_empty() {
             return Err(BadTune::Empty);
         }
-        let sound = self.meter.sound(coding, self.rate, &self.narrow);
+        let mut sound = self.meter.sound(coding, self.rate, &self.narrow);
+        let cut_off = self.wide_level.cut_off();
+        sound.warnings.extend(cut_off.map(|(samples, db)| Warning::Gained { samples, db }));
         Ok(Imported { tune: Tune::of(self.wide, self.narrow), sound })
     }
 }
@@ -122,13 +129,13 @@ fn check_length(samples: u64, rate: u32) -> Result<(), BadTune> {
     Ok(())
 }
 
-fn read_wav(bytes: &[u8]) -> Result<Imported, BadTune> {
+fn read_wav(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(explain_wav)?;
     let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
     if !(1..=32).contains(&bits_per_sample) {
         return Err(BadTune::Coding { coding: "PCM of odd bits" });
     }
-    let mut intake = Intake::new(sample_rate, usize::from(channels))?;
+    let mut intake = Intake::new(sample_rate, usize::from(channels), gain)?;
     check_length(u64::from(reader.duration()), sample_rate)?;
     match sample_format {
         SampleFormat::Float => take_wav(&mut intake, reader.samples::<f32>())?,
@@ -180,7 +187,7 @@ struct Track {
     promised: Option<u64>,
 }
 
-fn read_packets(format: Format, bytes: &[u8]) -> Result<Imported, BadTune> {
+fn read_packets(format: Format, bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
     let mut reader = open(format, bytes)?;
     let track = track(reader.as_ref())?;
     let coding = coding(format, track.params.codec);
@@ -211,7 +218,7 @@ fn read_packets(format: Format, bytes: &[u8]) -> Result<Imported, BadTune> {
             Err(error) => return Err(BadTune::Unreadable(error.to_string())),
         };
         tally.packets += 1;
-        if !take_packet(decoder.as_mut(), &packet, &mut intake)? {
+        if !take_packet(decoder.as_mut(), &packet, &mut intake, gain)? {
             tally.bad += 1;
             // Where a packet says how long it is; of other kinds the last one may be there in part.
             tally.missing += if format == Format::Mp3 { packet.dur.get() } else { 0 };
@@ -228,6 +235,7 @@ fn take_packet(
     decoder: &mut dyn AudioDecoder,
     packet: &symphonia::core::packet::Packet,
     intake: &mut Option<Intake>,
+    gain: Gain,
 ) -> Result<bool, BadTune> {
     let audio = match decoder.decode(packet) {
         Ok(audio) => audio,
@@ -237,7 +245,7 @@ fn take_packet(
     };
     let (rate, channels) = (audio.spec().rate(), audio.spec().channels().count());
     if intake.is_none() {
-        *intake = Some(Intake::new(rate, channels)?);
+        *intake = Some(Intake::new(rate, channels, gain)?);
     }
     let Some(intake) = intake.as_mut() else { return Ok(true) };
     if (intake.rate, intake.channels) != (rate, channels) {

@@ -44,6 +44,11 @@ pub enum Warning {
         bad: u64,
         packets: u64,
     },
+    /// Samples at 16 kHz that its gain cut off, and the gain with which there are none.
+    Gained {
+        samples: u64,
+        db: f32,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -74,6 +79,11 @@ impl fmt::Display for Warning {
             Self::Damaged { bad, packets } => {
                 write!(f, "{bad} of its {packets} packets are damaged and left out")
             }
+            Self::Gained { samples, db } => write!(
+                f,
+                "its gain cuts off {samples} of its samples, which sounds harsh; with {db:.1} dB it \
+                 cuts off none"
+            ),
         }
     }
 }

@@ -4,14 +4,20 @@ use super::output::{Column, Output};
 use crate::error::Failure;
 use clap::Subcommand;
 use firmware_config::import_music;
-use media_core::music::{Imported, Sound};
+use media_core::music::{Gain, Imported, Sound};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Says whether callers can be played a file, and how it will sound. Needs no running appliance.
-    Check { file: PathBuf },
+    Check {
+        file: PathBuf,
+        /// As `gain_db` of its `[[music]]`.
+        #[arg(long, value_name = "DB", allow_negative_numbers = true, value_parser = gain,
+            default_value = "0")]
+        gain_db: Gain,
+    },
 }
 
 const SOUND: [Column; 6] = [
@@ -25,12 +31,17 @@ const SOUND: [Column; 6] = [
 
 pub(super) fn run(verb: &Verb, out: &mut Output) -> Result<(), Failure> {
     match verb {
-        Verb::Check { file } => check(file, out),
+        Verb::Check { file, gain_db } => check(file, *gain_db, out),
     }
 }
 
-fn check(file: &Path, out: &mut Output) -> Result<(), Failure> {
-    let imported = import_music(file);
+fn gain(text: &str) -> Result<Gain, String> {
+    let gain = text.parse().ok().and_then(Gain::from_db);
+    gain.ok_or_else(|| format!("write a number from {} to {}", Gain::DB_MIN, Gain::DB_MAX))
+}
+
+fn check(file: &Path, gain: Gain, out: &mut Output) -> Result<(), Failure> {
+    let imported = import_music(file, gain);
     let Imported { tune: _, sound } =
         imported.map_err(|why| Failure::Failed(format!("{} {why}", file.display())))?;
     let answer = document(&sound);

@@ -18,7 +18,11 @@ fn linear_samples(tune: &Tune, rate: Rate) -> Vec<f32> {
 }
 
 fn warnings(bytes: &[u8]) -> Vec<String> {
-    let sound = Tune::import(bytes).unwrap().sound;
+    warnings_at(bytes, 0.0)
+}
+
+fn warnings_at(bytes: &[u8], db: f32) -> Vec<String> {
+    let sound = Tune::import_at(bytes, Gain::from_db(db).unwrap()).unwrap().sound;
     sound.warnings.iter().map(ToString::to_string).collect()
 }
 
@@ -238,6 +242,49 @@ fn what_an_operator_should_look_at_is_said_with_its_figure() {
     assert!(only(wav_of(1, offset)).starts_with("it has a direct current of 10 % of full scale"));
     let cancels = warnings(&wav_of(2, stereo)).join(", ");
     assert!(cancels.contains("its two channels cancel each other out"), "{cancels}");
+}
+
+#[test]
+fn a_gain_changes_the_level_of_both_rates_and_says_how_many_samples_it_cuts_off() {
+    // Half of full scale at its peaks, which are as many as there are samples.
+    let square = |n: u16| if n % 20 < 10 { 16_384_i16 } else { -16_384 };
+    let file = wav_at(16_000, 1, (0..1_600_u16).map(square));
+    let at = |db: f32| Tune::import_at(&file, Gain::from_db(db).unwrap()).unwrap();
+    let cut_off = |imported: &Imported| {
+        let mut all = imported.sound.warnings.iter();
+        all.find_map(|warning| {
+            let Warning::Gained { samples, db } = warning else { return None };
+            Some((*samples, *db))
+        })
+    };
+    let power = |tune: &Tune, rate| {
+        linear_samples(tune, rate).iter().map(|sample| sample * sample).sum::<f32>()
+    };
+    let before = at(0.0);
+
+    for db in [-30.0, -6.0, 3.0] {
+        let imported = at(db);
+        for rate in [Rate::Hz8000, Rate::Hz16000] {
+            let change = 10.0 * (power(&imported.tune, rate) / power(&before.tune, rate)).log10();
+            assert!((change - db).abs() < 0.1, "{db} dB at {rate:?}: {change}");
+        }
+        assert_eq!(cut_off(&imported), None, "{db}");
+    }
+    assert_eq!(at(0.0).tune, Tune::import(&file).unwrap().tune);
+    let (samples, most_db) = cut_off(&at(12.0)).unwrap();
+    assert_eq!(samples, 1_600, "all of a square wave");
+    assert_eq!(cut_off(&at(most_db)), None, "what is advised is enough");
+    assert!((5.0..6.1).contains(&most_db), "{most_db}");
+    let said = warnings_at(&file, 12.0).join(", ");
+    assert!(said.contains("its gain cuts off 1600 of its samples"), "{said}");
+}
+
+#[test]
+fn a_gain_is_no_more_and_no_less_than_may_be() {
+    for db in [-30.1, 12.1, f32::NAN, f32::INFINITY] {
+        assert_eq!(Gain::from_db(db), None, "{db}");
+    }
+    assert_eq!(Gain::from_db(-0.0).map(|gain| gain.db().to_string()), Some("0".into()));
 }
 
 #[test]
