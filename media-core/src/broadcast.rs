@@ -6,16 +6,18 @@
 use crate::{
     codec::{g722, resample::Resampler},
     coder::{Encoder, PAYLOAD_MAX},
-    frame::{Rate, SAMPLES_MAX},
-    music::Tune,
+    frame::{Rate, SAMPLES, SAMPLES_MAX},
+    leg::prompts::Part,
     order::{Coding, Opus, TuneId},
+    tunes::{Edition, Tunes},
 };
-use std::sync::Arc;
 
 /// One tune in one codec, in packets of 20 ms.
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     tune: TuneId,
+    /// Of the frame encoded last.
+    edition: Option<Edition>,
     coding: Coding,
     encoder: Encoder,
     widen: Resampler,
@@ -58,6 +60,7 @@ impl Broadcast {
     fn new(tune: TuneId, coding: Coding) -> Option<Self> {
         Some(Self {
             tune,
+            edition: None,
             coding: key(coding),
             encoder: Encoder::for_many(coding).ok()?,
             widen: Resampler::new(Rate::Hz16000, coding.rate()),
@@ -73,7 +76,7 @@ impl Broadcast {
 
     /// The frame of this place, encoded if nobody has asked for it yet; true with it if so. None: its time
     /// has passed, for a leg that is late.
-    pub(crate) fn frame(&mut self, tunes: &[Arc<Tune>], place: u64) -> Option<(&Sent, bool)> {
+    pub(crate) fn frame(&mut self, tunes: &Tunes, place: u64) -> Option<(&Sent, bool)> {
         let last = self.last.unwrap_or_else(|| place.saturating_sub(1));
         if place + (DEPTH as u64) <= last {
             return None;
@@ -84,6 +87,7 @@ impl Broadcast {
             if self.last.is_none() || place - last > DEPTH as u64 {
                 self.encoder.forget();
                 self.widen.forget();
+                self.edition = None;
                 self.encode(tunes, place);
             } else {
                 (last + 1..=place).for_each(|place| self.encode(tunes, place));
@@ -94,19 +98,20 @@ impl Broadcast {
         Some((sent, is_new))
     }
 
-    fn encode(&mut self, tunes: &[Arc<Tune>], place: u64) {
+    fn encode(&mut self, tunes: &Tunes, place: u64) {
         let mut frame = [0; SAMPLES_MAX];
         let rate = self.coding.rate();
         let frame = frame.get_mut(..rate.samples()).unwrap_or_default();
-        if let Some(tune) = tunes.get(usize::from(self.tune.0)) {
-            let said = tune.pcm(rate, place);
-            match rate {
-                // A tune holds 16 kHz at most.
-                Rate::Hz48000 => self.widen.run(said, frame),
-                Rate::Hz8000 | Rate::Hz16000 => {
-                    frame.iter_mut().zip(said).for_each(|(to, from)| *to = *from);
-                }
+        let part = Part::music(tunes, self.tune, self.edition, place);
+        self.edition = tunes.get(self.tune).map(|(_, edition)| edition);
+        match rate {
+            // A tune holds 16 kHz at most.
+            Rate::Hz48000 => {
+                let mut wide = [0; SAMPLES * 2];
+                part.linear(Rate::Hz16000, &mut wide);
+                self.widen.run(&wide, frame);
             }
+            Rate::Hz8000 | Rate::Hz16000 => part.linear(rate, frame),
         }
         let at = usize::try_from(place % DEPTH as u64).unwrap_or(0);
         if let Some(sent) = self.frames.get_mut(at) {
@@ -134,10 +139,12 @@ const DEPTH: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::music::Tune;
+    use std::sync::Arc;
 
     #[test]
     fn a_frame_is_encoded_once_whoever_asks_in_whatever_order() {
-        let tunes = [Arc::new(Tune::test_tone())];
+        let tunes = Tunes::new(vec![Arc::new(Tune::test_tone())]);
         let mut broadcast = Broadcast::new(TuneId(0), Coding::G722).unwrap();
         assert!(broadcast.frame(&tunes, 10).is_some_and(|(_, is_new)| is_new));
         let mut encoded = 0;

@@ -17,6 +17,7 @@ use crate::{
         resample::Resampler,
     },
     frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
+    music::Tune,
     order::{Codec, Coding, Effort, Order},
     room::Line,
     srtp::Context,
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) use hearing::Hearing;
 pub(crate) use pack::{Packed, Packer};
 pub(crate) use queue::Scale;
+use std::sync::Arc;
 
 /// The coder of one leg.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ pub struct Command {
 pub enum Scrap {
     Coder(Box<Coder>),
     Srtp(Box<Context>),
+    Tune(Arc<Tune>),
 }
 
 impl Command {

@@ -32,11 +32,12 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{By, Coding, Effort, Event, PortName, RecordFrame, TalkName},
+    order::{By, Coding, Effort, Event, PortName, RecordFrame, TalkName, TuneId},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
     touch,
+    tunes::Tunes,
 };
 use std::{
     collections::VecDeque,
@@ -99,7 +100,7 @@ pub struct Engine {
     silent_after: Duration,
     rtcp_interval: Duration,
     cname: String,
-    tunes: Vec<Arc<Tune>>,
+    tunes: Tunes,
     broadcasts: Vec<Broadcast>,
     legs: Slots<Leg>,
     legs_max: usize,
@@ -121,7 +122,7 @@ pub struct Engine {
     /// Legs that have come from another engine since the last tick.
     arrived: Vec<usize>,
     events: Events,
-    /// Coders and keys that were left over.
+    /// Coders, keys and tunes that were left over.
     scrap: Vec<Scrap>,
     effort: Effort,
     /// Over all legs.
@@ -144,7 +145,7 @@ impl Engine {
             rtcp_interval: config.rtcp_interval,
             cname: config.cname,
             broadcasts: Broadcast::all(config.tunes.len(), &config.shared),
-            tunes: config.tunes,
+            tunes: Tunes::new(config.tunes),
             legs: Slots::new(legs_max, Leg::blank),
             legs_max,
             ports: Ports::new(),
@@ -218,6 +219,7 @@ impl Engine {
     pub fn tick(&mut self, now: Instant, out: &mut impl Out) {
         self.say_farewell(out);
         self.end_recordings(out);
+        self.throw_faded(now);
         let mut securities = std::mem::take(&mut self.securities);
         let out = &mut Guarded { out, securities: &mut securities };
         let served = catch_unwind(AssertUnwindSafe(|| self.serve_due(now, out)));
@@ -237,6 +239,20 @@ impl Engine {
             self.run_tapes(ms % PHASES, now, out);
         }
         self.next_ms = self.next_ms.max(last + 1);
+    }
+
+    /// From here on another tune has this number. Who hears it goes on in the stream they have: the old one
+    /// fades, the new one is where it would be if it had been there from the start.
+    pub fn replace_tune(&mut self, id: TuneId, tune: Arc<Tune>, now: Instant) {
+        let left = self.tunes.replace(id, tune, now);
+        self.throw(left.map(Scrap::Tune));
+    }
+
+    fn throw_faded(&mut self, now: Instant) {
+        if self.scrap.len() < SCRAP_MAX {
+            let faded = self.tunes.poll_faded(now);
+            self.throw(faded.map(Scrap::Tune));
+        }
     }
 
     /// How much encoders may spend from now on: under pressure less, so that everybody is served in time.
@@ -573,7 +589,7 @@ impl Engine {
     }
 }
 
-/// Coders and keys that wait to be fetched: more than an order and the legs that come and go meanwhile leave.
+/// Coders, keys and tunes that wait to be fetched: more than an order and the legs that come and go meanwhile leave.
 pub(crate) const SCRAP_MAX: usize = 64;
 
 /// A recording whose talk is over.

@@ -27,7 +27,6 @@ use crate::{
     engine::Out,
     frame::{Frame, Rate, SAMPLES, SAMPLES_MAX, SILENCE},
     jitter::{self, Kind, Put, Speech},
-    music::Tune,
     order::{
         By, Codec, Coding, Law, LegName, LegReport, Opaque, PortName, Remote, Source, Stream,
         TuneId,
@@ -40,10 +39,10 @@ use crate::{
         latch::{Latch, Verdict},
         rtcp::Compound,
     },
+    tunes::Tunes,
 };
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -405,7 +404,7 @@ impl Leg {
     fn play_with_others(
         &mut self,
         tune: TuneId,
-        tunes: &[Arc<Tune>],
+        tunes: &Tunes,
         broadcasts: &mut [Broadcast],
         place: u64,
         now: u64,

@@ -26,3 +26,4 @@ pub mod rtp;
 mod session;
 pub mod srtp;
 mod touch;
+mod tunes;

@@ -824,6 +824,49 @@ fn nothing_allocates_where_legs_speak_srtp_are_keyed_anew_and_close() {
 }
 
 #[test]
+fn nothing_allocates_or_is_given_back_where_another_tune_takes_the_place_of_one_that_is_heard() {
+    let mut now = Instant::now();
+    let opus = Opus { rate: Rate::Hz48000, bitrate: 24_000, fec: true, dtx: false, complexity: 5 };
+    let config = EngineConfig {
+        legs_max: 8,
+        talks_max: 2,
+        silent_after: Duration::from_secs(20),
+        shared: vec![Coding::G722, Coding::Opus(opus)],
+        tunes: vec![Arc::new(Tune::test_tone()), Arc::new(short())],
+        rtcp_interval: Duration::from_secs(5),
+        cname: "media@192.0.2.100".into(),
+        ntp_epoch: 0,
+    };
+    let mut engine = Engine::new(config, now);
+    let coded = |coding| Codec { coding, payload_type: 99, packet_ms: 20, event_factor: 1 };
+    (0..6).for_each(|n| open(&mut engine, n, now));
+    for (n, coding) in [(2, Coding::G722), (3, Coding::Opus(opus))] {
+        engine.handle_order(connect(n, coded(coding)), now);
+    }
+    let mut out = Tally::default();
+    // Made, and dropped, where memory may be taken.
+    let mut others: Vec<_> = (0..12).map(|_| Arc::new(short())).collect();
+    let mut scrap = Vec::with_capacity(16);
+    let before = TOUCHED.get();
+
+    for ms in 0..3_000_u16 {
+        if ms.is_multiple_of(250) {
+            engine.replace_tune(TuneId(u16::from(ms % 500 == 0)), others.pop().unwrap(), now);
+        }
+        engine.tick(now, &mut out);
+        while engine.poll_event().is_some() {}
+        while let Some(left) = engine.poll_scrap() {
+            scrap.push(left);
+        }
+        now += Duration::from_millis(1);
+    }
+
+    assert_eq!(TOUCHED.get() - before, 0, "allocations and releases");
+    assert_eq!(scrap.len(), 12, "each tune that was replaced is given back");
+    assert!(out.rtp > 890, "{}", out.rtp);
+}
+
+#[test]
 fn the_allocator_of_this_test_counts() {
     let before = TOUCHED.get();
     drop(std::hint::black_box(Box::new(7)));

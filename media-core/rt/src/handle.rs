@@ -10,7 +10,8 @@ use std::{
 
 use media_core::{
     engine::EngineConfig,
-    order::{Event, Order},
+    music::Tune,
+    order::{Event, Order, TuneId},
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -158,6 +159,18 @@ impl Media {
         self.router.take(order)?;
         self.give();
         Ok(())
+    }
+
+    /// From the threads' next wake on another tune has this number: who hears it goes on in the stream they
+    /// have. False: a ring has no room, and nothing was changed.
+    pub fn replace_tune(&mut self, tune: TuneId, by: &Arc<Tune>) -> bool {
+        self.drop_scrap();
+        // It takes the room that an order would, and leaves what waits its own.
+        let room = self.router.room_needed();
+        if self.lanes.iter().any(|lane| lane.room() < room) {
+            return false;
+        }
+        self.lanes.iter_mut().all(|lane| lane.replace_tune(tune, Arc::clone(by)))
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {

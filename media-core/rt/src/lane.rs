@@ -9,7 +9,8 @@ use std::{
 use media_core::{
     coder::Scrap,
     engine::{Engine, EngineConfig, moving::Traveller},
-    order::{Event, LegName, RecordFrame, RecordKind, TalkName},
+    music::Tune,
+    order::{Event, LegName, RecordFrame, RecordKind, TalkName, TuneId},
 };
 use nix::sys::eventfd::EventFd;
 use ringbuf::{
@@ -104,6 +105,11 @@ impl Lane {
         self.jobs.try_push(task.into()).is_ok()
     }
 
+    /// The same for another tune under a number.
+    pub(crate) fn replace_tune(&mut self, tune: TuneId, by: Arc<Tune>) -> bool {
+        self.jobs.try_push(Job::Replace { tune, by }).is_ok()
+    }
+
     /// What the thread has no use for any more gives its memory back here.
     pub(crate) fn drop_scrap(&mut self) -> usize {
         self.scrap.pop_iter().count()
@@ -139,7 +145,7 @@ impl Lane {
     }
 }
 
-/// Coders and keys on their way back; while they have no room the media thread takes no orders.
+/// Coders, keys and tunes on their way back; while they have no room the media thread takes no orders.
 const SCRAP: usize = 256;
 
 /// A way from each of so many threads to each other one.

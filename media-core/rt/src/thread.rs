@@ -17,7 +17,8 @@ use std::{
 use media_core::{
     coder::{Command, Scrap},
     engine::{Behind, Channel, Engine, Out, moving::Traveller},
-    order::{LegName, Order, PortName, RecordFrame, RecordKind},
+    music::Tune,
+    order::{LegName, Order, PortName, RecordFrame, RecordKind, TuneId},
 };
 use nix::sys::eventfd::EventFd;
 use ringbuf::{
@@ -53,7 +54,7 @@ pub(crate) struct Rings {
     pub(crate) jobs: HeapCons<Job>,
     pub(crate) said: HeapProd<Said>,
     pub(crate) frames: HeapProd<RecordFrame>,
-    /// Coders and keys nobody has a use for: memory is given back on the other side.
+    /// Coders, keys and tunes nobody has a use for: memory is given back on the other side.
     pub(crate) scrap: HeapProd<Scrap>,
     pub(crate) doors: Doors,
 }
@@ -61,7 +62,16 @@ pub(crate) struct Rings {
 /// A task with what it needs.
 pub(crate) enum Job {
     Carry(Command),
-    Move { leg: LegName, to: usize, leaves: bool },
+    Move {
+        leg: LegName,
+        to: usize,
+        leaves: bool,
+    },
+    /// Another tune under a number.
+    Replace {
+        tune: TuneId,
+        by: Arc<Tune>,
+    },
 }
 
 impl From<Task> for Job {
@@ -195,6 +205,10 @@ impl MediaThread {
                     self.hand_over(leg, to, leaves);
                     continue;
                 }
+                Job::Replace { tune, by } => {
+                    self.engine.replace_tune(tune, by, now);
+                    continue;
+                }
             };
             match command.order() {
                 // The engine says no to a port somebody has; one that cannot listen is counted.
@@ -230,10 +244,10 @@ impl MediaThread {
 
     fn throw_scrap(&mut self) {
         while !self.rings.scrap.is_full()
-            && let Some(coder) = self.engine.poll_scrap()
+            && let Some(scrap) = self.engine.poll_scrap()
         {
             // It has room: nobody else pushes.
-            let _pushed = self.rings.scrap.try_push(coder);
+            let _pushed = self.rings.scrap.try_push(scrap);
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     engine::{Channel, Engine, EngineConfig, Out},
     jitter::{Delay, Order as Place, Speech},
-    music::Tune,
+    music::{Gain, Tune},
     order::{
         Event, Law, LegName, LegReport, Opus, PortName, RecordFrame, Remote, Role, Source, Stream,
         TalkName, TuneId,

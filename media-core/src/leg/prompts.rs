@@ -6,8 +6,8 @@ use crate::{
     frame::{Packed, Rate, SAMPLES},
     music::Tune,
     order::{Law, OnDigit, PromptName, Source, TuneId},
+    tunes::{Edition, Tunes},
 };
-use std::sync::Arc;
 
 /// What waits to be said to one leg. Allocates nothing.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +31,16 @@ pub(crate) struct Prompt {
 /// A tune, and whether it is played round or once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    Music(TuneId),
+    Music(TuneId, Edition),
     /// The frame that would be next, while there is one.
-    Prompt(TuneId, u64),
+    Prompt(TuneId, Edition, u64),
 }
 
 /// All that a leg hears which is clocked here.
 pub(crate) struct Program<'a> {
     pub(crate) source: Source,
     pub(crate) prompts: &'a mut Prompts,
-    pub(crate) tunes: &'a [Arc<Tune>],
+    pub(crate) tunes: &'a Tunes,
 }
 
 /// A frame of it.
@@ -133,49 +133,74 @@ impl<'a> Program<'a> {
         let Some(Prompt { tune, .. }) = self.prompts.first().copied() else {
             return self.without_prompt(before, place);
         };
-        let tune_of = self.tune(tune);
+        let Some((tune_of, edition)) = self.tunes.get(tune) else {
+            self.prompts.finish_first();
+            return Part::SILENCE;
+        };
         let at = self.prompts.said;
         // Whoever was broken off; what has come to its end has no frame left.
-        let fades = match before {
-            Some(Before::Music(music)) => self.tune(music).map(|tune| Piece::Round(tune, place)),
-            Some(Before::Prompt(was, next)) if at == 0 => self.rest_of(was, next),
-            Some(Before::Prompt(..)) | None => None,
+        let (fades, rises) = match before {
+            Some(Before::Music(music, heard)) => {
+                (self.tunes.of_edition(music, heard).map(|tune| Piece::Round(tune, place)), false)
+            }
+            Some(Before::Prompt(was, heard, next)) if at == 0 => {
+                (self.rest_of(was, heard, next), false)
+            }
+            // Another tune has taken its place under whoever hears it.
+            Some(Before::Prompt(was, heard, next)) if heard != edition => {
+                (self.rest_of(was, heard, next), true)
+            }
+            Some(Before::Prompt(..)) | None => (None, false),
         };
         self.prompts.said += 1;
-        let frames = tune_of.map_or(0, Tune::frames);
-        self.prompts.before = Some(Before::Prompt(tune, at + 1));
-        if at + 1 >= frames {
+        self.prompts.before = Some(Before::Prompt(tune, edition, at + 1));
+        if at + 1 >= tune_of.frames() {
             self.prompts.finish_first();
         }
-        Part { of: tune_of.map(|tune| Piece::Once(tune, at)), fades, rises: false }
+        Part { of: Some(Piece::Once(tune_of, at)), fades, rises }
     }
 
     fn without_prompt(&mut self, before: Option<Before>, place: u64) -> Part<'a> {
         let music = match self.source {
-            Source::Music(id) => self.tune(id).map(|tune| (id, tune)),
+            Source::Music(id) => self.tunes.get(id).map(|(_, edition)| (id, edition)),
             Source::Nothing | Source::Silence => None,
         };
-        self.prompts.before = music.map(|(id, _)| Before::Music(id));
-        let of = music.map(|(_, tune)| Piece::Round(tune, place));
+        self.prompts.before = music.map(|(id, edition)| Before::Music(id, edition));
+        let heard = match (before, music) {
+            (Some(Before::Music(was, heard)), Some((id, _))) if was == id => Some(heard),
+            (Some(Before::Music(..) | Before::Prompt(..)) | None, _) => None,
+        };
+        let part = music.map(|(id, _)| Part::music(self.tunes, id, heard, place));
+        let part = part.unwrap_or(Part::SILENCE);
         match before {
-            Some(Before::Prompt(was, next)) => {
-                Part { of, fades: self.rest_of(was, next), rises: true }
+            Some(Before::Prompt(was, heard, next)) => {
+                Part { fades: self.rest_of(was, heard, next), rises: true, ..part }
             }
-            Some(Before::Music(_)) | None => Part { of, fades: None, rises: false },
+            Some(Before::Music(..)) | None => part,
         }
     }
 
-    fn rest_of(&self, id: TuneId, next: u64) -> Option<Piece<'a>> {
-        let tune = self.tune(id)?;
+    fn rest_of(&self, id: TuneId, heard: Edition, next: u64) -> Option<Piece<'a>> {
+        let tune = self.tunes.of_edition(id, heard)?;
         (next < tune.frames()).then_some(Piece::Once(tune, next))
-    }
-
-    fn tune(&self, id: TuneId) -> Option<&'a Tune> {
-        self.tunes.get(usize::from(id.0)).map(|tune| &**tune)
     }
 }
 
 impl<'a> Part<'a> {
+    const SILENCE: Self = Self { of: None, fades: None, rises: false };
+
+    /// Music at this place in time. `heard`: the edition that was heard until now.
+    pub(crate) fn music(tunes: &'a Tunes, id: TuneId, heard: Option<Edition>, place: u64) -> Self {
+        let Some((tune, edition)) = tunes.get(id) else { return Self::SILENCE };
+        let other = heard.filter(|heard| *heard != edition);
+        let fades = other.and_then(|heard| tunes.of_edition(id, heard));
+        Self {
+            of: Some(Piece::Round(tune, place)),
+            fades: fades.map(|tune| Piece::Round(tune, place)),
+            rises: other.is_some(),
+        }
+    }
+
     /// In a law; as it was packed when the file was read, unless something fades or rises.
     pub(crate) fn packed<'s>(&self, law: Law, room: &'s mut Packed) -> &'s Packed
     where

@@ -15,7 +15,7 @@ fn config() -> EngineConfig {
         legs_max: 8,
         talks_max: 4,
         silent_after: Duration::from_secs(30),
-        tunes: vec![],
+        tunes: vec![Arc::new(Tune::test_tone())],
         rtcp_interval: Duration::from_secs(5),
         cname: "tests".into(),
         shared: vec![],
@@ -23,8 +23,8 @@ fn config() -> EngineConfig {
     }
 }
 
-fn lane() -> Lane {
-    let ports = PortPool::open(IpAddr::from([127, 77, 9, 1]), 21_000..=21_007).unwrap();
+fn lane(host: u8) -> Lane {
+    let ports = PortPool::open(IpAddr::from([127, 77, 9, host]), 21_000..=21_007).unwrap();
     let common = Common {
         engine: config(),
         epoch: Instant::now(),
@@ -41,7 +41,7 @@ fn lane() -> Lane {
 
 #[test]
 fn everything_that_is_done_with_comes_back_however_late_it_is_fetched() {
-    let mut lane = lane();
+    let mut lane = lane(1);
     let suite = Suite::AesCm128HmacSha1_80;
     let master = || MasterKey::new(suite, &[7; 30]).unwrap();
     let given = 2 * SCRAP;
@@ -64,4 +64,31 @@ fn everything_that_is_done_with_comes_back_however_late_it_is_fetched() {
     }
     lane.stop();
     assert_eq!(back, given);
+}
+
+#[test]
+fn a_tune_whose_place_another_takes_is_freed_on_this_side_and_nowhere_else() {
+    let mut lane = lane(2);
+    let tunes = [(); 4].map(|()| Arc::new(Tune::test_tone()));
+    let kept = tunes.each_ref().map(Arc::downgrade);
+    let alive = || kept.iter().filter(|tune| tune.strong_count() > 0).count();
+
+    for tune in tunes {
+        assert!(lane.replace_tune(TuneId(0), tune));
+    }
+    let seen = lane.ticks();
+    while lane.ticks() < seen + 500 {
+        std::thread::yield_now();
+    }
+
+    assert_eq!(alive(), 4, "the thread frees nothing");
+    assert_eq!(lane.drop_scrap(), 4, "the first of all, and three of these");
+    assert_eq!(alive(), 1, "the one that is played");
+    assert!(lane.replace_tune(TuneId(1), Arc::new(Tune::test_tone())), "nobody has this number");
+    let seen = lane.ticks();
+    while lane.ticks() < seen + 100 {
+        std::thread::yield_now();
+    }
+    assert_eq!(lane.drop_scrap(), 1);
+    lane.stop();
 }
