@@ -3,11 +3,13 @@
 mod format;
 mod gain;
 mod import;
+mod pcm;
 mod resample;
 mod sound;
 
 pub use self::{
     gain::Gain,
+    pcm::Pcm,
     sound::{Sound, Warning},
 };
 use crate::{
@@ -51,7 +53,7 @@ pub enum BadTune {
     NotAudio,
     #[error("it is {coding}, which is not supported; write {ACCEPTED}")]
     Coding { coding: &'static str },
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {0}; write it anew from where it comes from")]
     Unreadable(String),
     #[error("{bad} of its {packets} packets are damaged; write it anew from where it comes from")]
     Damaged { bad: u64, packets: u64 },
@@ -63,10 +65,25 @@ pub enum BadTune {
     Empty,
     #[error("it lasts {minutes} minutes or more; {MINUTES_MAX} minutes is the most")]
     TooLong { minutes: u64 },
-    #[error("it ends after {present} of the {promised} samples its header promises")]
+    #[error(
+        "it ends after {present} of the {promised} samples its header promises; copy it once more, whole"
+    )]
     CutShort { present: u64, promised: u64 },
-    #[error("it ends in the middle, {seconds} s from its beginning")]
+    #[error("it ends in the middle, {seconds} s from its beginning; copy it once more, whole")]
     NoEnd { seconds: u64 },
+}
+
+impl BadTune {
+    /// Which check it failed.
+    pub const fn check(&self) -> &'static str {
+        match self {
+            Self::NotAudio | Self::Coding { .. } => "format",
+            Self::Unreadable(_) | Self::Damaged { .. } => "damage",
+            Self::Several | Self::Empty | Self::TooLong { .. } => "length",
+            Self::Rate { .. } => "rate",
+            Self::CutShort { .. } | Self::NoEnd { .. } => "end",
+        }
+    }
 }
 
 impl Tune {
@@ -78,7 +95,8 @@ impl Tune {
 
     /// The same, made louder or softer.
     pub fn import_at(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
-        import::import(bytes, gain)
+        let (pcm, sound) = Pcm::import(bytes, gain)?;
+        Ok(Imported { tune: pcm.into(), sound })
     }
 
     /// A soft major third that swells and fades every two seconds, for a box that has no music.
@@ -165,6 +183,14 @@ impl Tune {
     }
 }
 
+impl From<Pcm> for Tune {
+    /// Packs it in both laws.
+    fn from(pcm: Pcm) -> Self {
+        let (wide, narrow) = pcm.into_parts();
+        Self::of(wide, narrow)
+    }
+}
+
 impl Last {
     fn of(wide: &[i16], narrow: &[i16]) -> Self {
         let narrow = rest(narrow);
@@ -210,7 +236,7 @@ const WIDE: usize = 320;
 
 const RATE_MIN: u32 = 4_000;
 const RATE_MAX: u32 = 384_000;
-const MINUTES_MAX: u64 = 60;
+const MINUTES_MAX: u16 = 60;
 
 /// Said wherever something else was given.
 const ACCEPTED: &str = "WAV (PCM, float, A-law or mu-law), MP3, FLAC, or Ogg with Vorbis or FLAC";

@@ -4,11 +4,11 @@
 //! they do of it is bounded by the samples they give, and where one of them panics the file is refused.
 
 use super::{
-    BadTune, Imported, MINUTES_MAX, RATE_MAX, RATE_MIN, Tune, Warning,
+    BadTune, MINUTES_MAX, Pcm, RATE_MAX, RATE_MIN, Warning,
     format::{Format, format},
     gain::{Gain, Level},
     resample::Resample,
-    sound::Meter,
+    sound::{Meter, Sound},
 };
 use hound::{SampleFormat, WavReader, WavSpec};
 use std::{
@@ -27,12 +27,12 @@ use symphonia::{
     default::{formats, get_codecs},
 };
 
-pub(super) fn import(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+pub(super) fn import(bytes: &[u8], gain: Gain) -> Result<(Pcm, Sound), BadTune> {
     let imported = catch_unwind(AssertUnwindSafe(|| read(bytes, gain)));
     imported.unwrap_or_else(|_| Err(BadTune::Unreadable("its reader gave up on it".into())))
 }
 
-fn read(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+fn read(bytes: &[u8], gain: Gain) -> Result<(Pcm, Sound), BadTune> {
     let (format, bytes) = format(bytes)?;
     // What was written to a pipe says a length that nobody knew.
     let piped = bytes.get(4..8) == Some(&[0xFF; 4]);
@@ -108,28 +108,25 @@ impl Intake {
         self.to_narrow.take(mix, |sample| self.narrow.push(self.narrow_level.take(sample)))
     }
 
-    fn finish(mut self, coding: &'static str) -> Result<Imported, BadTune> {
+    fn finish(mut self, coding: &'static str) -> Result<(Pcm, Sound), BadTune> {
         self.to_wide.finish(|sample| self.wide.push(self.wide_level.take(sample)))?;
         self.to_narrow.finish(|sample| self.narrow.push(self.narrow_level.take(sample)))?;
-        if self.narrow.is_empty() {
-            return Err(BadTune::Empty);
-        }
         let mut sound = self.meter.sound(coding, self.rate, &self.narrow);
         let cut_off = self.wide_level.cut_off();
         sound.warnings.extend(cut_off.map(|(samples, db)| Warning::Gained { samples, db }));
-        Ok(Imported { tune: Tune::of(self.wide, self.narrow), sound })
+        Ok((Pcm::new(self.wide, self.narrow).ok_or(BadTune::Empty)?, sound))
     }
 }
 
 fn check_length(samples: u64, rate: u32) -> Result<(), BadTune> {
     let seconds = samples / u64::from(rate);
-    if seconds > MINUTES_MAX * 60 {
+    if seconds > u64::from(MINUTES_MAX) * 60 {
         return Err(BadTune::TooLong { minutes: seconds.div_ceil(60) });
     }
     Ok(())
 }
 
-fn read_wav(bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+fn read_wav(bytes: &[u8], gain: Gain) -> Result<(Pcm, Sound), BadTune> {
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(explain_wav)?;
     let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
     if !(1..=32).contains(&bits_per_sample) {
@@ -187,7 +184,7 @@ struct Track {
     promised: Option<u64>,
 }
 
-fn read_packets(format: Format, bytes: &[u8], gain: Gain) -> Result<Imported, BadTune> {
+fn read_packets(format: Format, bytes: &[u8], gain: Gain) -> Result<(Pcm, Sound), BadTune> {
     let mut reader = open(format, bytes)?;
     let track = track(reader.as_ref())?;
     let coding = coding(format, track.params.codec);
@@ -225,9 +222,9 @@ fn read_packets(format: Format, bytes: &[u8], gain: Gain) -> Result<Imported, Ba
         }
     }
     tally.check(intake.as_ref().map_or(0, |intake| intake.taken), track.promised)?;
-    let mut imported = intake.ok_or(BadTune::Empty)?.finish(coding)?;
-    imported.sound.warnings.extend(tally.warning());
-    Ok(imported)
+    let (pcm, mut sound) = intake.ok_or(BadTune::Empty)?.finish(coding)?;
+    sound.warnings.extend(tally.warning());
+    Ok((pcm, sound))
 }
 
 /// False: the packet is damaged. Players leave it out.

@@ -115,7 +115,9 @@ fn what_is_no_tune_is_refused_by_reason() {
     assert!(reason(b"This is a text.").ends_with(
         "write WAV (PCM, float, A-law or mu-law), MP3, FLAC, or Ogg with Vorbis or FLAC"
     ));
-    assert_eq!(reason(&good[..30]), "it cannot be read: it ends within its header");
+    let said =
+        "it cannot be read: it ends within its header; write it anew from where it comes from";
+    assert_eq!(reason(&good[..30]), said);
     assert_eq!(
         read(&good[..good.len() - 100]),
         Err(BadTune::CutShort { present: 1550, promised: 1600 })
