@@ -3,8 +3,10 @@
 use crate::wait;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     net::{IpAddr, Ipv4Addr},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
 };
@@ -29,6 +31,22 @@ pub fn inside(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = run.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Lays an empty disk of so many kB over a folder, for this thread and whatever it starts from now on.
+///
+/// # Panics
+/// Without the right to (root, or `CAP_SYS_ADMIN`), or without `mount` of util-linux.
+pub fn small_disk(folder: &Path, kilobytes: u32) {
+    unshare(CloneFlags::CLONE_NEWNS).expect("this test mounts a disk of its own: run it as root");
+    let mount = |arguments: &[&OsStr]| {
+        let done = Command::new("mount").args(arguments).status();
+        assert!(done.expect("mount is missing: apt-get install util-linux").success());
+    };
+    mount(&["--make-rprivate".as_ref(), "/".as_ref()]);
+    let size = format!("size={kilobytes}k");
+    let of_memory = ["-t", "tmpfs", "-o", &size, "tmpfs"].map(OsStr::new);
+    mount(&[&of_memory[..], &[folder.as_os_str()]].concat());
 }
 
 /// A further network beside the test's own, held by a process that does nothing. Dropped, it ends.

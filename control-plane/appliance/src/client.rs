@@ -1,7 +1,7 @@
 //! The command line's side of the API: asks a running appliance, says what it answered.
 
 use crate::http::ProblemBody;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use std::{
     io::{self, Write},
@@ -31,6 +31,8 @@ pub enum ClientError {
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The same for changes of the configuration.
 const CHANGES_PATIENCE: Duration = Duration::from_secs(130);
+/// And for files of music.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(310);
 
 /// To the appliance and nobody else: the token is for no proxy of the environment and for no place
 /// an answer points to.
@@ -71,6 +73,20 @@ impl Client {
         answer.json().await.map_err(|error| ClientError::NotUnderstood { url, why: words(&error) })
     }
 
+    /// Sends a file of music.
+    pub async fn put(&self, path: &str, file: Vec<u8>) -> Result<Value, ClientError> {
+        let url = self.url(path);
+        let request = self.http.request(Method::PUT, &url).body(file).timeout(UPLOAD_PATIENCE);
+        let answer = self.answer_of(request, &url).await?;
+        answer.json().await.map_err(|error| ClientError::NotUnderstood { url, why: words(&error) })
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        let url = self.url(path);
+        let answer = self.ask(Method::DELETE, &url, None, Some(PATIENCE)).await?;
+        answer.json().await.map_err(|error| ClientError::NotUnderstood { url, why: words(&error) })
+    }
+
     /// Writes a body as it comes; gives its length.
     pub async fn download(&self, path: &str, into: &mut dyn Write) -> Result<u64, ClientError> {
         let url = self.url(path);
@@ -96,17 +112,21 @@ impl Client {
         body: Option<&Value>,
         patience: Option<Duration>,
     ) -> Result<Response, ClientError> {
-        let mut request = self.http.request(method, url).bearer_auth(&self.token);
+        let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(body);
         }
         if let Some(patience) = patience {
             request = request.timeout(patience);
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| ClientError::NotReached { url: url.to_owned(), why: words(&error) })?;
+        self.answer_of(request, url).await
+    }
+
+    async fn answer_of(&self, request: RequestBuilder, url: &str) -> Result<Response, ClientError> {
+        let answer =
+            request.bearer_auth(&self.token).send().await.map_err(|error| {
+                ClientError::NotReached { url: url.to_owned(), why: words(&error) }
+            })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

@@ -5,7 +5,9 @@ mod keys;
 pub(crate) mod peer;
 pub(crate) mod sound;
 
-use crate::{Appliance, Running, Stopped, cli::host, client::Client, error::Failure};
+use crate::{
+    Appliance, Running, Stopped, cli::host, client::Client, error::Failure, music::Reader,
+};
 use firmware_config::{Demo, demo_text};
 use hearing::{PATIENCE, VOICE_SHARE};
 use peer::{Happens, Peer};
@@ -105,7 +107,7 @@ async fn start(stage: &Stage) -> Result<Running, Failure> {
     fs::write(stage.folder.join("demo.toml"), &text)?;
     let loaded = firmware_config::from_strings(&text, None, &stage.folder, &host()?)
         .map_err(Failure::InvalidConfig)?;
-    let started = Appliance::start(loaded.config).await;
+    let started = Appliance::start(loaded.config, Reader::own()).await;
     started.map_err(|error| failed("starting the appliance", &error.to_string()))
 }
 

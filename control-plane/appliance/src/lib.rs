@@ -15,6 +15,7 @@ pub mod live;
 pub mod log;
 mod login_key;
 pub mod metrics;
+pub mod music;
 pub mod notify;
 pub mod plan;
 pub mod pump;

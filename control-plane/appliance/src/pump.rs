@@ -16,7 +16,10 @@ use control_plane::{
     succession::NoIdLeft,
 };
 use firmware_config::Config;
-use media_core::order::Order;
+use media_core::{
+    music::Tune,
+    order::{Order, TuneId},
+};
 use media_rt::{
     counters::{MediaCounters, RecorderCounters},
     handle::Media,
@@ -152,11 +155,19 @@ enum Ask {
     Admit(Option<(SocketAddr, SocketAddr)>, oneshot::Sender<()>),
     /// Whether it was banned.
     LiftBan(IpAddr, oneshot::Sender<bool>),
+    ReplaceTune(Replacement),
     /// Whether a trunk is there.
     Probe(TrunkId, probes::Answer),
     /// Answered when no new call can come in and the calls that are here have been counted.
     Drain(oneshot::Sender<()>),
     Stop,
+}
+
+/// Another tune under a number; answered when the media threads have it before them.
+struct Replacement {
+    tune: TuneId,
+    by: Arc<Tune>,
+    answer: oneshot::Sender<()>,
 }
 
 /// What HTTP and drain hold of the running box. Cheap to clone.
@@ -204,6 +215,19 @@ impl Handle {
             mpsc::error::TrySendError::Full(_) => RequestError::Busy,
             mpsc::error::TrySendError::Closed(_) => RequestError::Gone,
         })?;
+        answered.await.map_err(|_| RequestError::Gone)
+    }
+
+    /// From the answer on whoever hears this tune hears that one, in the stream they have.
+    pub(crate) async fn replace_tune(
+        &self,
+        tune: TuneId,
+        by: Arc<Tune>,
+    ) -> Result<(), RequestError> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::ReplaceTune(Replacement { tune, by, answer });
+        // It is on disk already: better late than at the next start.
+        self.asks.send(ask).await.map_err(|_| RequestError::Gone)?;
         answered.await.map_err(|_| RequestError::Gone)
     }
 
@@ -304,6 +328,7 @@ pub(crate) struct Pump {
     followers: SyncSender<Turn>,
     turns_waiting: VecDeque<Turn>,
     orders_waiting: VecDeque<Order>,
+    tunes_waiting: VecDeque<Replacement>,
     probes: Probes,
     counts: watch::Sender<Arc<Counts>>,
     calls: watch::Sender<usize>,
@@ -374,6 +399,7 @@ impl Pump {
             followers,
             turns_waiting: VecDeque::new(),
             orders_waiting: VecDeque::new(),
+            tunes_waiting: VecDeque::new(),
             probes: Probes::default(),
             counts,
             calls,
@@ -453,6 +479,7 @@ impl Pump {
             self.orders_waiting.push_back(order);
         }
         self.give_orders();
+        self.give_tunes();
         while let Some(transmit) = self.exchange.poll_transmit() {
             if transmit.way != Way::Datagram {
                 sip.tcp.send(&transmit);
@@ -504,6 +531,17 @@ impl Pump {
             self.orders_waiting.len() < ORDERS_WAITING_MAX,
             "the media plane takes no orders: the process must be started anew"
         );
+    }
+
+    fn give_tunes(&mut self) {
+        while let Some(Replacement { tune, by, answer }) = self.tunes_waiting.pop_front() {
+            if !self.media.replace_tune(tune, &by) {
+                self.tunes_waiting.push_front(Replacement { tune, by, answer });
+                break;
+            }
+            // Whoever asked may have gone.
+            let _gone = answer.send(());
+        }
     }
 
     fn tell_follower(&mut self) {
@@ -627,6 +665,8 @@ impl Pump {
                 // Whoever asked may have gone.
                 let _gone = answer.send(was_banned);
             }
+            // The turn that ends now gives it.
+            Some(Ask::ReplaceTune(replacement)) => self.tunes_waiting.push_back(replacement),
             Some(Ask::Probe(trunk, answer)) => {
                 let asked = self.probes.ask(trunk, &mut self.exchange, now);
                 // Whoever asked may have gone.
@@ -704,7 +744,9 @@ impl Pump {
 
     fn wake_at(&self, now: Instant) -> Instant {
         let due = self.exchange.poll_timeout().map(|(at, _why)| at);
-        let ring_full = !self.orders_waiting.is_empty() || !self.turns_waiting.is_empty();
+        let ring_full = !self.orders_waiting.is_empty()
+            || !self.tunes_waiting.is_empty()
+            || !self.turns_waiting.is_empty();
         let retry = ring_full.then(|| now + RETRY);
         let waits = self.media_waits.then_some(now);
         let counts = Some(self.counted + COUNT_EVERY);

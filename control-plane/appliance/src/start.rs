@@ -10,6 +10,7 @@ use crate::{
     live::Live,
     log, login_key,
     metrics::Metrics,
+    music::{self, Reader},
     plan,
     pump::{Handle, Pump},
     recording,
@@ -32,6 +33,7 @@ use control_plane::{
 use firmware_config::Config;
 use media_core::{
     engine::EngineConfig,
+    music::Tune,
     order::{Recorded, TalkName},
 };
 use media_rt::{
@@ -111,13 +113,17 @@ pub struct Appliance;
 
 impl Appliance {
     /// Starts it all, without files: the configuration stays as it is. Calls can be taken when this
-    /// returns.
-    pub async fn start(config: Config) -> Result<Running, StartError> {
-        Self::start_kept(config, None).await
+    /// returns. `reader`: who decodes what is uploaded.
+    pub async fn start(config: Config, reader: Reader) -> Result<Running, StartError> {
+        Self::start_kept(config, None, reader).await
     }
 
     /// The same with what was kept of earlier configurations.
-    pub async fn start_kept(config: Config, kept: Option<Kept>) -> Result<Running, StartError> {
+    pub async fn start_kept(
+        config: Config,
+        kept: Option<Kept>,
+        reader: Reader,
+    ) -> Result<Running, StartError> {
         let plan = Arc::new(plan::plan(&config));
         let http_listener = bind_http(config.http.admin).await?;
         let udp = udp::bind(config.sip.udp).map_err(StartError::Udp)?;
@@ -139,7 +145,9 @@ impl Appliance {
         let journal_dir = config.node.data_dir.join("journal");
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
-        let media = start_media(&config, &plan, ports)?;
+        let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
+        let music = music::AtStart::read(&config, reader).map_err(fail)?;
+        let media = start_media(&config, &plan, ports, music.tunes())?;
         let view = Arc::new(RwLock::new(history.view(&plan)));
         let cut = cut_off(&history.past, &config.recording.dir);
         mend_recordings(history.recordings)?;
@@ -184,7 +192,6 @@ impl Appliance {
         let first = first_turn(&mut exchange, history.unpaid, &history.cdr_dir, &view)?;
         turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
         let parts = Parts { exchange, store, media, udp, tcp, turns, view, journal };
-        let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
         let kept = kept.map(OnDiskAtStart::hold).transpose().map_err(fail)?;
         address::write(&config.node.data_dir, &config.http).map_err(fail)?;
         let (handle, pump) = spawn_pump(parts)?;
@@ -199,6 +206,7 @@ impl Appliance {
             http::State {
                 handle: handle.clone(),
                 live: Arc::clone(&live),
+                music: Arc::new(music.run(handle.clone())),
                 metrics,
                 cdr_counts,
                 self_test,
@@ -241,7 +249,12 @@ fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>
     Ok((handle, thread))
 }
 
-fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, StartError> {
+fn start_media(
+    config: &Config,
+    plan: &Plan,
+    ports: PortPool,
+    tunes: Vec<Arc<Tune>>,
+) -> Result<Media, StartError> {
     let pairs = ports.names().len();
     let media = MediaConfig {
         ports,
@@ -249,7 +262,7 @@ fn start_media(config: &Config, plan: &Plan, ports: PortPool) -> Result<Media, S
             legs_max: pairs,
             talks_max: pairs,
             silent_after: SILENT_AFTER,
-            tunes: config.music.iter().map(|music| Arc::clone(&music.tune)).collect(),
+            tunes,
             shared: shared_codings(plan, config.media.opus_complexity),
             rtcp_interval: RTCP_INTERVAL,
             cname: format!("clavija@{}", config.media.advertise),

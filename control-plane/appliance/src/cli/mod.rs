@@ -107,7 +107,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             }
         },
         Verb::Host(verb) => host::run(&verb, &target, out),
-        Verb::Music(verb) => music::run(&verb, out),
+        Verb::Music(verb) => match music::offline(verb, out)? {
+            None => Ok(()),
+            Some(verb) => ask(&target, async |client| music::run(verb, client, out).await),
+        },
         Verb::Demo { stay } => {
             log::init_quiet();
             many_threads()?.block_on(demo::run(stay, &mut WhileRead(io::stdout())))
@@ -189,6 +192,10 @@ mod tests {
             "trunk test pbx -o json",
             "music check waltz.mp3",
             "music check waltz.mp3 -o json",
+            "music check waltz.mp3 --gain-db -6",
+            "music list -o json",
+            "music put waltz new.mp3",
+            "music reset waltz",
             "queue list -o table",
             "recording list",
             "recording get call-0000001d",
@@ -211,6 +218,8 @@ mod tests {
             "trunk test",
             "config check",
             "music check",
+            "music check waltz.mp3 --gain-db 13",
+            "music put waltz",
             "config apply",
             "config diff --against yesterday",
             "config apply x --confirm soon",

@@ -1,12 +1,19 @@
 //! `clavija music …`.
 
 use super::output::{Column, Output};
-use crate::error::Failure;
+use crate::{
+    client::{Client, ClientError, segment},
+    error::Failure,
+    music::{UPLOAD_BYTES_MAX, decode},
+};
 use clap::Subcommand;
 use firmware_config::import_music;
 use media_core::music::{Gain, Imported, Sound};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -18,6 +25,18 @@ pub(super) enum Verb {
             default_value = "0")]
         gain_db: Gain,
     },
+    /// What the appliance starts for each file that is sent to it: the file is standard input.
+    #[command(hide = true)]
+    Decode {
+        #[arg(long, allow_negative_numbers = true, value_parser = gain)]
+        gain_db: Gain,
+    },
+    /// Every tune of the running appliance: what is heard of it, and which teams play it.
+    List,
+    /// Sends a file to be heard in the place of the configured one, by who waits already too.
+    Put { name: String, file: PathBuf },
+    /// Takes such a file away: the configured one is heard again.
+    Reset { name: String },
 }
 
 const SOUND: [Column; 6] = [
@@ -29,10 +48,79 @@ const SOUND: [Column; 6] = [
     ("PEAK DBFS", "peak_dbfs"),
 ];
 
-pub(super) fn run(verb: &Verb, out: &mut Output) -> Result<(), Failure> {
+const COLUMNS: [Column; 7] = [
+    ("NAME", "name"),
+    ("HEARD", "source"),
+    ("CODING", "coding"),
+    ("SECONDS", "seconds"),
+    ("LOUDNESS DBFS", "loudness_dbfs"),
+    ("GAIN DB", "gain_db"),
+    ("TEAMS", "team_names"),
+];
+
+/// What needs no running appliance; gives back what does.
+pub(super) fn offline(verb: Verb, out: &mut Output) -> Result<Option<Verb>, Failure> {
     match verb {
-        Verb::Check { file, gain_db } => check(file, *gain_db, out),
+        Verb::Check { file, gain_db } => check(&file, gain_db, out).map(|()| None),
+        Verb::Decode { gain_db } => Ok(decode(gain_db).map(|()| None)?),
+        Verb::List | Verb::Put { .. } | Verb::Reset { .. } => Ok(Some(verb)),
     }
+}
+
+pub(super) async fn run(verb: Verb, client: &Client, out: &mut Output) -> Result<(), Failure> {
+    let path = |name: &str| format!("/api/v1/music/{}", segment(name));
+    match verb {
+        Verb::Check { file, gain_db } => check(&file, gain_db, out),
+        Verb::Decode { gain_db } => Ok(decode(gain_db)?),
+        Verb::List => {
+            let all = client.get("/api/v1/music").await?;
+            out.list(&all, &COLUMNS)?;
+            let items = all["items"].as_array().map_or(&[][..], Vec::as_slice);
+            items.iter().try_for_each(|item| remark(item, out))
+        }
+        Verb::Put { name, file } => {
+            let heard = client.put(&path(&name), read(&file)?).await.map_err(|no| match no {
+                ClientError::Refused { status: 413 | 415 | 422, detail } => {
+                    Failure::Failed(format!("{}: {detail}", file.display()))
+                }
+                no @ (ClientError::Refused { .. }
+                | ClientError::NotReached { .. }
+                | ClientError::NotUnderstood { .. }) => no.into(),
+            })?;
+            tell(&heard, out)
+        }
+        Verb::Reset { name } => tell(&client.delete(&path(&name)).await?, out),
+    }
+}
+
+/// What an appliance would refuse for its length is not sent.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |why: String| Failure::Failed(format!("{}: {why}", file.display()));
+    let about = fs::metadata(file).map_err(|error| wrong(error.to_string()))?;
+    if !about.is_file() {
+        return Err(wrong("is not a file".to_owned()));
+    }
+    if about.len() > UPLOAD_BYTES_MAX as u64 {
+        let bytes = about.len();
+        return Err(wrong(format!("is {bytes} bytes; {UPLOAD_BYTES_MAX} is the most")));
+    }
+    fs::read(file).map_err(|error| wrong(error.to_string()))
+}
+
+fn tell(heard: &Value, out: &mut Output) -> Result<(), Failure> {
+    out.one(heard, &COLUMNS)?;
+    remark(heard, out)
+}
+
+/// What should be looked at, below the table.
+fn remark(heard: &Value, out: &mut Output) -> Result<(), Failure> {
+    let name = heard["name"].as_str().unwrap_or_default();
+    if let Some(why) = heard["upload_refused"].as_str() {
+        out.say(&format!("{name}: what was uploaded is not heard: {why}"))?;
+    }
+    let warnings = heard["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut said = warnings.iter().filter_map(Value::as_str);
+    said.try_for_each(|warning| out.say(&format!("{name}: warning: {warning}")))
 }
 
 fn gain(text: &str) -> Result<Gain, String> {

@@ -10,7 +10,9 @@ use crate::{
     error::Failure,
     generations::Clocks,
     live::{Live, Wish},
-    log, notify,
+    log,
+    music::Reader,
+    notify,
     start::{StartError, take_data_dir},
 };
 use firmware_config::Config;
@@ -69,7 +71,7 @@ async fn serve(config: Config, kept: Kept) -> Result<(), Ended> {
     // Before anything runs, so that a signal never ends it half started.
     let mut signals = Signals::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let started = Appliance::start_kept(config, Some(kept)).await;
+    let started = Appliance::start_kept(config, Some(kept), Reader::own()).await;
     let running = started.map_err(Ended::NotStarted)?;
     say_ready(&running)?;
     notify::ready(&running);

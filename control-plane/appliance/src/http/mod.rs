@@ -6,6 +6,7 @@ mod config;
 mod health;
 mod listener;
 mod metrics;
+mod music;
 mod openapi;
 mod problem;
 mod quality;
@@ -16,7 +17,10 @@ mod selftest;
 mod trunks;
 mod types;
 
-use crate::{follower::CdrCounts, live::Live, metrics::Metrics, pump::Handle, selftest::SelfTest};
+use crate::{
+    follower::CdrCounts, live::Live, metrics::Metrics, music::Music, pump::Handle,
+    selftest::SelfTest,
+};
 use media_core::record::seal::SealKey;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
@@ -32,6 +36,7 @@ pub struct State {
     pub handle: Handle,
     /// The configuration that holds.
     pub live: Arc<Live>,
+    pub music: Arc<Music>,
     pub metrics: Arc<Metrics>,
     pub cdr_counts: Arc<CdrCounts>,
     pub self_test: Arc<SelfTest>,

@@ -1,6 +1,6 @@
 //! `/api/v1/openapi.json`: OpenAPI 3.1, made from the handlers and the types they answer with.
 
-use super::{api, config, health, metrics, recordings, selftest, trunks};
+use super::{api, config, health, metrics, music, recordings, selftest, trunks};
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
@@ -30,6 +30,9 @@ use utoipa::{
         config::reload,
         config::confirm,
         config::roll_back,
+        music::list,
+        music::put,
+        music::take_away,
         recordings::list,
         recordings::one,
         recordings::audio,

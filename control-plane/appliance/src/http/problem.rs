@@ -81,6 +81,14 @@ impl Problem {
         "Not answered in time",
         "the change goes on; `clavija config history` says whether it holds",
     );
+    /// A file that takes too long on its way, or to be decoded: the one is nothing, the other goes on.
+    pub(super) const UPLOAD_LATE: Self = Self::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "timeout",
+        "Not answered in time",
+        "the file did not come, or was not decoded, within 5 min; `clavija music list` says what is \
+         heard",
+    );
     pub(super) const UNAUTHORIZED: Self = Self::new(
         StatusCode::UNAUTHORIZED,
         "unauthorized",
@@ -115,6 +123,16 @@ impl Problem {
 
     pub(super) fn failed(detail: impl Into<String>) -> Self {
         Self::told(StatusCode::INTERNAL_SERVER_ERROR, "failed", "Failed", detail)
+    }
+
+    /// Nothing was changed: what was sent has no room.
+    pub(super) fn disk_full(detail: impl Into<String>) -> Self {
+        Self::told(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "No room on the disk", detail)
+    }
+
+    /// A file that cannot be played; `detail` names the check, the figure, and what would be accepted.
+    pub(super) fn music(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::told(status, "music-refused", "Not music", detail)
     }
 
     pub(super) fn not_found(code: &'static str, detail: impl Into<String>) -> Self {

@@ -3,7 +3,7 @@
 use super::{
     State, api, auth, config,
     health::{self, Pulse},
-    metrics, openapi,
+    metrics, music, openapi,
     problem::Problem,
     recordings, selftest, trunks,
 };
@@ -12,7 +12,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, get, post, put},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -27,9 +27,11 @@ const FILES_BYTES_MAX: usize = 8 * 1024 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Where files are read and tunes are decoded. What has begun then goes on (`to_the_end`).
 const CHANGED_WITHIN: Duration = Duration::from_secs(120);
+/// The same where the file itself is sent: 64 MiB at 2 Mbit/s.
+const UPLOADED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 30] {
+fn routes() -> [(&'static str, Route); 32] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -47,6 +49,8 @@ fn routes() -> [(&'static str, Route); 30] {
         ("/api/v1/config/generations", get(config::history)),
         ("/api/v1/config/reload", post(config::reload)),
         ("/api/v1/config/rollback", post(config::roll_back)),
+        ("/api/v1/music", get(music::list)),
+        ("/api/v1/music/{name}", put(music::put).delete(music::take_away)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/queues", get(api::queues)),
         ("/api/v1/recordings", get(recordings::list)),
@@ -86,10 +90,10 @@ pub(super) fn router(state: Arc<State>) -> Router {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    let changes = request.uri().path().starts_with("/api/v1/config/");
-    let (within, late) = match changes {
-        true => (CHANGED_WITHIN, Problem::GOES_ON),
-        false => (ANSWER_WITHIN, Problem::TIMEOUT),
+    let (within, late) = match request.uri().path() {
+        path if path.starts_with("/api/v1/config/") => (CHANGED_WITHIN, Problem::GOES_ON),
+        path if path.starts_with("/api/v1/music/") => (UPLOADED_WITHIN, Problem::UPLOAD_LATE),
+        _ => (ANSWER_WITHIN, Problem::TIMEOUT),
     };
     answered(within, late, next.run(request)).await
 }

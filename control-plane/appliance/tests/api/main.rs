@@ -1,21 +1,28 @@
 //! The API of a running appliance, asked over real HTTP.
 #![expect(clippy::unwrap_used, reason = "what should be there and is not fails the test")]
 
-use clavija::{Appliance, Running};
-use firmware_config::{Demo, Host, demo_text, from_strings};
+mod music;
+
+use clavija::{Appliance, Running, music::Reader};
+use firmware_config::{Config, Demo, Host, demo_text, from_strings};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener, UdpSocket},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::sync::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Mutex,
+};
 
 /// An appliance in this process, at free ports, in a folder of its own.
 struct Box {
     running: Running,
+    config: Config,
     folder: PathBuf,
     client: Client,
     token: String,
@@ -23,6 +30,10 @@ struct Box {
 
 impl Box {
     async fn start(name: &str) -> Self {
+        Self::start_with(name, reader()).await
+    }
+
+    async fn start_with(name: &str, reader: Reader) -> Self {
         let folder =
             std::env::temp_dir().join(format!("clavija-api-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -42,9 +53,17 @@ impl Box {
         });
         let host = Host { addresses: vec![], credentials: None };
         let loaded = from_strings(&text, None, &folder, &host).unwrap();
-        let running = Appliance::start(loaded.config).await.unwrap();
+        let running = Appliance::start(loaded.config.clone(), reader).await.unwrap();
         let token = fs::read_to_string(folder.join("data/admin.token")).unwrap().trim().to_owned();
-        Self { running, folder, client: Client::new(), token }
+        Self { running, config: loaded.config, folder, client: Client::new(), token }
+    }
+
+    /// Another process, as far as files know, with the same configuration.
+    async fn start_again(self) -> Self {
+        let Self { running, config, folder, client, token } = self;
+        running.drain_and_stop(std::future::pending()).await;
+        let running = Appliance::start(config.clone(), reader()).await.unwrap();
+        Self { running, config, folder, client, token }
     }
 
     fn bare(&self, method: Method, path: &str) -> RequestBuilder {
@@ -84,6 +103,11 @@ impl Box {
         self.running.drain_and_stop(std::future::pending()).await;
         fs::remove_dir_all(self.folder).unwrap();
     }
+}
+
+/// This process is no `clavija`.
+fn reader() -> Reader {
+    Reader::at(env!("CARGO_BIN_EXE_clavija").into())
 }
 
 static PICKING: Mutex<()> = Mutex::const_new(());
