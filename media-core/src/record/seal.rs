@@ -4,7 +4,7 @@
 //! wrapped by the master key. A chunk is a head in the clear, a ciphertext and a tag that binds them
 //! to their place: no chunk can be changed, left out, moved or taken from another file, and one of
 //! the kind `End` says that nothing is missing behind it. A file that was cut is read up to its last
-//! whole chunk. The sound is PCM, or an Ogg file page by page. All numbers are little-endian; docs/adr/0019-sealed-recordings.md has the layout.
+//! whole chunk. The sound is PCM, or an Ogg file page by page. All numbers are little-endian; ADR 0019 and 0028 have the layout.
 
 mod form;
 mod key;
