@@ -40,6 +40,9 @@ pub struct MediaCounters {
     pub datagrams_sent: u64,
     /// Longer than 2,048 bytes, dropped.
     pub datagrams_cut: u64,
+    /// RTP and RTCP that the kernel dropped at a leg's sockets, because more lay there than it keeps. As old as each
+    /// leg's last turn, which comes after as many milliseconds as its thread has legs, and 64 ms.
+    pub datagrams_dropped: u64,
     /// The kernel could not give us what came, or said an earlier send had failed.
     pub receive_errors: u64,
     /// The kernel did not take what we sent: no route, no room, no permission.
@@ -101,6 +104,7 @@ impl AddAssign for MediaCounters {
         self.datagrams_received += other.datagrams_received;
         self.datagrams_sent += other.datagrams_sent;
         self.datagrams_cut += other.datagrams_cut;
+        self.datagrams_dropped += other.datagrams_dropped;
         self.receive_errors += other.receive_errors;
         self.send_errors += other.send_errors;
         self.ports_refused += other.ports_refused;
@@ -257,6 +261,7 @@ pub(crate) struct MediaCount {
     pub(crate) datagrams_received: Counter,
     pub(crate) datagrams_sent: Counter,
     pub(crate) datagrams_cut: Counter,
+    pub(crate) datagrams_dropped: Counter,
     pub(crate) receive_errors: Counter,
     pub(crate) send_errors: Counter,
     pub(crate) ports_refused: Counter,
@@ -278,6 +283,7 @@ impl MediaCount {
             datagrams_received: self.datagrams_received.read(),
             datagrams_sent: self.datagrams_sent.read(),
             datagrams_cut: self.datagrams_cut.read(),
+            datagrams_dropped: self.datagrams_dropped.read(),
             receive_errors: self.receive_errors.read(),
             send_errors: self.send_errors.read(),
             ports_refused: self.ports_refused.read(),

@@ -5,12 +5,14 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use media_core::order::PortName;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+
+use crate::sys;
 
 /// Every even/odd pair of a range that could be bound, each with a filter that keeps nothing.
 #[derive(Debug)]
@@ -59,7 +61,8 @@ impl PortPool {
         let bound = bind(address, name.0).and_then(|rtp| Ok((rtp, bind(address, name.0 + 1)?)));
         match bound {
             Ok((rtp, rtcp)) => {
-                self.pairs.push(Pair { name, rtp, rtcp, taken: AtomicBool::new(false) });
+                let (taken, drops) = (AtomicBool::new(false), <[AtomicU32; 2]>::default());
+                self.pairs.push(Pair { name, rtp, rtcp, taken, drops });
             }
             Err(Failed::Taken(port, source)) => {
                 self.taken.push(Taken { port, why: source.to_string() });
@@ -78,6 +81,9 @@ pub(crate) struct Pair {
     pub(crate) rtcp: Socket,
     /// A leg of some media thread has it.
     taken: AtomicBool,
+    /// How many datagrams the kernel had dropped at either when it was asked last. They go with the pair from thread
+    /// to thread, and only who has it writes them.
+    drops: [AtomicU32; 2],
 }
 
 impl Pair {
@@ -88,6 +94,18 @@ impl Pair {
 
     pub(crate) fn give_back(&self) {
         self.taken.store(false, Ordering::Release);
+    }
+
+    /// How many datagrams the kernel has dropped at both since this was asked last.
+    pub(crate) fn newly_dropped(&self) -> u64 {
+        let sockets = [&self.rtp, &self.rtcp].into_iter().zip(&self.drops);
+        let new = sockets.map(|(socket, before)| {
+            let Some(now) = sys::dropped(socket) else { return 0 };
+            let new = now.wrapping_sub(before.load(Ordering::Relaxed));
+            before.store(now, Ordering::Relaxed);
+            u64::from(new)
+        });
+        new.sum()
     }
 }
 

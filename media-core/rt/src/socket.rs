@@ -10,7 +10,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use socket2::Socket;
 
 use crate::{
-    counters::MediaCount,
+    counters::{Counter, MediaCount},
     ports::{Pair, Pairs, close_ears, open_ears},
     sys::{BATCH, DATAGRAM_BYTES, Inbox, Parcel, SEND_BATCH, send_many},
 };
@@ -29,6 +29,8 @@ pub(crate) struct Sockets {
     left: [Vec<Name>; 2],
     /// Who of this thread has which pair.
     taken: Vec<(LegName, PortName)>,
+    /// Datagrams the kernel dropped at the sockets of pairs that were taken.
+    dropped: Counter,
 }
 
 /// One socket of the pool.
@@ -48,6 +50,7 @@ impl Sockets {
             asked: vec![[0; 2]; pairs.len()],
             left: [(); 2].map(|()| Vec::with_capacity(pairs.len() * 2)),
             taken: Vec::with_capacity(pairs.len()),
+            dropped: Counter::default(),
             pairs,
         })
     }
@@ -62,6 +65,8 @@ impl Sockets {
             drain(socket, inbox);
             open_ears(socket).is_ok()
         });
+        // What was said to a pair at rest is dropped too, and is nothing this leg missed.
+        let _nobodys = pair.newly_dropped();
         if opened && self.watch(pair) {
             self.taken.push((leg, port));
             return true;
@@ -165,11 +170,18 @@ impl Sockets {
         }
     }
 
-    /// One a look, whatever is told of it: the last words of a voice that came two at once are not left lying.
+    /// One a look, whatever is told of it: the last words of a voice that came two at once are not left lying. The kernel
+    /// is asked too what it has dropped at the pair.
     fn in_turn(&self) -> Option<Name> {
         let place = usize::try_from(self.looks).ok()?.checked_rem(self.taken.len())?;
         let (_, port) = self.taken.get(place)?;
+        self.dropped.add(self.pairs.get(*port)?.newly_dropped());
         Some(Name { port: *port, channel: Channel::Rtp })
+    }
+
+    /// How many datagrams the kernel is known to have dropped while a leg had their pair.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.read()
     }
 
     pub(crate) fn socket(&self, name: Name) -> Option<&Socket> {
@@ -200,6 +212,8 @@ impl Sockets {
     /// receive buffer holds and no more, and `open` throws that away.
     fn rest(&self, pair: &Pair, inbox: &mut Inbox) {
         self.unwatch(pair);
+        // While it still listens: from then on the kernel drops all that comes.
+        self.dropped.add(pair.newly_dropped());
         for socket in [&pair.rtp, &pair.rtcp] {
             let _deaf = close_ears(socket);
             drain(socket, inbox);
@@ -466,6 +480,102 @@ mod tests {
 
         assert_eq!(heard(&mut sockets, &mut inbox), [], "neither at once");
         assert_eq!(heard(&mut sockets, &mut inbox), [], "nor in turn");
+    }
+
+    /// Says more to a port than a socket's buffer takes.
+    fn overfill(peer: &UdpSocket, address: IpAddr, port: u16) {
+        for _ in 0..OVERFULL {
+            peer.send_to(&[0; 1_000], (address, port)).unwrap();
+        }
+    }
+
+    const OVERFULL: u64 = 300;
+
+    /// What the kernel tells everybody that it has dropped at a port: the last word of the socket's line.
+    fn dropped_at(address: IpAddr, port: u16) -> u64 {
+        let IpAddr::V4(address) = address else { panic!("of version four") };
+        let name = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+        let line = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&name));
+        line.unwrap().split_whitespace().last().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn what_finds_a_full_socket_is_counted_once_when_its_turn_comes() {
+        let (mut sockets, address, peer) = sockets(11);
+        let mut inbox = Inbox::new();
+        assert!(sockets.open(LEG, PORT, &mut inbox));
+        assert!(sockets.open(LegName(8), PortName(21_002), &mut inbox));
+        overfill(&peer, address, 21_000);
+        overfill(&peer, address, 21_001);
+        // The turn is at the second of the two now.
+        sockets.looks = 2;
+        let mut read = heard(&mut sockets, &mut inbox);
+        assert_eq!(sockets.dropped(), 0);
+        read.extend(heard(&mut sockets, &mut inbox));
+        let dropped = sockets.dropped();
+        for _ in 0..8 {
+            read.extend(heard(&mut sockets, &mut inbox));
+        }
+
+        assert_eq!(sockets.dropped(), dropped, "once");
+        let of = |port| dropped_at(address, port);
+        assert_eq!(dropped, of(21_000) + of(21_001));
+        for (channel, port) in [(Channel::Rtp, 21_000), (Channel::Rtcp, 21_001)] {
+            let read = read.iter().filter(|(name, _)| *name == Name { port: PORT, channel });
+            let read: usize = read.map(|(_, count)| count).sum();
+            assert_eq!(read as u64 + of(port), OVERFULL);
+            assert!(of(port) > 0, "{port}");
+        }
+    }
+
+    #[test]
+    fn what_a_pair_at_rest_did_not_hear_is_no_loss_of_a_leg_and_what_a_leg_lost_last_is_counted_at_its_end()
+     {
+        let (mut sockets, address, peer) = sockets(12);
+        let mut inbox = Inbox::new();
+        let mut lost = 0;
+        for round in 0..2 {
+            let before = dropped_at(address, 21_000);
+            overfill(&peer, address, 21_000);
+            let at_rest = dropped_at(address, 21_000);
+            assert_eq!(at_rest - before, OVERFULL, "nothing is kept at rest");
+            assert!(sockets.open(LEG, PORT, &mut inbox));
+            heard(&mut sockets, &mut inbox);
+            assert_eq!(sockets.dropped(), lost, "{round}");
+
+            overfill(&peer, address, 21_000);
+            lost += dropped_at(address, 21_000) - at_rest;
+            sockets.close(LEG, &mut inbox);
+            assert_eq!(sockets.dropped(), lost, "{round}");
+        }
+        assert!(lost > 0);
+    }
+
+    #[test]
+    fn what_a_pair_on_its_way_did_not_hear_is_counted_by_who_gets_it_and_by_nobody_else() {
+        let (mut from, address, peer) = sockets(13);
+        let mut to = Sockets::new(Arc::clone(&from.pairs)).unwrap();
+        let mut inbox = Inbox::new();
+        let overfill = || {
+            overfill(&peer, address, 21_000);
+            dropped_at(address, 21_000)
+        };
+        assert!(from.open(LEG, PORT, &mut inbox));
+        let first = overfill();
+        heard(&mut from, &mut inbox);
+        assert!(from.let_go(LEG) && first > 0);
+        let second = overfill();
+        assert!(to.take_over(LEG, PORT, &mut inbox) && second > first);
+        heard(&mut to, &mut inbox);
+        heard(&mut from, &mut inbox);
+        assert_eq!((from.dropped(), to.dropped()), (first, second - first));
+
+        assert!(to.let_go(LEG));
+        let third = overfill();
+        from.abandon(PORT, &mut inbox);
+        assert_eq!((from.dropped(), to.dropped()), (first + third - second, second - first));
+        assert!(third > second);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl MediaThread {
                 break;
             }
         }
-        self.counters.publish(self.engine.counters());
+        self.publish();
         self.counters.dead.store(true, Ordering::Release);
         self.ring();
         self
@@ -184,11 +184,16 @@ impl MediaThread {
         self.outbox.flush(&self.sockets, &self.counters);
         self.tell();
         if self.counters.ticks.read().is_multiple_of(PUBLISH_EVERY) {
-            self.counters.publish(self.engine.counters());
+            self.publish();
         }
         let worked = now.elapsed();
         self.counters.effort.worked(worked);
         self.engine.set_effort(self.pressure.take(worked));
+    }
+
+    fn publish(&self) {
+        self.counters.publish(self.engine.counters());
+        self.counters.datagrams_dropped.set(self.sockets.dropped());
     }
 
     fn take_orders(&mut self, now: Instant) {

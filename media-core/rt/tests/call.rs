@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
 
 use common::{CALLER, Folder, OTHER, Party, Said, TALK, give, media, share, talk};
 use media_core::order::{Event, Order, Source};
@@ -167,6 +170,43 @@ fn stopping_in_the_middle_of_a_call_keeps_the_recording_whole() {
         let reader = hound::WavReader::open(folder.path().join("call-0000001d.wav")).unwrap();
         assert_eq!(u64::from(reader.duration()), frames * 160);
         assert!(frames >= 10, "{frames}");
+    });
+}
+
+#[test]
+fn every_datagram_of_a_flood_is_read_or_counted_as_dropped() {
+    each(|threads| {
+        let folder = Folder::new(&format!("flood-{threads}"));
+        let address = address(threads, 6);
+        let mut media = media(threads, address, &folder);
+        let mut said = Said::default();
+        for (leg, port) in [(CALLER, 21_000), (OTHER, 21_002)] {
+            let mut party = Party::new(SocketAddr::new(address, port), CALLER_HERTZ, 1);
+            give(&mut media, party.orders(leg));
+            // Whoever speaks listens.
+            while party.heard.is_empty() {
+                party.listen();
+            }
+        }
+        let stranger = UdpSocket::bind((address, 0)).unwrap();
+        let mut sent = 0;
+
+        // The bound is only there so that a fault is not a hang.
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while media.counters().datagrams_dropped == 0 {
+            assert!(Instant::now() < give_up, "none of {sent} was dropped");
+            for port in 21_000..21_004 {
+                for _ in 0..500 {
+                    stranger.send_to(&[0; 1_000], (address, port)).unwrap();
+                    sent += 1;
+                }
+            }
+        }
+
+        said.wait_for(&mut media, "end of the flood", |media, _| {
+            let counters = media.counters();
+            counters.datagrams_received + counters.datagrams_dropped == sent
+        });
     });
 }
 

@@ -217,8 +217,8 @@ fn rtp(text: &mut Text, shown: &Shown<'_>) {
     ];
     by_reason(text, "clavija_rtcp_refused_total", help, refused);
     let (name, help) = ("clavija_rtp_dropped_total", "RTP packets that went no further.");
-    let cut = [("too_long", media.datagrams_cut)];
-    by_reason(text, name, help, engine.all_dropped().chain(cut));
+    let unseen = [("buffer_full", media.datagrams_dropped), ("too_long", media.datagrams_cut)];
+    by_reason(text, name, help, engine.all_dropped().chain(unseen));
     let counter = |text: &mut Text, name, help, value| text.one(name, help, Kind::Counter, value);
     let help = "RTP packets that never came, told every 5 s of a leg and at its end.";
     counter(text, "clavija_rtp_lost_total", help, engine.packets_lost);

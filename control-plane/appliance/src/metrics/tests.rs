@@ -3,7 +3,7 @@
 use super::*;
 use crate::view::test_plan::{self, Story};
 use control_plane::fact::Reason;
-use media_rt::headroom::Headroom;
+use media_rt::{counters::MediaCounters, headroom::Headroom};
 use std::collections::BTreeSet;
 
 /// One family: name, type and labels (those of histograms without `le`), and its help.
@@ -29,9 +29,13 @@ impl Box {
     }
 
     fn text(&self) -> String {
+        self.text_with(MediaCounters::default())
+    }
+
+    fn text_with(&self, media: MediaCounters) -> String {
         self.metrics.render(&Shown {
             view: &self.view,
-            counts: &Counts { headroom: vec![Headroom::default()], ..Counts::default() },
+            counts: &Counts { media, headroom: vec![Headroom::default()], ..Counts::default() },
             journal: &StoreCounts::default(),
             cdrs: &CdrCounts::default(),
             state: BoxState::Ready,
@@ -124,6 +128,18 @@ fn claims_are_counted_by_their_result() {
     assert!(the.has("clavija_agent_claims_total{result=\"granted\"} 2"));
     assert!(the.has("clavija_agent_claims_total{result=\"busy\"} 1"));
     assert!(the.has("clavija_agent_double_claim_detected_total 0"));
+}
+
+#[test]
+fn datagrams_that_no_leg_saw_stand_among_the_dropped_by_their_reason() {
+    let media =
+        MediaCounters { datagrams_dropped: 3, datagrams_cut: 2, ..MediaCounters::default() };
+
+    let text = Box::new().text_with(media);
+
+    let dropped = text.lines().filter_map(|line| line.strip_prefix("clavija_rtp_dropped_total{"));
+    let dropped: BTreeSet<_> = dropped.filter(|line| !line.ends_with(" 0")).collect();
+    assert_eq!(dropped, ["reason=\"buffer_full\"} 3", "reason=\"too_long\"} 2"].into());
 }
 
 #[test]
