@@ -21,8 +21,12 @@ use std::{
     borrow::Cow,
     io,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, PoisonError, RwLock,
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -127,39 +131,98 @@ pub(crate) struct AtStart {
     shelf: Shelf,
     reader: Reader,
     tunes: Vec<Played>,
+    /// What takes longer to decode than a start waits, by the tune's place.
+    late: Option<Receiver<(usize, Uploaded)>>,
 }
 
 impl AtStart {
-    /// Reads what was uploaded. What cannot be read or played is said, and the configured file is heard.
-    pub(crate) fn read(config: &Config, reader: Reader) -> io::Result<Self> {
-        let shelf = Shelf::open(&config.node.data_dir)?;
-        let read = |music: &firmware_config::Music| Played {
+    /// Looks what was uploaded. Calls do not wait for music: what is not decoded soon is heard when it is, and until
+    /// then, as for what cannot be read or played, the configured file.
+    pub(crate) fn read(config: &Config, reader: Reader) -> Self {
+        let of = |music: &firmware_config::Music| Played {
             name: music.name.clone(),
             file: music.file.clone(),
             gain: music.gain,
             configured: Arc::clone(&music.tune),
             configured_sound: music.sound.as_ref().map(Heard::from),
-            uploaded: uploaded(&shelf, &reader, &music.name, music.gain),
+            uploaded: Uploaded::Nothing,
         };
-        let tunes: Vec<_> = config.music.iter().map(read).collect();
-        for name in shelf.names()?.iter().filter(|name| tunes.iter().all(|of| of.name != **name)) {
+        let mut tunes: Vec<_> = config.music.iter().map(of).collect();
+        let shelf = Shelf::at(&config.node.data_dir);
+        let names = shelf.sweep().and_then(|()| shelf.names()).unwrap_or_else(|error| {
+            tracing::error!(
+                %error,
+                "uploaded music cannot be looked at; what the configuration names is heard"
+            );
+            vec![]
+        });
+        for name in names.iter().filter(|name| tunes.iter().all(|of| of.name != **name)) {
             tracing::warn!(
                 name,
                 "music was uploaded for a tune that the configuration does not name"
             );
         }
-        Ok(Self { shelf, reader, tunes })
+        let wanted: Vec<_> = (0..)
+            .zip(&tunes)
+            .filter(|(_, of)| names.contains(&of.name))
+            .map(|(place, of)| (place, of.name.clone(), of.gain))
+            .collect();
+        let mut late = None;
+        if !wanted.is_empty() {
+            let (shelf, reader, until) =
+                (shelf.clone(), reader.clone(), Instant::now() + START_WAITS);
+            let (tell, told) = mpsc::channel();
+            let mut left = wanted.len();
+            // What one fault of this host keeps from being read is not worth a start.
+            let begun = thread::Builder::new().name("music".to_owned()).spawn(move || {
+                for (place, name, gain) in wanted {
+                    if tell.send((place, uploaded(&shelf, &reader, &name, gain))).is_err() {
+                        return;
+                    }
+                }
+            });
+            if let Err(error) = begun {
+                tracing::error!(%error, "uploaded music cannot be read; what the configuration names is heard");
+                left = 0;
+            }
+            while left > 0 {
+                let patience = until.saturating_duration_since(Instant::now());
+                let Ok((place, uploaded)) = told.recv_timeout(patience) else { break };
+                if let Some(of) = tunes.get_mut(place) {
+                    of.uploaded = uploaded;
+                }
+                left -= 1;
+            }
+            if left > 0 {
+                tracing::warn!(
+                    left,
+                    "uploaded music is decoded while calls come; until then the configured one is heard"
+                );
+                late = Some(told);
+            }
+        }
+        Self { shelf, reader, tunes, late }
     }
 
     pub(crate) fn tunes(&self) -> Vec<Arc<Tune>> {
         self.tunes.iter().map(|of| Arc::clone(of.tune())).collect()
     }
 
-    pub(crate) fn run(self, handle: Handle) -> Music {
-        let Self { shelf, reader, tunes } = self;
-        Music { shelf, reader, handle, tunes: RwLock::new(tunes), changes: Arc::default() }
+    pub(crate) fn run(self, handle: Handle) -> Arc<Music> {
+        let Self { shelf, reader, tunes, late } = self;
+        let changes = Arc::default();
+        let music = Arc::new(Music { shelf, reader, handle, tunes: RwLock::new(tunes), changes });
+        if let Some(late) = late
+            && let Ok(only) = Arc::clone(&music.changes).try_lock_owned()
+        {
+            tokio::spawn(Arc::clone(&music).catch_up(late, only));
+        }
+        music
     }
 }
+
+/// Most files of minutes are decoded by then; who waits after a start hears the right music at once.
+const START_WAITS: Duration = Duration::from_secs(3);
 
 fn uploaded(shelf: &Shelf, reader: &Reader, name: &str, gain: Gain) -> Uploaded {
     let refused = |why: String| {
@@ -182,7 +245,8 @@ pub struct Change {
     place: usize,
     name: String,
     gain: Gain,
-    _only: OwnedMutexGuard<()>,
+    /// Held, not looked at.
+    only: OwnedMutexGuard<()>,
 }
 
 impl Change {
@@ -219,6 +283,28 @@ impl Upload {
 }
 
 impl Music {
+    /// What the start did not wait for. Nothing else is changed meanwhile.
+    async fn catch_up(
+        self: Arc<Self>,
+        late: Receiver<(usize, Uploaded)>,
+        mut only: OwnedMutexGuard<()>,
+    ) {
+        let late = Arc::new(std::sync::Mutex::new(late));
+        loop {
+            let next = Arc::clone(&late);
+            let next = move || next.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Ok((place, uploaded))) = apart(next).await else { return };
+            let all = self.all();
+            let Some(of) = all.get(place) else { continue };
+            let change = Change { place, name: of.name.clone(), gain: of.gain, only };
+            match self.hold(&change, uploaded).await {
+                Ok(_) => tracing::info!(name = change.name, "uploaded music is heard from now on"),
+                Err(error) => tracing::error!(name = change.name, %error, "uploaded music"),
+            }
+            only = change.only;
+        }
+    }
+
     /// As they are at this moment.
     pub fn all(&self) -> Vec<Played> {
         self.tunes.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -230,7 +316,7 @@ impl Music {
         let found = all.iter().enumerate().find(|(_, of)| of.name == name);
         let (place, of) = found.ok_or_else(|| no_such_tune(name, &all))?;
         let only = Arc::clone(&self.changes).try_lock_owned().map_err(|_| Unchanged::Busy)?;
-        Ok(Change { place, name: of.name.clone(), gain: of.gain, _only: only })
+        Ok(Change { place, name: of.name.clone(), gain: of.gain, only })
     }
 
     /// Makes room for a file. `said_bytes`: its length, where that is said.
@@ -243,12 +329,13 @@ impl Music {
             return Err(Unchanged::TooLarge(format!("{bytes} bytes")));
         }
         let (this, name) = (Arc::clone(self), change.name.clone());
-        let (half, writer) = apart(move || {
+        // The right to change goes along: whoever hangs up meanwhile gives it back when nothing is left of the file.
+        let (half, writer, change) = apart(move || {
             let half = this.shelf.begin(&name)?;
             let writer = half.writer();
             let writer =
                 writer.map_err(|error| Unchanged::Disk { path: half.path().to_owned(), error })?;
-            Ok::<_, Unchanged>((half, writer))
+            Ok::<_, Unchanged>((half, writer, change))
         })
         .await??;
         Ok(Upload { half, writer: tokio::fs::File::from_std(writer), bytes: 0, change })

@@ -146,7 +146,7 @@ impl Appliance {
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
-        let music = music::AtStart::read(&config, reader).map_err(fail)?;
+        let music = music::AtStart::read(&config, reader);
         let media = start_media(&config, &plan, ports, music.tunes())?;
         let view = Arc::new(RwLock::new(history.view(&plan)));
         let cut = cut_off(&history.past, &config.recording.dir);
@@ -206,7 +206,7 @@ impl Appliance {
             http::State {
                 handle: handle.clone(),
                 live: Arc::clone(&live),
-                music: Arc::new(music.run(handle.clone())),
+                music: music.run(handle.clone()),
                 metrics,
                 cdr_counts,
                 self_test,

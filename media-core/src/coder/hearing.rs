@@ -625,13 +625,13 @@ impl Decoder {
     }
 }
 
-/// Softer than a whisper: on average below -45 dB of full scale.
 /// Something of a packet behind others can still be heard, and it does not cost more to decode than that.
 fn is_worth(duration: u32, end: u32, next: u32) -> bool {
     let left = u32::try_from(signed(end, next)).unwrap_or(0);
     left > 0 && (left >= duration / 2 || duration <= low(SAMPLES))
 }
 
+/// Softer than a whisper: on average below -45 dB of full scale.
 fn is_quiet(samples: &[i16]) -> bool {
     let loudness: u32 = samples.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
     loudness < QUIET * low(samples.len())

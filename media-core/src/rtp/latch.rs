@@ -161,8 +161,9 @@ impl Run {
 /// How long after an answer a source may still be learned.
 const LEARNING: Duration = Duration::from_secs(5);
 
-/// Who has said nothing for so long does not speak. Longer than any packet time.
-const SILENT: Duration = Duration::from_millis(200);
+/// Who has said nothing for so long does not speak: longer than most pauses of who sends none of them, and short enough for
+/// another to be learned within the window.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Packets in order that make a source the leg's own.
 const PROOF: u8 = 3;
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(bench.hear(SDP, 9, 700), Own);
         assert_eq!([1, 2, 3].map(|n| bench.hear(NAT, 1, n)), [Locked; 3], "it may be who speaks");
 
-        bench.now += Duration::from_millis(201);
+        bench.now += Duration::from_millis(1_001);
         assert_eq!([4, 5, 6].map(|n| bench.hear(NAT, 1, n)), [Learning, Learning, Own]);
         assert_eq!(bench.latch.rtp().to_string(), NAT);
     }

@@ -39,7 +39,11 @@ pub(super) fn run(target: &Target) -> Result<(), Failure> {
         let lock = take_data_dir(&dir).map_err(|error| Failure::Failed(error.to_string()))?;
         let (config, kept) = choice::choose(own, &dir, lock, &host, Clocks::now())?;
         let named = kept.on_disk.named();
-        let error = match many_threads()?.block_on(serve(config, kept)) {
+        let runtime = many_threads()?;
+        let ended = runtime.block_on(serve(config, kept));
+        // Nobody who waits for calls waits for music that is still being decoded.
+        runtime.shutdown_timeout(WAYS_DOWN);
+        let error = match ended {
             Ok(()) => return Ok(()),
             Err(Ended::Failed(failure)) => return Err(failure),
             Err(Ended::NotStarted(error)) => error,
@@ -53,6 +57,9 @@ pub(super) fn run(target: &Target) -> Result<(), Failure> {
         tracing::error!("{what}");
     }
 }
+
+/// For what still runs beside when everything has ended: files that are read, tunes that are given back.
+const WAYS_DOWN: Duration = Duration::from_secs(1);
 
 /// Why it does not run any more.
 enum Ended {

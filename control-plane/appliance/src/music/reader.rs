@@ -7,6 +7,7 @@
 use super::UPLOAD_BYTES_MAX;
 use media_core::music::{Gain, Pcm, Sound, Tune};
 use nix::sys::{
+    prctl::set_pdeathsig,
     resource::{Resource, setrlimit},
     signal::Signal,
 };
@@ -204,10 +205,12 @@ fn say(out: &mut impl Write, what: &Said) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// From here on this process has so much memory and time, opens nothing, writes no file and starts nobody.
+/// From here on this process has so much memory and time, gets no descriptor, no byte into a file, no process and no
+/// priority, and ends with who started it.
 fn confine() -> io::Result<()> {
     // Where memory runs out on the host it goes first. Who may not ask for that is limited all the same.
     let _kept = fs::write("/proc/self/oom_score_adj", "1000");
+    set_pdeathsig(Signal::SIGKILL)?;
     for (what, most) in [
         (Resource::RLIMIT_AS, MEMORY_BYTES_MAX),
         (Resource::RLIMIT_CPU, CPU_SECONDS_MAX),
@@ -215,6 +218,8 @@ fn confine() -> io::Result<()> {
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_NOFILE, 0),
         (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_RTPRIO, 0),
+        (Resource::RLIMIT_MEMLOCK, 0),
     ] {
         // A CPU's hard limit would kill without a word at the same moment.
         let hard = if what == Resource::RLIMIT_CPU { most + 1 } else { most };

@@ -14,6 +14,7 @@ use std::{
 const WHOLE: &str = ".audio";
 const HALF: &str = ".audio.new";
 
+#[derive(Clone)]
 pub(super) struct Shelf {
     dir: PathBuf,
 }
@@ -33,18 +34,20 @@ pub(super) struct Half {
 }
 
 impl Shelf {
-    /// Sweeps away what a crash left half written.
-    pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
-        let dir = data_dir.join("music");
-        make_folder(&dir)?;
-        let shelf = Self { dir };
-        for name in shelf.with_ending(HALF)? {
-            let half = shelf.path(&name, HALF);
+    pub(super) fn at(data_dir: &Path) -> Self {
+        Self { dir: data_dir.join("music") }
+    }
+
+    /// Makes the folder, and sweeps away what a crash left half written.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        make_folder(&self.dir)?;
+        for name in self.with_ending(HALF)? {
+            let half = self.path(&name, HALF);
             if let Err(error) = fs::remove_file(&half) {
                 tracing::warn!(file = %half.display(), %error, "half an upload cannot be removed");
             }
         }
-        Ok(shelf)
+        Ok(())
     }
 
     /// For whom there is a file.
@@ -78,7 +81,8 @@ impl Shelf {
     pub(super) fn begin(&self, name: &str) -> Result<Half, Unchanged> {
         let (half, whole) = (self.path(name, HALF), self.path(name, WHOLE));
         // Recordings are the operator's and their group's; so is this. Nothing that lies there is written to.
-        let opened = remove(&half).and_then(|_was_there| {
+        let room = make_folder(&self.dir).and_then(|()| remove(&half));
+        let opened = room.and_then(|_was_there| {
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(&half)
         });
         match opened {
@@ -175,6 +179,12 @@ mod tests {
         shelf.keep(&half).unwrap();
     }
 
+    fn opened(folder: &Folder) -> Shelf {
+        let shelf = Shelf::at(&folder.0);
+        shelf.sweep().unwrap();
+        shelf
+    }
+
     fn found(shelf: &Shelf, name: &str) -> Option<Vec<u8>> {
         let Found { mut file, bytes: length, at: _ } = shelf.find(name).unwrap()?;
         let mut bytes = vec![];
@@ -186,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_put_is_found_and_takes_the_place_of_what_was_there_until_it_is_removed() {
         let folder = Folder::new("shelf");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
 
         assert_eq!(found(&shelf, "waltz"), None);
         put(&shelf, "waltz", b"first");
@@ -206,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_sent_is_read_from_its_beginning_while_it_is_half_and_gone_if_it_is_not_kept() {
         let folder = Folder::new("sent");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         put(&shelf, "waltz", b"old");
         let half = shelf.begin("waltz").unwrap();
         half.writer().unwrap().write_all(b"new").unwrap();
@@ -223,11 +233,11 @@ mod tests {
     #[test]
     fn what_a_crash_left_half_written_is_swept_away_and_the_old_file_stays() {
         let folder = Folder::new("half");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         put(&shelf, "waltz", b"whole");
         fs::write(shelf.path("waltz", HALF), b"hal").unwrap();
 
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
 
         assert_eq!(found(&shelf, "waltz").as_deref(), Some(&b"whole"[..]));
         assert!(!shelf.path("waltz", HALF).exists());
@@ -236,7 +246,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_the_old_file_and_a_start_that_cannot_sweep_it_goes_on() {
         let folder = Folder::new("full");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         put(&shelf, "waltz", b"old");
         // A folder where the new file would be written, as nothing else stops who may do everything.
         fs::create_dir(shelf.path("waltz", HALF)).unwrap();
@@ -245,14 +255,14 @@ mod tests {
 
         assert!(refused.contains("waltz.audio.new: Is a directory"), "{refused}");
         assert!(refused.ends_with("; the tune is as it was"), "{refused}");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         assert_eq!(found(&shelf, "waltz").as_deref(), Some(&b"old"[..]));
     }
 
     #[test]
     fn what_lies_where_an_upload_goes_is_replaced_and_not_written_through() {
         let folder = Folder::new("link");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         let other = folder.0.join("admin.token");
         fs::write(&other, b"secret").unwrap();
         std::os::unix::fs::symlink(&other, shelf.path("waltz", HALF)).unwrap();
@@ -266,7 +276,7 @@ mod tests {
     #[test]
     fn what_somebody_else_has_put_there_is_read_within_bounds_or_not_at_all() {
         let folder = Folder::new("bounds");
-        let shelf = Shelf::open(&folder.0).unwrap();
+        let shelf = opened(&folder);
         fs::create_dir(shelf.path("folder", WHOLE)).unwrap();
         let long = File::create(shelf.path("long", WHOLE)).unwrap();
         long.set_len(UPLOAD_BYTES_MAX as u64 + 1).unwrap();

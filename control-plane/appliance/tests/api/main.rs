@@ -60,9 +60,13 @@ impl Box {
 
     /// Another process, as far as files know, with the same configuration.
     async fn start_again(self) -> Self {
+        self.start_again_with(reader()).await
+    }
+
+    async fn start_again_with(self, reader: Reader) -> Self {
         let Self { running, config, folder, client, token } = self;
         running.drain_and_stop(std::future::pending()).await;
-        let running = Appliance::start(config.clone(), reader()).await.unwrap();
+        let running = Appliance::start(config.clone(), reader).await.unwrap();
         Self { running, config, folder, client, token }
     }
 

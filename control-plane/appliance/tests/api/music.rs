@@ -1,7 +1,7 @@
 //! What callers wait to: a file that is sent is checked, kept, heard, and taken away.
 
 use super::*;
-use std::process::Stdio;
+use std::{os::unix::fs::PermissionsExt, process::Stdio};
 
 /// A file of the corpus that the importer is fuzzed with.
 fn corpus(name: &str) -> Vec<u8> {
@@ -19,6 +19,17 @@ impl Box {
     /// The one tune.
     async fn tune(&self) -> Value {
         self.json("/api/v1/music").await["items"][0].clone()
+    }
+
+    /// The same, once what was uploaded is heard; a start does not wait for it on a busy machine.
+    async fn tune_uploaded(&self) -> Value {
+        loop {
+            let tune = self.tune().await;
+            if tune["source"] == "uploaded" {
+                return tune;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     fn kept(&self) -> Vec<String> {
@@ -52,7 +63,7 @@ async fn a_file_of_music_is_heard_in_the_place_of_the_configured_one_over_starts
     assert_eq!(the.put(TUNE, corpus("flac")).await.status(), 200, "and another in its place");
 
     let the = the.start_again().await;
-    let after = the.tune().await;
+    let after = the.tune_uploaded().await;
     assert_eq!((&after["source"], &after["coding"]), (&json!("uploaded"), &json!("FLAC")));
 
     let gone = the.asked(Method::DELETE, TUNE).send().await.unwrap();
@@ -325,5 +336,53 @@ async fn who_cannot_start_a_process_says_so_and_changes_nothing() {
     assert!(said["detail"].as_str().unwrap().starts_with(why), "{said}");
     assert_eq!(the.tune().await["source"], "configured");
     assert_eq!(the.kept(), [""; 0]);
+    the.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_taken_while_uploaded_music_is_still_decoded_and_it_is_heard_when_it_is() {
+    let the = Box::start("slow-music").await;
+    assert_eq!(the.put(TUNE, corpus("flac")).await.status(), 200);
+    let slow = the.folder.join("slow");
+    let go = the.folder.join("go");
+    let script = format!(
+        "#!/bin/sh\nwhile ! [ -e {} ]; do sleep 0.05; done\nexec {} \"$@\"\n",
+        go.display(),
+        env!("CARGO_BIN_EXE_clavija")
+    );
+    fs::write(&slow, script).unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let the = the.start_again_with(Reader::at(slow)).await;
+
+    let ready = the.bare(Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    assert_eq!(the.tune().await["source"], "configured", "meanwhile");
+    let busy = the.asked(Method::DELETE, TUNE).send().await.unwrap();
+    assert_eq!(problem(busy).await, (503, "busy".to_owned()));
+    fs::write(&go, "").unwrap();
+    let after = the.tune_uploaded().await;
+    assert_eq!(after["coding"], "FLAC");
+    while the.asked(Method::DELETE, TUNE).send().await.unwrap().status() == 503 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(the.tune().await["source"], "configured");
+    the.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_music_that_cannot_be_had_keeps_no_box_down() {
+    let the = Box::start("no-folder").await;
+    let folder = the.folder.join("data/music");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+
+    let the = the.start_again().await;
+
+    assert_eq!(the.tune().await["source"], "configured");
+    let refused = the.put(TUNE, corpus("mp3")).await;
+    assert_eq!(problem(refused).await, (500, "failed".to_owned()));
+    fs::remove_file(&folder).unwrap();
+    assert_eq!(the.put(TUNE, corpus("mp3")).await.status(), 200, "as soon as it can be made");
     the.end().await;
 }
