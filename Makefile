@@ -72,7 +72,8 @@ tidy:
 
 sim:
 	@tools/install-prerequisites.sh build
-	cargo run --quiet $(FAST) --bin sim -- $(SEED)
+	cargo build --quiet $(FAST) --bin sim
+	@$(TARGET)/fast/sim $(SEED)
 
 # About nine minutes after the build; BENCH_SECONDS=1 is a quick look. The last step is the one beside the peers.
 bench:

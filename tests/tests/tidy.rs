@@ -187,6 +187,14 @@ fn the_project_names_no_path_of_the_machine_it_was_written_on() {
 }
 
 #[test]
+fn no_word_of_the_makefile_runs_a_program_by_what_cargo_run_does_not_know() {
+    // `cargo run` takes one package and knows no --workspace.
+    let makefile = read(&root().join("Makefile"));
+    let wrong = |line: &&str| line.contains("cargo run") && line.contains("$(FAST)");
+    assert_eq!(makefile.lines().find(wrong), None);
+}
+
+#[test]
 fn every_scenario_says_what_it_is_and_is_used() {
     let sources: String = files(&["rs"]).iter().map(|file| read(file)).collect();
     for file in files(&["xml"]) {

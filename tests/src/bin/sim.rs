@@ -10,6 +10,14 @@ use std::{
 };
 
 fn main() -> io::Result<ExitCode> {
+    match run() {
+        // Whoever has seen enough needs no error; but not every day was lived.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        done => done,
+    }
+}
+
+fn run() -> io::Result<ExitCode> {
     let seeds: Option<Vec<u64>> = env::args().skip(1).map(|text| text.parse().ok()).collect();
     match seeds.as_deref() {
         Some(&[seed]) => one(seed),
@@ -22,21 +30,22 @@ fn main() -> io::Result<ExitCode> {
 }
 
 fn one(seed: u64) -> io::Result<ExitCode> {
-    let mut out = io::stdout().lock();
     let mut world = World::new(seed, Instant::now()).with_ladder();
-    let lived = world.live();
-    write!(out, "{}", world.ladder())?;
-    tell(&mut out, world.reached())?;
-    match lived {
-        Ok(()) => {
-            writeln!(out, "seed {seed}: every promise held")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(broken) => {
-            writeln!(out, "BROKEN: {broken}")?;
-            Ok(ExitCode::FAILURE)
-        }
+    let (end, code) = match world.live() {
+        Ok(()) => (format!("seed {seed}: every promise held"), ExitCode::SUCCESS),
+        Err(broken) => (format!("BROKEN: {broken}"), ExitCode::FAILURE),
+    };
+    match tell_day(&mut io::stdout().lock(), &world, &end) {
+        // `sim 42 | head`: the day was lived all the same.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
+        told => told.map(|()| code),
     }
+}
+
+fn tell_day(out: &mut impl Write, world: &World, end: &str) -> io::Result<()> {
+    write!(out, "{}", world.ladder())?;
+    tell(out, world.reached())?;
+    writeln!(out, "{end}")
 }
 
 fn many(from: u64, to: u64) -> io::Result<ExitCode> {
