@@ -181,9 +181,15 @@ impl Ledger {
             let record = self.arrived(*call, *source, from, number, sip_call_id);
             self.active.insert(*call, record);
         }
-        let (event, detail) = self.describe(step);
+        let (event, mut detail) = self.describe(step);
         let plan = Arc::clone(&self.plan);
         let record = self.active.get_mut(call)?;
+        if let Step::Ended { recorded: Some(Recorded { frames, .. }), .. } = step
+            && recording_failed(record)
+        {
+            // The media thread has counted what it handed on, not what was written.
+            detail = format!("{frames} frames of talk; the recording failed");
+        }
         record.seq = fact.seq;
         tell(record, step, StoryStep { at: Some(fact.at), event: event.to_owned(), detail });
         take_in(record, step, fact.at, &plan);
@@ -237,7 +243,8 @@ impl Ledger {
         }
     }
 
-    /// Name and detail of a step, as they stand in the story.
+    /// Name and detail of a step, as they stand in the story; but for the end of a call whose recording failed,
+    /// which only the record knows.
     pub fn describe(&self, step: &Step) -> (&'static str, String) {
         (name(step), self.detail(step))
     }
@@ -368,8 +375,7 @@ fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality
     record.worst = Worst::of(quality);
     if let Some(recorded) = recorded {
         record.recording_id = Some(record.id.clone());
-        let failed = record.events.iter().any(|step| step.event == "recording_failed");
-        let frames_lost = (!failed).then_some(recorded.lost);
+        let frames_lost = (!recording_failed(record)).then_some(recorded.lost);
         let Recorded { frames, paused, .. } = recorded;
         record.recording = Some(Recording { frames, frames_lost, frames_paused: paused });
     }
@@ -377,6 +383,10 @@ fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality
     let bridged = record.bridged_at.unwrap_or(at);
     record.wait_seconds = bridged.since(started).as_secs_f64();
     record.talk_seconds = at.since(bridged).as_secs_f64();
+}
+
+fn recording_failed(record: &CallRecord) -> bool {
+    record.events.iter().any(|step| step.event == "recording_failed")
 }
 
 /// The step's name in the API and in logs.

@@ -80,7 +80,11 @@ impl Line {
     pub fn of(fact: &Fact, view: &View, ended: Option<&CallRecord>) -> Self {
         let line = Self { fact: fact.clone(), step: None, end: None, reason: None };
         let What::Call(call, step) = &fact.what else { return line };
-        let line = Self { step: Some(view.describe(step)), ..line };
+        let (event, told) = view.describe(step);
+        // The end of a call is told with what went before, which is known to its record.
+        let last = ended.and_then(|record| record.events.last());
+        let detail = last.map_or(told, |last| last.detail.clone());
+        let line = Self { step: Some((event, detail)), ..line };
         match step {
             Step::Over { .. } | Step::Ended { .. } => {
                 let record = ended.or_else(|| view.active_call(*call));
@@ -260,6 +264,23 @@ mod tests {
             let all = |line: &str| words.iter().all(|word| line.contains(word));
             assert!(log.lines().any(all), "{words:?} in\n{log}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_call_whose_recording_failed_is_told_as_in_its_story() {
+        let log = logged("debug", || {
+            let mut view = View::new(Arc::new(test_plan::plan()));
+            let mut story = test_plan::Story::new(CallId(29), Stamp(1));
+            let failed = [story.tell(Step::RecordingFailed { what: "no key".to_owned() })];
+            for fact in [story.queued(), failed.into(), story.ended()].concat() {
+                let ended = view.apply(&fact);
+                let line = Line::of(&fact, &view, ended.as_ref());
+                line.write(&mut OneWayLines::default(), Instant::now());
+            }
+        });
+
+        assert!(log.contains("50 frames of talk; the recording failed"), "{log}");
+        assert!(!log.contains("recorded 50 frames"), "{log}");
     }
 
     #[test]
