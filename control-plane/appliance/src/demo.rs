@@ -262,14 +262,17 @@ fn how_to_go_on(
     )?;
     let config = folder.join("demo.toml");
     let config = config.display();
+    // As it was typed: nobody has to have installed it.
+    let program = std::env::args_os().next().map_or_else(|| "clavija".into(), PathBuf::from);
+    let program = program.display();
     writeln!(
         out,
-        "\nTo point at it while it runs (clavija demo --stay):\n  \
+        "\nTo point at it while it runs ({program} demo --stay):\n  \
          a phone  registers at {sip} as 1002 of clavija.demo with the password {password};\n           \
          it dials {NUMBER} or 1001 and hears the built-in agent's tone,\n           \
-         and is offered calls itself after: clavija agent pause ana --config {config}\n  \
+         and is offered calls itself after: {program} agent pause ana --config {config}\n  \
          a trunk  sends calls for {NUMBER} to {sip} over UDP, from 127.0.0.1\n  \
-         a look   clavija call list --ended --config {config}\n           \
+         a look   {program} call list --ended --config {config}\n           \
          or the API at http://{http}/api/v1, token in {}",
         folder.join("data/admin.token").display()
     )

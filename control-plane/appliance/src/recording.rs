@@ -113,7 +113,10 @@ pub(crate) struct Verified {
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unread {
-    #[error("it is sealed, and no recording.seal_key is configured")]
+    #[error(
+        "it is sealed, and no recording.seal_key is configured; name it there and start anew, or open the \
+         file with `clavija recording get FILE --key KEYFILE`"
+    )]
     NoKey,
     #[error("it is the recording of {0} under another name; give the file its own name back")]
     OtherName(String),

@@ -990,6 +990,31 @@ fn who_stops_reading_is_no_fault() {
 }
 
 #[test]
+fn a_check_counts_what_is_configured_and_one_of_a_kind_is_one() {
+    let site = Site::new("counts");
+
+    let (code, said) = site.does(&["config", "check", "node.toml"]);
+
+    assert_eq!(code, 0, "{said}");
+    let counts = "node.toml is valid: 1 trunk, 1 agent, 0 tunes, 1 team, 1 number\n";
+    assert!(said.contains(counts), "{said}");
+}
+
+#[test]
+fn an_address_without_a_configuration_or_a_token_is_told_to_need_one_of_them() {
+    let site = Site::new("needs");
+    fs::remove_file(site.folder.join("node.toml")).unwrap();
+
+    let (code, said) = site.does(&["--url", "http://127.0.0.1:1", "status"]);
+    let (_, without) = site.does(&["status"]);
+
+    assert_eq!(code, 2, "{said}");
+    let asked = "name one with --config, or put the appliance's token into CLAVIJA_TOKEN";
+    assert!(said.contains(asked), "{said}");
+    assert!(without.contains("name one with --config\n"), "a token says no address: {without}");
+}
+
+#[test]
 fn the_token_of_the_box_is_told_to_no_other_address() {
     let mut site = Site::new("token");
     site.start();

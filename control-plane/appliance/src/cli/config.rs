@@ -199,14 +199,16 @@ fn check(file: &Path, out: &mut Output) -> Result<(), Failure> {
         writeln!(io::stderr(), "warning: {warning}")?;
     }
     let config = loaded.config;
-    out.say(&format!(
-        "{} is valid: {} trunks, {} agents, {} teams, {} numbers",
-        file.display(),
-        config.trunks.len(),
-        config.agents.len(),
-        config.teams.len(),
-        config.numbers.len()
-    ))
+    let counts = [
+        (config.trunks.len(), "trunk"),
+        (config.agents.len(), "agent"),
+        (config.music.len(), "tune"),
+        (config.teams.len(), "team"),
+        (config.numbers.len(), "number"),
+    ];
+    let counts =
+        counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
+    out.say(&format!("{} is valid: {}", file.display(), counts.join(", ")))
 }
 
 impl How {

@@ -27,7 +27,7 @@ pub(crate) use target::host;
 
 /// A telephony appliance: callers wait to music, reach one free agent, and are recorded.
 #[derive(Debug, Parser)]
-#[command(name = "clavija", version, about, propagate_version = true)]
+#[command(name = "clavija", version, propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     target: Target,
@@ -230,6 +230,13 @@ mod tests {
             let refused = Cli::try_parse_from(words).unwrap_err();
             assert_eq!(refused.exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn the_help_begins_with_what_the_appliance_is() {
+        let help = Cli::command().render_help().to_string();
+
+        assert!(help.starts_with("A telephony appliance: callers wait to music"), "{help}");
     }
 
     #[test]

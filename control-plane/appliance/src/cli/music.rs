@@ -4,7 +4,7 @@ use super::output::{Column, Output};
 use crate::{
     client::{Client, ClientError, segment},
     error::Failure,
-    music::{UPLOAD_BYTES_MAX, decode},
+    music::{UPLOAD_BYTES_MAX, Unchanged, decode},
 };
 use clap::Subcommand;
 use firmware_config::import_music;
@@ -101,8 +101,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
         return Err(wrong("is not a file".to_owned()));
     }
     if about.len() > UPLOAD_BYTES_MAX as u64 {
-        let bytes = about.len();
-        return Err(wrong(format!("is {bytes} bytes; {UPLOAD_BYTES_MAX} is the most")));
+        let bytes = format!("{} bytes", about.len());
+        return Err(wrong(Unchanged::TooLarge(bytes).to_string()));
     }
     fs::read(file).map_err(|error| wrong(error.to_string()))
 }
@@ -150,4 +150,21 @@ fn document(sound: &Sound) -> Value {
         "peak_dbfs": tenth(sound.peak_dbfs),
         "warnings": warnings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_here_in_the_words_of_the_api() {
+        let large = std::env::temp_dir().join(format!("clavija-put-{}", std::process::id()));
+        fs::File::create(&large).unwrap().set_len(UPLOAD_BYTES_MAX as u64 + 1).unwrap();
+
+        let said = read(&large).unwrap_err().to_string();
+
+        let words = "size: the file is 67108865 bytes; 67108864 bytes (64 MiB) is the most";
+        assert!(said.starts_with(&format!("{}: {words}", large.display())), "{said}");
+        fs::remove_file(large).unwrap();
+    }
 }

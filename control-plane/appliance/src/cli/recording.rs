@@ -63,11 +63,13 @@ const VERIFIED: [Column; 7] = [
     ("DETAIL", "detail"),
 ];
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 8] = [
     ("ID", "id"),
     ("STARTED", "started_at"),
     ("SECONDS", "seconds"),
     ("BYTES", "bytes"),
+    ("FORMAT", "format"),
+    ("SEALED", "sealed"),
     ("FRAMES LOST", "frames_lost"),
     ("ACTIVE", "active"),
 ];
@@ -219,11 +221,13 @@ fn unread(file: &OnDisk, why: &Unread) -> Failure {
 fn create(to: &Path) -> Result<File, Failure> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(to);
     made.map_err(|error| {
-        let what = format!("{}: {error}", to.display());
+        let to = to.display();
         if error.kind() == io::ErrorKind::AlreadyExists {
-            Failure::Conflict(what)
+            Failure::Conflict(format!(
+                "{to} is there already and is not overwritten; name another with --to FILE"
+            ))
         } else {
-            Failure::Failed(what)
+            Failure::Failed(format!("{to}: {error}"))
         }
     })
 }
@@ -238,4 +242,23 @@ async fn download(
     let bytes = client.download(audio, &mut file).await?;
     file.sync_all()?;
     out.say(&format!("{} ({bytes} bytes)", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_not_overwritten_and_another_name_is_asked_for() {
+        let there = std::env::temp_dir().join(format!("clavija-get-{}", std::process::id()));
+        fs::write(&there, "heard").unwrap();
+
+        let refused = create(&there).unwrap_err();
+
+        assert!(matches!(refused, Failure::Conflict(_)), "{refused:?}");
+        let said = "is there already and is not overwritten; name another with --to FILE";
+        assert_eq!(refused.to_string(), format!("{} {said}", there.display()));
+        assert_eq!(fs::read(&there).unwrap(), b"heard");
+        fs::remove_file(there).unwrap();
+    }
 }

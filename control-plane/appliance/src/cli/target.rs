@@ -40,10 +40,13 @@ impl Target {
         let found = USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
         found.ok_or_else(|| {
             let [here, there] = USUAL_FILES;
-            let what = format!(
-                "no configuration: neither ./{here} nor {there} is there; name one with --config"
-            );
-            Failure::Usage(what)
+            let or = match self.url {
+                Some(_) => ", or put the appliance's token into CLAVIJA_TOKEN",
+                None => "",
+            };
+            Failure::Usage(format!(
+                "no configuration: neither ./{here} nor {there} is there; name one with --config{or}"
+            ))
         })
     }
 
