@@ -220,14 +220,17 @@ pub(crate) fn sip_target(text: &str) -> Result<SocketAddr, String> {
 /// `20000-29999`, both ends included, as written.
 pub(crate) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     const LIKE: &str = "write it like 20000-29999";
-    let ends = text.split_once('-').and_then(|(first, last)| {
+    let ends: Option<(u16, u16)> = text.split_once('-').and_then(|(first, last)| {
         let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         (first > 0).then_some((first, last))
     });
     match ends {
         None => Err(format!("is not a range of ports from 1 to 65535; {LIKE}")),
         Some((first, last)) if first > last => {
-            Err(format!("runs backwards; write it like {last}-{first}"))
+            // What is written like it should not be warned about in its turn.
+            let (even, odd) = (last.max(1).next_multiple_of(2), (first - 1) | 1);
+            let like = if even < odd { format!("write it like {even}-{odd}") } else { LIKE.into() };
+            Err(format!("runs backwards; {like}"))
         }
         Some((first, last)) => Ok(first..=last),
     }
@@ -311,7 +314,20 @@ mod tests {
         for text in ["20000", "0-10", "1-65536", "a-b", "", "-", "20000–29999"] {
             assert!(port_range(text).unwrap_err().contains("20000-29999"), "{text}");
         }
-        assert!(port_range("30000-20000").unwrap_err().contains("20000-30000"));
+    }
+
+    #[test]
+    fn a_range_that_runs_backwards_is_given_back_from_an_even_port_to_an_odd_one() {
+        for (text, like) in [
+            ("20010-20001", "20002-20009"),
+            ("20011-20000", "20000-20011"),
+            ("65535-65534", "65534-65535"),
+            ("5-0", "2-5"),
+            ("20002-20001", "20000-29999"),
+        ] {
+            let why = port_range(text).unwrap_err();
+            assert_eq!(why, format!("runs backwards; write it like {like}"), "{text}");
+        }
     }
 
     #[test]
