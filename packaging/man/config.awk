@@ -20,6 +20,8 @@ BEGIN {
 }
 /^```/ { code = !code; print code ? ".PP\n.nf" : ".fi"; next }
 code { print roff($0); next }
+# That file is of the sources, not of the package.
+/^`firmware-config\// { getline; next }
 /^# / || /^\|[-|: ]+\|$/ { next }
 /^#+ / { sub(/^#+ /, ""); print ".SH " toupper(roff($0)); next }
 /^\| Key \|/ { next }

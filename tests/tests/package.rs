@@ -99,6 +99,7 @@ fn the_manual_knows_every_verb_and_every_key() {
     let script = root().join("packaging/man/config.awk").display().to_string();
     let page = root().join("docs/config.md").display().to_string();
     let made = said("awk", &["-v", "version=9.8.7", "-f", &script, &page]);
+    assert!(!made.contains("firmware"), "the package has no file of the sources' folders");
     let schema = said(binary().to_str().unwrap(), &["config", "schema"]);
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
     let mut keys = BTreeSet::new();
