@@ -287,7 +287,7 @@ pub(crate) const TABLES: &[Table] = &[
                 Word(&["wav", "opus"]),
                 Is("\"wav\""),
                 Restart,
-                "What a recording is, sealed or not: WAV, or Opus in Ogg, an eighth as large.",
+                "What a recording is, sealed or not: WAV, or Opus in Ogg, a sixth as large.",
             ),
             key(
                 "seal_key",

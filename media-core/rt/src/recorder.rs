@@ -51,7 +51,7 @@ pub struct RecorderConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Wav,
-    /// In Ogg: an eighth as large, and many times the work.
+    /// In Ogg: a sixth as large, and many times the work.
     Opus,
 }
 
