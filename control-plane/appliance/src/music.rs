@@ -45,7 +45,7 @@ pub enum Unchanged {
     NotUploaded(String),
     #[error("another tune is being changed; try again")]
     Busy,
-    #[error("the body is empty; send the bytes of an audio file")]
+    #[error("length: the file is empty; one frame of audio is the least")]
     Empty,
     #[error(
         "size: the file is {0}; {UPLOAD_BYTES_MAX} bytes ({most} MiB) is the most. MP3, Ogg or FLAC of one \

@@ -174,10 +174,7 @@ impl From<Unchanged> for Problem {
             Unchanged::NoSuchTune(_) => Self::not_found("no-such-tune", detail),
             Unchanged::NotUploaded(_) => Self::not_found("no-such-upload", detail),
             Unchanged::Busy => Self::unavailable("busy", detail),
-            Unchanged::Empty => Self::music(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "length: the file is empty; one frame of audio is the least",
-            ),
+            Unchanged::Empty => Self::music(StatusCode::UNPROCESSABLE_ENTITY, detail),
             Unchanged::TooLarge(_) => Self::music(StatusCode::PAYLOAD_TOO_LARGE, detail),
             Unchanged::Bad { check, .. } if check == "format" => {
                 Self::music(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
