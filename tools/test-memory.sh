@@ -15,7 +15,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 # Miri's clock of its own stands nearly still; the threads here wait for each other by looking.
 export MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-many-seeds=0..$MIRI_SEEDS"
-CARGO_TARGET_DIR=$TARGET/miri cargo +nightly miri test --package media-rt --lib rings
+CARGO_TARGET_DIR=$TARGET/miri cargo +nightly miri test --package media-rt --lib tests::rings::
 unset MIRIFLAGS
 
 # The profile has optimizations but no SIMD beyond what valgrind knows.
