@@ -21,16 +21,17 @@ use std::{
     borrow::Cow,
     io,
     path::PathBuf,
-    sync::{
-        Arc, PoisonError, RwLock,
-        mpsc::{self, Receiver},
-    },
+    sync::{Arc, PoisonError, RwLock},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 use tokio::{
     io::AsyncWriteExt,
-    sync::{Mutex, OwnedMutexGuard},
+    sync::{
+        Mutex, OwnedMutexGuard,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+    },
+    time::{Instant, timeout_at},
 };
 
 /// An hour of MP3, a quarter of an hour of FLAC.
@@ -132,13 +133,13 @@ pub(crate) struct AtStart {
     reader: Reader,
     tunes: Vec<Played>,
     /// What takes longer to decode than a start waits, by the tune's place.
-    late: Option<Receiver<(usize, Uploaded)>>,
+    late: Option<Late>,
 }
 
 impl AtStart {
     /// Looks what was uploaded. Calls do not wait for music: what is not decoded soon is heard when it is, and until
     /// then, as for what cannot be read or played, the configured file.
-    pub(crate) fn read(config: &Config, reader: Reader) -> Self {
+    pub(crate) async fn read(config: &Config, reader: Reader) -> Self {
         let of = |music: &firmware_config::Music| Played {
             name: music.name.clone(),
             file: music.file.clone(),
@@ -162,32 +163,12 @@ impl AtStart {
                 "music was uploaded for a tune that the configuration does not name"
             );
         }
-        let wanted: Vec<_> = (0..)
-            .zip(&tunes)
-            .filter(|(_, of)| names.contains(&of.name))
-            .map(|(place, of)| (place, of.name.clone(), of.gain))
-            .collect();
         let mut late = None;
-        if !wanted.is_empty() {
-            let (shelf, reader, until) =
-                (shelf.clone(), reader.clone(), Instant::now() + START_WAITS);
-            let (tell, told) = mpsc::channel();
-            let mut left = wanted.len();
-            // What one fault of this host keeps from being read is not worth a start.
-            let begun = thread::Builder::new().name("music".to_owned()).spawn(move || {
-                for (place, name, gain) in wanted {
-                    if tell.send((place, uploaded(&shelf, &reader, &name, gain))).is_err() {
-                        return;
-                    }
-                }
-            });
-            if let Err(error) = begun {
-                tracing::error!(%error, "uploaded music cannot be read; what the configuration names is heard");
-                left = 0;
-            }
-            while left > 0 {
-                let patience = until.saturating_duration_since(Instant::now());
-                let Ok((place, uploaded)) = told.recv_timeout(patience) else { break };
+        let mut left = names.iter().filter(|name| tunes.iter().any(|of| of.name == **name)).count();
+        if left > 0 {
+            let mut read = begin_to_read(&shelf, &reader, &tunes, &names);
+            let until = Instant::now() + START_WAITS;
+            while let Ok(Some((place, uploaded))) = timeout_at(until, read.recv()).await {
                 if let Some(of) = tunes.get_mut(place) {
                     of.uploaded = uploaded;
                 }
@@ -198,7 +179,7 @@ impl AtStart {
                     left,
                     "uploaded music is decoded while calls come; until then the configured one is heard"
                 );
-                late = Some(told);
+                late = Some(read);
             }
         }
         Self { shelf, reader, tunes, late }
@@ -219,6 +200,28 @@ impl AtStart {
         }
         music
     }
+}
+
+/// What was uploaded, by the tune's place, as it is decoded.
+type Late = UnboundedReceiver<(usize, Uploaded)>;
+
+/// Decodes one file after the other, beside everything else.
+fn begin_to_read(shelf: &Shelf, reader: &Reader, tunes: &[Played], names: &[String]) -> Late {
+    let (tell, told) = unbounded_channel();
+    let wanted = (0..).zip(tunes).filter(|(_, of)| names.contains(&of.name));
+    let wanted: Vec<_> = wanted.map(|(place, of)| (place, of.name.clone(), of.gain)).collect();
+    let (shelf, reader) = (shelf.clone(), reader.clone());
+    let begun = thread::Builder::new().name("music".to_owned()).spawn(move || {
+        for (place, name, gain) in wanted {
+            if tell.send((place, uploaded(&shelf, &reader, &name, gain))).is_err() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = begun {
+        tracing::error!(%error, "uploaded music cannot be read; what the configuration names is heard");
+    }
+    told
 }
 
 /// Most files of minutes are decoded by then; who waits after a start hears the right music at once.
@@ -284,16 +287,8 @@ impl Upload {
 
 impl Music {
     /// What the start did not wait for. Nothing else is changed meanwhile.
-    async fn catch_up(
-        self: Arc<Self>,
-        late: Receiver<(usize, Uploaded)>,
-        mut only: OwnedMutexGuard<()>,
-    ) {
-        let late = Arc::new(std::sync::Mutex::new(late));
-        loop {
-            let next = Arc::clone(&late);
-            let next = move || next.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Ok((place, uploaded))) = apart(next).await else { return };
+    async fn catch_up(self: Arc<Self>, mut late: Late, mut only: OwnedMutexGuard<()>) {
+        while let Some((place, uploaded)) = late.recv().await {
             let all = self.all();
             let Some(of) = all.get(place) else { continue };
             let change = Change { place, name: of.name.clone(), gain: of.gain, only };

@@ -146,7 +146,7 @@ impl Appliance {
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
         let names = ports.names();
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
-        let music = music::AtStart::read(&config, reader);
+        let music = music::AtStart::read(&config, reader).await;
         let media = start_media(&config, &plan, ports, music.tunes())?;
         let view = Arc::new(RwLock::new(history.view(&plan)));
         let cut = cut_off(&history.past, &config.recording.dir);

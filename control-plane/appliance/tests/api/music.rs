@@ -2,6 +2,7 @@
 
 use super::*;
 use std::{os::unix::fs::PermissionsExt, process::Stdio};
+use tokio::time::timeout;
 
 /// A file of the corpus that the importer is fuzzed with.
 fn corpus(name: &str) -> Vec<u8> {
@@ -23,13 +24,15 @@ impl Box {
 
     /// The same, once what was uploaded is heard; a start does not wait for it on a busy machine.
     async fn tune_uploaded(&self) -> Value {
-        loop {
+        // The bound is only there so that a fault is not a hang.
+        for _ in 0..1_200 {
             let tune = self.tune().await;
             if tune["source"] == "uploaded" {
                 return tune;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        panic!("what was uploaded is not heard: {}", self.tune().await)
     }
 
     fn kept(&self) -> Vec<String> {
@@ -352,7 +355,9 @@ async fn calls_are_taken_while_uploaded_music_is_still_decoded_and_it_is_heard_w
     fs::write(&slow, script).unwrap();
     fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
 
-    let the = the.start_again_with(Reader::at(slow)).await;
+    // The bound is only there so that a fault is not a hang.
+    let started = timeout(Duration::from_secs(60), the.start_again_with(Reader::at(slow))).await;
+    let the = started.expect("a start that does not wait for music");
 
     let ready = the.bare(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(ready.status(), 200);
