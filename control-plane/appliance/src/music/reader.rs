@@ -217,9 +217,9 @@ fn confine() -> io::Result<()> {
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_NOFILE, 0),
-        (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_RTPRIO, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
+        (Resource::RLIMIT_NPROC, 0),
     ] {
         // A CPU's hard limit would kill without a word at the same moment.
         let hard = if what == Resource::RLIMIT_CPU { most + 1 } else { most };

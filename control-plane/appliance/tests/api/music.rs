@@ -316,6 +316,8 @@ fn who_decodes_has_little_memory_and_time_and_opens_and_writes_and_starts_nothin
 
     assert_eq!(limit("Max address space"), ["402653184", "402653184"]);
     assert_eq!(limit("Max cpu time"), ["120", "121"]);
+    assert_eq!(limit("Max realtime priority"), ["0", "0"]);
+    assert_eq!(limit("Max locked memory"), ["0", "0"]);
     for none in ["Max open files", "Max file size", "Max core file size"] {
         assert_eq!(limit(none), ["0", "0"], "{none}");
     }
