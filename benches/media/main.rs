@@ -14,14 +14,14 @@ use rounds::Plan;
 use std::{env, error::Error, fs, path::Path};
 use table::Table;
 
-const USAGE: &str = "usage: bench-media [box|thread|codec]…
+const USAGE: &str = "usage: bench-media [box|hold|thread|codec]…
 Words name what is measured; without any, all. BENCH_SECONDS is the length of a window (5), BENCH_ROUNDS how
 many rounds (5), CLAVIJA_BIN another binary than the one beside this program.";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     let plan = Plan::of(&words).ok_or(USAGE)?;
-    if plan.whole_box {
+    if plan.whole_box || plan.hold {
         for kind in [Kind::TALKS, Kind::Rtpengine] {
             println!("{}", kind.version()?);
         }

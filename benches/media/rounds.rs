@@ -33,16 +33,23 @@ const PLAIN: [Format; 2] = [Format::G711; 2];
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) whole_box: bool,
+    /// Who waits, beside a bridged call.
+    pub(crate) hold: bool,
     thread: bool,
     codec: bool,
 }
 
 impl Plan {
     pub(crate) fn of(words: &[String]) -> Option<Self> {
-        let known = ["box", "thread", "codec"];
+        let known = ["box", "hold", "thread", "codec"];
         let all = words.is_empty();
         let has = |word: &str| all || words.iter().any(|said| said == word);
-        let plan = Self { whole_box: has("box"), thread: has("thread"), codec: has("codec") };
+        let plan = Self {
+            whole_box: has("box"),
+            hold: has("hold"),
+            thread: has("thread"),
+            codec: has("codec"),
+        };
         words.iter().all(|word| known.contains(&word.as_str())).then_some(plan)
     }
 }
@@ -51,6 +58,14 @@ pub(crate) fn run(table: &mut Table, plan: Plan, window: Duration) -> Outcome<()
     if plan.whole_box {
         for count in COUNTS {
             box_round(table, count, window)?;
+        }
+    }
+    if plan.hold {
+        if !plan.whole_box {
+            for count in COUNTS {
+                bridged_round(table, count, window)?;
+                waiting_round(table, count, window)?;
+            }
         }
         hold_round(table, window)?;
     }
@@ -72,8 +87,8 @@ pub(crate) fn run(table: &mut Table, plan: Plan, window: Duration) -> Outcome<()
 
 fn box_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
     let between = |between| move || runs::talk(between, count, window);
+    bridged_round(table, count, window)?;
     for (who, between) in [
-        (CLAVIJA, Between::Box(Kind::TALKS)),
         (RTPENGINE, Between::Box(Kind::Rtpengine)),
         (EVERY_MS, Between::Bare(Wakes::PerMillisecond)),
         (PER_PACKET, Between::Bare(Wakes::PerPacket)),
@@ -85,14 +100,26 @@ fn box_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
         let (run, valid) = on_time(table, who, count, between)?;
         say_run(table, who, count, &run, valid);
     }
-    let (run, valid) =
-        on_time(table, WAITING, count, || runs::waiting(Format::G711, count, window))?;
-    say_run(table, WAITING, count, &run, valid);
+    waiting_round(table, count, window)?;
     if count == COUNTS[0] {
         let (run, valid) =
             on_time(table, TRANSCODED, count, || runs::bridged(Kind::TALKS, OPUS, count, window))?;
         say_run(table, TRANSCODED, count, &run, valid);
     }
+    Ok(())
+}
+
+fn bridged_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
+    let bridged = || runs::talk(Between::Box(Kind::TALKS), count, window);
+    let (run, valid) = on_time(table, CLAVIJA, count, bridged)?;
+    say_run(table, CLAVIJA, count, &run, valid);
+    Ok(())
+}
+
+fn waiting_round(table: &mut Table, count: u16, window: Duration) -> Outcome<()> {
+    let waiting = || runs::waiting(Format::G711, count, window);
+    let (run, valid) = on_time(table, WAITING, count, waiting)?;
+    say_run(table, WAITING, count, &run, valid);
     Ok(())
 }
 

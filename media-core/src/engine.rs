@@ -32,7 +32,7 @@ use crate::{
         vigil::{Change, Way},
     },
     music::Tune,
-    order::{By, Coding, Effort, Event, PortName, RecordFrame, TalkName, TuneId},
+    order::{By, Coding, Effort, Event, LegName, PortName, RecordFrame, TalkName, TuneId},
     record::Tape,
     rtp::rtcp::Compound,
     session::{Pair, Talk},
@@ -81,6 +81,8 @@ pub enum Channel {
 pub enum Behind {
     /// It came when it should: whoever sends evenly has sent nothing more.
     Nothing,
+    /// The same, and nobody hears it: what comes behind it may wait a little, if it is told when each came.
+    Unheard,
     Perhaps,
 }
 
@@ -168,7 +170,8 @@ impl Engine {
     }
 
     /// Takes one datagram that came on a leg's port; relays it at once where nothing else needs
-    /// its samples. Says whether it is worth asking the socket for another.
+    /// its samples. Says whether it is worth asking the socket for another. `now` is when it came, which for one that
+    /// waited ([`Behind::Unheard`]) is before the last tick.
     pub fn handle_packet(
         &mut self,
         port: PortName,
@@ -268,14 +271,14 @@ impl Engine {
 
     /// Where its coder lies: no two that live do so in one place.
     #[cfg(test)]
-    pub(crate) fn coder_of(&mut self, name: crate::order::LegName) -> Option<usize> {
+    pub(crate) fn coder_of(&mut self, name: LegName) -> Option<usize> {
         let slot = self.legs.slot(name.0)?;
         let coder = self.legs.get_mut(slot)?.coder.as_deref()?;
         Some(std::ptr::from_ref(coder).addr())
     }
 
     #[cfg(test)]
-    pub(crate) fn complexity_of(&mut self, name: crate::order::LegName) -> Option<u8> {
+    pub(crate) fn complexity_of(&mut self, name: LegName) -> Option<u8> {
         let slot = self.legs.slot(name.0)?;
         self.legs.get_mut(slot)?.coder.as_ref()?.complexity()
     }
@@ -288,6 +291,12 @@ impl Engine {
     /// Totals since start.
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Where a leg's packets come.
+    pub fn port(&mut self, leg: LegName) -> Option<PortName> {
+        let slot = self.legs.slot(leg.0)?;
+        self.legs.get_mut(slot).map(|leg| leg.port)
     }
 
     /// Legs that are open.
@@ -345,13 +354,18 @@ impl Engine {
                 return Behind::Perhaps;
             }
         };
-        let punctual = leg.receive.is_punctual(&speech);
+        let behind = match leg.mode {
+            _ if !leg.receive.is_punctual(&speech) => Behind::Perhaps,
+            // Tones are heard by the clock.
+            Mode::Hear(_) if !leg.keys.hears() => Behind::Unheard,
+            Mode::Hear(_) | Mode::Bridged { .. } | Mode::Room { .. } => Behind::Nothing,
+        };
         if leg.keys.hears() {
             self.take_tones(slot, &speech, now, out);
         } else {
             self.take_audio(slot, &speech, now, out);
         }
-        if punctual { Behind::Nothing } else { Behind::Perhaps }
+        behind
     }
 
     /// Audio that is a leg's own. Inlined, as [`crate::session::Pair`] says.

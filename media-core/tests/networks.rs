@@ -13,7 +13,7 @@ use media_core::{
     codec::g711,
     counters::Dropped,
     engine::{Behind, Channel},
-    order::{Event, Law, LegReport, Order, RecordFrame, RecordKind},
+    order::{By, Event, Law, LegReport, Order, RecordFrame, RecordKind, Source},
     record::unpack,
     rtp::header::Header,
 };
@@ -541,4 +541,58 @@ fn a_packet_tells_that_nothing_lies_behind_it_only_if_it_is_the_next_and_came_wh
     assert_eq!(put(&mut bench, &unknown), Behind::Perhaps);
     assert_eq!(bench.datagram(9, Channel::Rtp, phone(9), &[0; 40]), Behind::Perhaps, "nobody's");
     assert_eq!(bench.datagram(1, Channel::Rtcp, phone(1), &[0; 8]), Behind::Perhaps);
+}
+
+/// A packet of a caller's that came so many milliseconds ago.
+fn came(bench: &mut Bench, caller: &mut Speaker, ms_ago: u64) -> Behind {
+    let bytes = [&caller.next().bytes(), [0xD5; 160].as_slice()].concat();
+    bench.datagram_of(ms_ago, 1, Channel::Rtp, phone(1), &bytes)
+}
+
+#[test]
+fn what_nobody_hears_may_wait_for_what_comes_behind_it_but_not_where_it_is_heard_or_its_tones_are()
+{
+    let mut bench = Bench::new();
+    bench.party(1, Law::A);
+    bench.party(2, Law::A);
+    let mut caller = Speaker::new(1, Law::A);
+    let mut say = |bench: &mut Bench| {
+        bench.run_ms(20);
+        came(bench, &mut caller, 0)
+    };
+    assert_eq!(say(&mut bench), Behind::Perhaps, "nothing is known of it");
+    assert_eq!(say(&mut bench), Behind::Unheard);
+    let keys =
+        |hears_tones| Order::Keys { leg: leg(1), hears_tones, told_by: By::Events, masked: false };
+    bench.order(keys(true));
+    assert_eq!(say(&mut bench), Behind::Nothing);
+    bench.order(keys(false));
+    assert_eq!(say(&mut bench), Behind::Unheard);
+    bench.bridge(1, 2, false);
+    assert_eq!(say(&mut bench), Behind::Nothing);
+    bench.part(Source::Silence);
+    assert_eq!(say(&mut bench), Behind::Unheard);
+    bench.run_ms(6);
+    assert_eq!(say(&mut bench), Behind::Perhaps, "6 ms late");
+}
+
+#[test]
+fn packets_that_waited_are_measured_by_when_they_came() {
+    let jitter = |waited: bool| {
+        let mut bench = Bench::new();
+        bench.party(1, Law::A);
+        let mut caller = Speaker::new(1, Law::A);
+        for _ in 0..100 {
+            bench.run_ms(60);
+            for ms_ago in [40, 20, 0] {
+                came(&mut bench, &mut caller, if waited { ms_ago } else { 0 });
+            }
+        }
+        let report = closed(&mut bench, 1);
+        assert_eq!((report.packets_received, report.packets_lost), (300, 0));
+        report.jitter_us
+    };
+
+    assert_eq!(jitter(true), 0);
+    assert!(jitter(false) > 10_000, "as they were read they came three at once");
 }

@@ -4,6 +4,7 @@
 //! Start with [`handle::Media`]; then `thread.rs`, which is the loop, and `router.rs`, which knows on
 //! which thread a leg lives.
 
+mod arrivals;
 mod clerk;
 pub mod counters;
 mod form;
@@ -28,5 +29,6 @@ mod test_disk;
 mod test_folder;
 mod thread;
 mod tick;
+mod unheard;
 pub mod wav;
 mod worker;

@@ -247,6 +247,8 @@ fn prepare(socket: Socket, address: IpAddr) -> io::Result<Socket> {
     // Before the bind, so that there is no instant at which it hears.
     close_ears(&socket)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    // Of all of them and for good: with the first and the last socket that wants it the kernel rewrites its code.
+    sys::stamp(&socket)?;
     // A network without priorities carries calls too, so a refusal is no fault.
     let _marked = if address.is_ipv4() {
         socket.set_tos_v4(EXPEDITED_FORWARDING)

@@ -228,7 +228,7 @@ impl Router {
 }
 
 /// Whom an order speaks of.
-enum Names {
+pub(crate) enum Names {
     Opened(LegName, TalkName),
     Leg(LegName),
     Bridged(TalkName, [LegName; 2]),
@@ -237,7 +237,7 @@ enum Names {
 }
 
 impl Names {
-    const fn of(order: &Order) -> Self {
+    pub(crate) const fn of(order: &Order) -> Self {
         match *order {
             Order::Open { leg, talk, .. } => Self::Opened(leg, talk),
             Order::Comfort { leg, .. }
@@ -268,7 +268,7 @@ impl Names {
         }
     }
 
-    fn legs(&self) -> impl Iterator<Item = LegName> + use<> {
+    pub(crate) fn legs(&self) -> impl Iterator<Item = LegName> + use<> {
         let legs = match *self {
             Self::Opened(leg, _) | Self::Leg(leg) => [Some(leg), None],
             Self::Bridged(_, [caller, other]) => [Some(caller), Some(other)],

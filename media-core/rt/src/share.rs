@@ -30,7 +30,7 @@ impl Share {
         behind: Behind,
     ) -> Then {
         self.spare -= count.saturating_sub(1).min(self.spare);
-        if count < asked || worth == 1 && behind == Behind::Nothing {
+        if count < asked || worth == 1 && behind != Behind::Perhaps {
             return Then::Done;
         }
         match (BATCH - count.min(BATCH)).min(self.spare) {
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(share.first(1), 1);
         assert_eq!(share.then(1, 1, 0, Nothing), Done, "there was none");
         assert_eq!(share.then(1, 1, 1, Nothing), Done);
+        assert_eq!(share.then(1, 1, 1, Unheard), Done);
         assert_eq!(share.then(1, 1, 1, Perhaps), More(BATCH - 1));
         assert_eq!(share.at_last(BATCH - 1, 5), Done, "it is empty");
         assert_eq!(share.at_last(BATCH - 1, BATCH - 1), Leave);

@@ -13,6 +13,7 @@ use crate::{
     counters::{Counter, MediaCount},
     ports::{Pair, Pairs, close_ears, open_ears},
     sys::{BATCH, DATAGRAM_BYTES, Inbox, Parcel, SEND_BATCH, send_many},
+    unheard::Unheard,
 };
 
 /// The pairs of this thread's legs are watched; what others have is theirs, and the rest keeps nothing.
@@ -27,10 +28,34 @@ pub(crate) struct Sockets {
     asked: Vec<[u32; 2]>,
     /// Sockets that were not emptied, at the look before and at this one: nobody tells of them again.
     left: [Vec<Name>; 2],
+    unheard: Unheard,
+    /// Those who waited until this look.
+    waited: Vec<Name>,
     /// Who of this thread has which pair.
     taken: Vec<(LegName, PortName)>,
     /// Datagrams the kernel dropped at the sockets of pairs that were taken.
     dropped: Counter,
+}
+
+/// What a socket is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// What it was told for.
+    Told,
+    /// All that lies in it.
+    Left,
+    /// All that waits in it, and when it came.
+    Waited,
+}
+
+impl Ask {
+    /// How many datagrams it is worth.
+    pub(crate) const fn worth(self) -> usize {
+        match self {
+            Self::Told => 1,
+            Self::Left | Self::Waited => BATCH,
+        }
+    }
 }
 
 /// One socket of the pool.
@@ -49,6 +74,8 @@ impl Sockets {
             looks: 1,
             asked: vec![[0; 2]; pairs.len()],
             left: [(); 2].map(|()| Vec::with_capacity(pairs.len() * 2)),
+            unheard: Unheard::new(pairs.len()),
+            waited: Vec::with_capacity(pairs.len()),
             taken: Vec::with_capacity(pairs.len()),
             dropped: Counter::default(),
             pairs,
@@ -118,6 +145,7 @@ impl Sockets {
         for left in &mut self.left {
             left.retain(|name| name.port != port);
         }
+        let _waited = self.rouse(port);
         Some(port)
     }
 
@@ -126,31 +154,42 @@ impl Sockets {
     /// does not look at it again: whoever does not empty it says so by [`leave`](Self::leave).
     pub(crate) fn look(&mut self) -> usize {
         self.looks = self.looks.wrapping_add(1);
-        let [before, now] = &mut self.left;
+        let Self { left: [before, now], unheard, waited, pairs, looks, .. } = self;
         std::mem::swap(before, now);
         now.clear();
+        waited.clear();
+        // Each once, for which there is room.
+        while waited.len() < waited.capacity()
+            && let Some(port) = unheard.due(*looks, |port| pairs.place(port))
+        {
+            waited.push(Name { port, channel: Channel::Rtp });
+        }
         // One entry a socket, so that a flood at one cannot keep another out of the list.
         self.told = self.epoll.wait(&mut self.ready, EpollTimeout::ZERO).unwrap_or(0);
-        self.told + self.left[0].len() + usize::from(!self.taken.is_empty())
+        let waited = self.left[0].len() + self.waited.len();
+        waited + self.told + usize::from(!self.taken.is_empty())
     }
 
-    /// One that is worth asking, and for how many datagrams: one, which is what a voice sends in 10 ms or more, and a
+    /// One that is worth asking, and what for: one datagram, which is what a voice sends in 10 ms or more, and a
     /// batch of one that was not emptied. To ask a socket in vain for a second datagram costs about a quarter of
     /// reading the first, and to have the kernel look whether there is one about a twelfth of all that a relayed
     /// packet costs (measured); it is rarely there, and the datagram itself tells when it is ([`Behind`]).
     ///
     /// [`Behind`]: media_core::engine::Behind
-    pub(crate) fn ready(&mut self, place: usize) -> Option<(Name, &Socket, usize)> {
+    pub(crate) fn ready(&mut self, place: usize) -> Option<(Name, Ask)> {
         // What was left comes first: told of again, it would be asked for one.
-        let told = place.checked_sub(self.left[0].len());
-        let (name, most) = match (self.left[0].get(place), told) {
-            (Some(name), _) => (*name, BATCH),
-            (None, Some(told)) if told < self.told => {
-                (Name::from_token(self.ready.get(told)?.data())?, 1)
+        let waited = place.checked_sub(self.left[0].len());
+        let told = waited.and_then(|waited| waited.checked_sub(self.waited.len()));
+        let (name, ask) = match (waited, told) {
+            (None, _) => (*self.left[0].get(place)?, Ask::Left),
+            (Some(waited), None) => (*self.waited.get(waited)?, Ask::Waited),
+            (Some(_), Some(told)) if told < self.told => {
+                (Name::from_token(self.ready.get(told)?.data())?, Ask::Told)
             }
-            (None, _) => (self.in_turn()?, BATCH),
+            (Some(_), Some(_)) => (self.in_turn()?, Ask::Left),
         };
-        let [rtp, rtcp] = self.asked.get_mut(self.pairs.place(name.port)?)?;
+        let pair = self.pairs.place(name.port)?;
+        let [rtp, rtcp] = self.asked.get_mut(pair)?;
         let asked = match name.channel {
             Channel::Rtp => rtp,
             Channel::Rtcp => rtcp,
@@ -158,7 +197,23 @@ impl Sockets {
         if std::mem::replace(asked, self.looks) == self.looks {
             return None;
         }
-        Some((name, self.socket(name)?, most))
+        let may_wait = name.channel == Channel::Rtp && ask != Ask::Waited;
+        if may_wait && self.unheard.waits(pair, name.port, self.looks) {
+            return None;
+        }
+        Some((name, ask))
+    }
+
+    /// Nobody hears what came last: what comes next waits for those behind it.
+    pub(crate) fn let_wait(&mut self, name: Name) {
+        if let Some(place) = self.pairs.place(name.port) {
+            self.unheard.may_wait(place);
+        }
+    }
+
+    /// What comes waits no longer. True: something may lie there that has waited.
+    pub(crate) fn rouse(&mut self, port: PortName) -> bool {
+        self.pairs.place(port).is_some_and(|place| self.unheard.rouse(place))
     }
 
     /// It may have more: it is asked at the next look.
@@ -351,7 +406,8 @@ mod tests {
     fn heard_if(sockets: &mut Sockets, inbox: &mut Inbox, more: bool) -> Vec<(Name, usize)> {
         let mut heard = vec![];
         for place in 0..sockets.look() {
-            let Some((name, socket, most)) = sockets.ready(place) else { continue };
+            let Some((name, ask)) = sockets.ready(place) else { continue };
+            let (socket, most) = (sockets.socket(name).unwrap(), ask.worth());
             let mut count = inbox.receive(socket.as_fd(), most).unwrap_or(0);
             if most == 1 && more {
                 count += inbox.receive(socket.as_fd(), BATCH - 1).unwrap_or(0);
@@ -480,6 +536,39 @@ mod tests {
 
         assert_eq!(heard(&mut sockets, &mut inbox), [], "neither at once");
         assert_eq!(heard(&mut sockets, &mut inbox), [], "nor in turn");
+    }
+
+    #[test]
+    fn what_nobody_hears_waits_sixty_looks_and_is_read_at_once_and_sooner_if_it_is_roused() {
+        let (mut sockets, address, peer) = sockets(14);
+        let mut inbox = Inbox::new();
+        assert!(sockets.open(LEG, PORT, &mut inbox));
+        let rtp = Name { port: PORT, channel: Channel::Rtp };
+        let says = |port| peer.send_to(b"packet", (address, port)).unwrap();
+        let looks = |sockets: &mut Sockets, inbox: &mut Inbox, count: u32| -> Vec<_> {
+            (0..count).flat_map(|_| heard(sockets, inbox)).collect()
+        };
+        assert!(sockets.open(LegName(8), PortName(21_002), &mut inbox));
+        // After 60 looks it is the second's turn.
+        sockets.looks = 2;
+        sockets.let_wait(rtp);
+
+        for _ in 0..3 {
+            says(21_000);
+            assert_eq!(looks(&mut sockets, &mut inbox, 20), []);
+        }
+        assert_eq!(looks(&mut sockets, &mut inbox, 1), [(rtp, 3)]);
+        says(21_000);
+        assert_eq!(looks(&mut sockets, &mut inbox, 1), [(rtp, 1)], "somebody may hear it");
+
+        sockets.let_wait(rtp);
+        says(21_000);
+        says(21_001);
+        let rtcp = Name { channel: Channel::Rtcp, ..rtp };
+        assert_eq!(looks(&mut sockets, &mut inbox, 2), [(rtcp, 1)], "a report does not wait");
+        assert!(sockets.rouse(PORT) && !sockets.rouse(PORT));
+        assert_eq!(looks(&mut sockets, &mut inbox, 2), [(rtp, 1)], "at its turn of all");
+        assert_eq!(looks(&mut sockets, &mut inbox, 100), []);
     }
 
     /// Says more to a port than a socket's buffer takes.

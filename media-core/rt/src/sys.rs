@@ -8,11 +8,15 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     os::fd::{AsRawFd, BorrowedFd},
     ptr,
+    time::Duration,
 };
 
 use nix::{
     getsockopt_impl,
-    sys::socket::{GetSockOpt, sockopt::GetStruct},
+    sys::socket::{
+        GetSockOpt, setsockopt,
+        sockopt::{GetStruct, ReceiveTimestampns},
+    },
 };
 use socket2::{SockAddr, Socket};
 
@@ -28,6 +32,7 @@ pub(crate) struct Inbox {
     bodies: Box<[[u8; DATAGRAM_BYTES]]>,
     names: Box<[libc::sockaddr_storage]>,
     pieces: Box<[libc::iovec]>,
+    stamps: Box<[Stamp]>,
     headers: Box<[libc::mmsghdr]>,
     count: usize,
 }
@@ -48,6 +53,7 @@ impl Inbox {
             bodies: bodies.into(),
             names: vec![name; BATCH].into(),
             pieces: vec![piece; BATCH].into(),
+            stamps: vec![Stamp([0; STAMP_BYTES]); BATCH].into(),
             headers: iter::repeat_n(header, BATCH).collect(),
             count: 0,
         }
@@ -56,12 +62,30 @@ impl Inbox {
     /// Takes what the socket has, up to `most` datagrams and [`BATCH`], and never waits. The count is
     /// also how many [`datagrams`](Self::datagrams) will give.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        self.receive_with(socket, most, false)
+    }
+
+    /// As [`receive`](Self::receive), and each datagram says when it came, if its socket was told to ([`stamp`]).
+    pub(crate) fn receive_stamped(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        most: usize,
+    ) -> io::Result<usize> {
+        self.receive_with(socket, most, true)
+    }
+
+    fn receive_with(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        most: usize,
+        stamped: bool,
+    ) -> io::Result<usize> {
         self.count = 0;
         let most = most.min(BATCH);
-        self.aim(most);
+        self.aim(most, stamped);
         let (headers, length) = (self.headers.as_mut_ptr(), small(most));
-        // SAFETY: `headers` has BATCH elements, and `aim` has just pointed the first `most` at a buffer and
-        // an address of this value with their true lengths; nothing else uses them during the call.
+        // SAFETY: `headers` has BATCH elements, and `aim` has just pointed the first `most` at a buffer, an address
+        // and room for a stamp of this value with their true lengths; nothing else uses them during the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -88,21 +112,56 @@ impl Inbox {
             from: socket_addr(&self.names[place]),
             bytes: &self.bodies[place][..length.min(DATAGRAM_BYTES)],
             cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            came: came(&header.msg_hdr),
         }
     }
 
     /// Points the first headers at their buffers and addresses.
-    fn aim(&mut self, most: usize) {
+    fn aim(&mut self, most: usize, stamped: bool) {
         let rooms = self.bodies.iter_mut().zip(&mut self.names).zip(&mut self.pieces);
-        for (((body, name), piece), header) in rooms.zip(&mut self.headers).take(most) {
+        let rooms = rooms.zip(&mut self.stamps);
+        for ((((body, name), piece), stamp), header) in rooms.zip(&mut self.headers).take(most) {
             piece.iov_base = body.as_mut_ptr().cast();
             piece.iov_len = DATAGRAM_BYTES;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
             header.msg_hdr.msg_namelen = length_of::<libc::sockaddr_storage>();
             header.msg_hdr.msg_iov = piece;
             header.msg_hdr.msg_iovlen = 1;
+            let (stamp, room) = match stamped {
+                true => (stamp.0.as_mut_ptr().cast(), STAMP_BYTES),
+                false => (ptr::null_mut(), 0),
+            };
+            header.msg_hdr.msg_control = stamp;
+            header.msg_hdr.msg_controllen = room as _;
         }
     }
+}
+
+/// Room for a control message that says when a datagram came, aligned as one is.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Stamp([u8; STAMP_BYTES]);
+
+/// A control message of a `timespec` takes 32.
+const STAMP_BYTES: usize = 64;
+
+/// When a datagram came, since 1970, as the kernel wrote behind it.
+fn came(header: &libc::msghdr) -> Option<Duration> {
+    // SAFETY: `msg_control` is null or points at the room that `aim` gave and `msg_controllen` is how much of it the
+    // kernel wrote: control messages with their true lengths. That room is aligned as a `cmsghdr` is.
+    let message = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() }?;
+    let wanted = (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+    if (message.cmsg_level, message.cmsg_type) != wanted {
+        return None;
+    }
+    // SAFETY: behind a message of this type lies a `timespec`, which may be read from anywhere.
+    let at = unsafe { libc::CMSG_DATA(message).cast::<libc::timespec>().read_unaligned() };
+    Some(Duration::new(u64::try_from(at.tv_sec).ok()?, u32::try_from(at.tv_nsec).ok()?))
+}
+
+/// From now on the kernel keeps when each datagram came.
+pub(crate) fn stamp(socket: &Socket) -> io::Result<()> {
+    Ok(setsockopt(socket, ReceiveTimestampns, &true)?)
 }
 
 /// One datagram that came in.
@@ -112,6 +171,8 @@ pub(crate) struct Datagram<'a> {
     pub(crate) bytes: &'a [u8],
     /// It was longer than [`DATAGRAM_BYTES`].
     pub(crate) cut: bool,
+    /// By the system's clock, since 1970. None: nobody asked.
+    pub(crate) came: Option<Duration>,
 }
 
 /// Datagrams one call sends.
@@ -240,6 +301,34 @@ mod tests {
 
         assert_eq!(lengths, (0..100).collect::<Vec<_>>());
         assert_eq!(inbox.datagrams().count(), 0, "nothing is left of an earlier batch");
+    }
+
+    #[test]
+    fn a_datagram_says_when_it_came_to_a_socket_that_was_told_to_and_to_no_other() {
+        let real = || std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let (from, to) = pair();
+        let mut inbox = Inbox::new();
+        let mut came = |to: &Socket, stamped: bool| {
+            let before = real();
+            from.send_to(&[7; 100], to.local_addr().unwrap().as_socket().unwrap()).unwrap();
+            let after = real();
+            let count = match stamped {
+                true => inbox.receive_stamped(to.as_fd(), BATCH),
+                false => inbox.receive(to.as_fd(), BATCH),
+            };
+            assert_eq!(count.unwrap(), 1);
+            let datagram = inbox.datagrams().next().unwrap();
+            assert_eq!((datagram.bytes, datagram.cut), ([7; 100].as_slice(), false));
+            datagram.came.map(|came| before <= came && came <= after)
+        };
+        let to = Socket::from(to);
+        assert_eq!(came(&to, true), None);
+
+        stamp(&to).unwrap();
+
+        assert_eq!(came(&to, true), Some(true));
+        assert_eq!(came(&to, false), None, "nobody asked");
+        assert_eq!(came(&to, true), Some(true));
     }
 
     #[test]

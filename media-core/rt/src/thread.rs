@@ -27,12 +27,13 @@ use ringbuf::{
 };
 
 use crate::{
+    arrivals::Arrivals,
     counters::MediaCount,
     pressure::Pressure,
-    router::{MOVES_MAX, Said, Task},
+    router::{MOVES_MAX, Names, Said, Task},
     share::{Share, Then},
-    socket::{Name, Outbox, Sockets},
-    sys::Inbox,
+    socket::{Ask, Name, Outbox, Sockets},
+    sys::{BATCH, Inbox},
     tick::{TICK, Ticker, Wake},
 };
 
@@ -222,7 +223,10 @@ impl MediaThread {
                         self.counters.ports_refused.bump();
                     }
                 }
-                Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
+                Order::Close { leg } => {
+                    self.hear_out_leg(*leg, now);
+                    self.sockets.close(*leg, &mut self.inbox);
+                }
                 Order::Comfort { .. }
                 | Order::Connect { .. }
                 | Order::Secure { .. }
@@ -242,9 +246,27 @@ impl MediaThread {
                 | Order::RecordResume { .. }
                 | Order::EndTalk { .. } => {}
             }
+            self.hear_out(command.order(), now);
             self.engine.handle_order(command, now);
         }
         self.throw_scrap();
+    }
+
+    /// What waits to be read of the legs an order names is of the time before it.
+    fn hear_out(&mut self, order: &Order, now: Instant) {
+        for leg in Names::of(order).legs() {
+            self.hear_out_leg(leg, now);
+        }
+    }
+
+    fn hear_out_leg(&mut self, leg: LegName, now: Instant) {
+        if let Some(port) = self.engine.port(leg)
+            && self.sockets.rouse(port)
+        {
+            let name = Name { port, channel: Channel::Rtp };
+            let _read = self.take(name, Ask::Waited, BATCH, now);
+            self.outbox.flush(&self.sockets, &self.counters);
+        }
     }
 
     fn throw_scrap(&mut self) {
@@ -258,6 +280,7 @@ impl MediaThread {
 
     /// A leg goes to another thread with its sockets. What comes for it meanwhile waits in them.
     fn hand_over(&mut self, leg: LegName, to: usize, leaves: bool) {
+        self.hear_out_leg(leg, Instant::now());
         let door = self.rings.doors.to.get_mut(to).and_then(Option::as_mut);
         // There is room for all that may be on their way at a time.
         let door = door.filter(|door| !door.is_full());
@@ -292,25 +315,32 @@ impl MediaThread {
     fn receive(&mut self, now: Instant) {
         let mut share = Share::new();
         for place in 0..self.sockets.look() {
-            let Some((name, _, worth)) = self.sockets.ready(place) else { continue };
+            let Some((name, ask)) = self.sockets.ready(place) else { continue };
+            let worth = ask.worth();
             let asked = share.first(worth);
-            let (count, behind) = self.take(name, asked, now);
+            let (count, mut behind) = self.take(name, ask, asked, now);
             let mut then = share.then(worth, asked, count, behind);
             if let Then::More(asked) = then {
-                let (count, _) = self.take(name, asked, now);
-                then = share.at_last(asked, count);
+                let (count, last) = self.take(name, ask, asked, now);
+                (then, behind) = (share.at_last(asked, count), last);
             }
-            if then == Then::Leave {
-                self.sockets.leave(name);
+            match (then, behind) {
+                (Then::Leave, _) => self.sockets.leave(name),
+                (Then::Done | Then::More(_), Behind::Unheard) => self.sockets.let_wait(name),
+                (Then::Done | Then::More(_), Behind::Nothing | Behind::Perhaps) => {}
             }
         }
         self.outbox.flush(&self.sockets, &self.counters);
     }
 
     /// Takes this many datagrams of a socket at most: how many there were, and what is behind them.
-    fn take(&mut self, name: Name, most: usize, now: Instant) -> (usize, Behind) {
+    fn take(&mut self, name: Name, ask: Ask, most: usize, now: Instant) -> (usize, Behind) {
         let Some(socket) = self.sockets.socket(name) else { return (0, Behind::Nothing) };
-        let count = match self.inbox.receive(socket.as_fd(), most) {
+        let received = match ask {
+            Ask::Told | Ask::Left => self.inbox.receive(socket.as_fd(), most),
+            Ask::Waited => self.inbox.receive_stamped(socket.as_fd(), most),
+        };
+        let count = match received {
             Ok(count) => count,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
@@ -322,10 +352,11 @@ impl MediaThread {
             }
         };
         self.counters.datagrams_received.add(count as u64);
-        (count, self.hand_on(name, now))
+        let arrivals = (ask == Ask::Waited).then(|| Arrivals::at(now));
+        (count, self.hand_on(name, arrivals.as_ref(), now))
     }
 
-    fn hand_on(&mut self, name: Name, now: Instant) -> Behind {
+    fn hand_on(&mut self, name: Name, arrivals: Option<&Arrivals>, now: Instant) -> Behind {
         let mut behind = Behind::Perhaps;
         let Self { engine, sockets, inbox, outbox, rings, counters, .. } = self;
         let frames = &mut rings.frames;
@@ -335,6 +366,8 @@ impl MediaThread {
                 Some(from) if !datagram.cut => {
                     let Name { port, channel } = name;
                     let bytes = datagram.bytes;
+                    let arrived = arrivals.zip(datagram.came);
+                    let now = arrived.map_or(now, |(arrivals, came)| arrivals.instant(came));
                     behind = engine.handle_packet(port, channel, from, bytes, now, &mut outlet);
                 }
                 Some(_) | None => {

@@ -15,6 +15,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 const CALLER_HERTZ: f64 = 400.0;
 const OTHER_HERTZ: f64 = 1_000.0;
+const LATER_HERTZ: f64 = 1_600.0;
 
 /// Everything holds with one media thread and where the two begin on one each.
 fn each(test: impl Fn(usize)) {
@@ -141,6 +142,36 @@ fn a_thread_says_how_much_room_it_has() {
         assert_eq!((before.ticks, before.used_permille), (0, 0), "of one reading nothing follows");
         assert!(after.ticks > 0 && after.used_p99_permille > 0, "{after:?}");
         assert_eq!(media.conditions()[0].thread, "media-0");
+    });
+}
+
+#[test]
+fn who_is_bridged_after_waiting_is_heard_from_then_on_and_not_with_what_waited_to_be_read() {
+    each(|threads| {
+        let folder = Folder::new(&format!("waited-{threads}"));
+        let address = address(threads, 7);
+        let mut media = media(threads, address, &folder);
+        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+        let mut said = Said::default();
+        give(&mut media, caller.orders(CALLER));
+        give(&mut media, other.orders(OTHER));
+        talk(&mut media, &mut said, [&mut caller, &mut other], 53);
+
+        give(
+            &mut media,
+            [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: false }],
+        );
+        said.wait(&mut media, "bridge", |said| {
+            said.events.iter().any(|event| matches!(event, Event::Bridged { .. }))
+        });
+        caller.hertz(LATER_HERTZ);
+        talk(&mut media, &mut said, [&mut caller, &mut other], 30);
+
+        let frames = || other.heard.chunks_exact(160);
+        assert!(frames().any(|frame| share(frame, LATER_HERTZ) > 0.5));
+        let of_before = frames().filter(|frame| share(frame, CALLER_HERTZ) > 0.2).count();
+        assert_eq!(of_before, 0, "of {} frames", frames().count());
     });
 }
 

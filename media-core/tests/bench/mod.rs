@@ -191,9 +191,21 @@ impl Bench {
         from: SocketAddr,
         bytes: &[u8],
     ) -> Behind {
+        self.datagram_of(0, n, channel, from, bytes)
+    }
+
+    /// One that came so many milliseconds ago and waited in its socket.
+    pub(crate) fn datagram_of(
+        &mut self,
+        ms_ago: u64,
+        n: u16,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Behind {
         self.wire.now_ms = self.now_ms();
-        let wire = &mut self.wire;
-        let behind = self.engine.handle_packet(port(n), channel, from, bytes, self.now, wire);
+        let (wire, came) = (&mut self.wire, self.now - Duration::from_millis(ms_ago));
+        let behind = self.engine.handle_packet(port(n), channel, from, bytes, came, wire);
         self.drain();
         behind
     }

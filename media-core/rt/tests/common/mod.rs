@@ -122,6 +122,11 @@ impl Party {
         ]
     }
 
+    /// From now on it says this tone.
+    pub(crate) fn hertz(&mut self, hertz: f64) {
+        self.hertz = hertz;
+    }
+
     /// Twenty milliseconds: one packet said, and all that came in heard.
     pub(crate) fn step(&mut self) {
         let mut packet = [0; 172];
