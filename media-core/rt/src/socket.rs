@@ -13,7 +13,7 @@ use crate::{
     counters::{Counter, MediaCount},
     ports::{Pair, Pairs, close_ears, open_ears},
     sys::{BATCH, DATAGRAM_BYTES, Inbox, Parcel, SEND_BATCH, send_many},
-    unheard::Unheard,
+    unheard::{Unheard, Wait},
 };
 
 /// The pairs of this thread's legs are watched; what others have is theirs, and the rest keeps nothing.
@@ -197,11 +197,14 @@ impl Sockets {
         if std::mem::replace(asked, self.looks) == self.looks {
             return None;
         }
-        let may_wait = name.channel == Channel::Rtp && ask != Ask::Waited;
-        if may_wait && self.unheard.waits(pair, name.port, self.looks) {
-            return None;
+        if name.channel == Channel::Rtcp || ask == Ask::Waited {
+            return Some((name, ask));
         }
-        Some((name, ask))
+        match self.unheard.wait(pair, name.port, self.looks, ask == Ask::Told) {
+            Wait::No => Some((name, ask)),
+            Wait::Yes => None,
+            Wait::Enough => Some((name, Ask::Waited)),
+        }
     }
 
     /// Nobody hears what came last: what comes next waits for those behind it.
@@ -560,6 +563,14 @@ mod tests {
         assert_eq!(looks(&mut sockets, &mut inbox, 1), [(rtp, 3)]);
         says(21_000);
         assert_eq!(looks(&mut sockets, &mut inbox, 1), [(rtp, 1)], "somebody may hear it");
+
+        sockets.let_wait(rtp);
+        let mut flood = (0..9).map(|_| {
+            says(21_000);
+            looks(&mut sockets, &mut inbox, 1)
+        });
+        assert!(flood.by_ref().take(8).all(|heard| heard.is_empty()));
+        assert_eq!(flood.next().unwrap(), [(rtp, 9)], "a voice says less");
 
         sockets.let_wait(rtp);
         says(21_000);
