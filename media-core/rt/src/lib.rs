@@ -12,6 +12,7 @@ pub mod handle;
 pub mod headroom;
 mod lane;
 pub mod opus;
+mod outbox;
 mod placing;
 pub mod ports;
 mod pressure;

@@ -29,10 +29,11 @@ use ringbuf::{
 use crate::{
     arrivals::Arrivals,
     counters::MediaCount,
+    outbox::Outbox,
     pressure::Pressure,
     router::{MOVES_MAX, Names, Said, Task},
     share::{Share, Then},
-    socket::{Ask, Name, Outbox, Sockets},
+    socket::{Ask, Name, Sockets},
     sys::{BATCH, Inbox},
     tick::{TICK, Ticker, Wake},
 };
@@ -208,7 +209,7 @@ impl MediaThread {
             let command = match job {
                 Job::Carry(command) => command,
                 Job::Move { leg, to, leaves } => {
-                    self.hand_over(leg, to, leaves);
+                    self.hand_over(leg, to, leaves, now);
                     continue;
                 }
                 Job::Replace { tune, by } => {
@@ -216,6 +217,10 @@ impl MediaThread {
                     continue;
                 }
             };
+            // What waits to be read of the legs it names is of the time before it.
+            for leg in Names::of(command.order()).legs() {
+                self.hear_out(leg, now);
+            }
             match command.order() {
                 // The engine says no to a port somebody has; one that cannot listen is counted.
                 Order::Open { leg, port, .. } => {
@@ -223,10 +228,7 @@ impl MediaThread {
                         self.counters.ports_refused.bump();
                     }
                 }
-                Order::Close { leg } => {
-                    self.hear_out_leg(*leg, now);
-                    self.sockets.close(*leg, &mut self.inbox);
-                }
+                Order::Close { leg } => self.sockets.close(*leg, &mut self.inbox),
                 Order::Comfort { .. }
                 | Order::Connect { .. }
                 | Order::Secure { .. }
@@ -246,20 +248,13 @@ impl MediaThread {
                 | Order::RecordResume { .. }
                 | Order::EndTalk { .. } => {}
             }
-            self.hear_out(command.order(), now);
             self.engine.handle_order(command, now);
         }
         self.throw_scrap();
     }
 
-    /// What waits to be read of the legs an order names is of the time before it.
-    fn hear_out(&mut self, order: &Order, now: Instant) {
-        for leg in Names::of(order).legs() {
-            self.hear_out_leg(leg, now);
-        }
-    }
-
-    fn hear_out_leg(&mut self, leg: LegName, now: Instant) {
+    /// Reads what waits in a leg's socket.
+    fn hear_out(&mut self, leg: LegName, now: Instant) {
         if let Some(port) = self.engine.port(leg)
             && self.sockets.rouse(port)
         {
@@ -279,8 +274,8 @@ impl MediaThread {
     }
 
     /// A leg goes to another thread with its sockets. What comes for it meanwhile waits in them.
-    fn hand_over(&mut self, leg: LegName, to: usize, leaves: bool) {
-        self.hear_out_leg(leg, Instant::now());
+    fn hand_over(&mut self, leg: LegName, to: usize, leaves: bool, now: Instant) {
+        self.hear_out(leg, now);
         let door = self.rings.doors.to.get_mut(to).and_then(Option::as_mut);
         // There is room for all that may be on their way at a time.
         let door = door.filter(|door| !door.is_full());

@@ -99,7 +99,7 @@ impl Unheard {
 
 /// Looks, of a millisecond each, that a packet may wait: three of a voice are read at once, and a key is heard before
 /// whoever pressed it expects an answer.
-pub(crate) const LOOKS: u32 = 60;
+const LOOKS: u32 = 60;
 
 /// In that time a voice is told of six times, by packets of 10 ms. A flood is told of at every look, and a socket holds
 /// some 200 packets of a call.

@@ -10,7 +10,10 @@ use std::{
 
 use common::{CALLER, Folder, OTHER, Party, Said, TALK, give, media, share, talk};
 use media_core::order::{Event, Order, Source};
-use media_rt::{handle::Bell, recorder::RecorderEvent};
+use media_rt::{
+    handle::{Bell, Media},
+    recorder::RecorderEvent,
+};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 const CALLER_HERTZ: f64 = 400.0;
@@ -26,18 +29,31 @@ fn address(threads: usize, last: u8) -> IpAddr {
     IpAddr::from([127, 77, 3, last + 10 * u8::try_from(threads).unwrap()])
 }
 
+/// Two whose legs are open and who hear silence.
+struct Scene {
+    folder: Folder,
+    media: Media,
+    caller: Party,
+    other: Party,
+    said: Said,
+}
+
+fn scene(name: &str, threads: usize, last: u8) -> Scene {
+    let folder = Folder::new(&format!("{name}-{threads}"));
+    let address = address(threads, last);
+    let mut media = media(threads, address, &folder);
+    let caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
+    let other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+    give(&mut media, caller.orders(CALLER));
+    give(&mut media, other.orders(OTHER));
+    Scene { folder, media, caller, other, said: Said::default() }
+}
+
 #[test]
 fn two_parties_hear_each_other_and_are_recorded_apart() {
     each(|threads| {
-        let folder = Folder::new(&format!("call-{threads}"));
-        let address = address(threads, 1);
-        let mut media = media(threads, address, &folder);
-        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-        let mut said = Said::default();
-
-        give(&mut media, caller.orders(CALLER));
-        give(&mut media, other.orders(OTHER));
+        let Scene { folder, mut media, mut caller, mut other, mut said } =
+            scene("call", threads, 1);
         give(
             &mut media,
             [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }],
@@ -122,16 +138,11 @@ fn check_recording(folder: &Folder, said: &Said) {
 #[test]
 fn a_thread_says_how_much_room_it_has() {
     each(|threads| {
-        let folder = Folder::new(&format!("headroom-{threads}"));
-        let address = address(threads, 5);
-        let mut media = media(threads, address, &folder);
-        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
+        let Scene { folder: _folder, mut media, mut caller, mut other, mut said } =
+            scene("headroom", threads, 5);
         let before = media.headroom();
-        give(&mut media, caller.orders(CALLER));
-        give(&mut media, other.orders(OTHER));
 
-        talk(&mut media, &mut Said::default(), [&mut caller, &mut other], 20);
+        talk(&mut media, &mut said, [&mut caller, &mut other], 20);
 
         let after = media.headroom();
         assert_eq!(
@@ -148,14 +159,8 @@ fn a_thread_says_how_much_room_it_has() {
 #[test]
 fn who_is_bridged_after_waiting_is_heard_from_then_on_and_not_with_what_waited_to_be_read() {
     each(|threads| {
-        let folder = Folder::new(&format!("waited-{threads}"));
-        let address = address(threads, 7);
-        let mut media = media(threads, address, &folder);
-        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-        let mut said = Said::default();
-        give(&mut media, caller.orders(CALLER));
-        give(&mut media, other.orders(OTHER));
+        let Scene { folder: _folder, mut media, mut caller, mut other, mut said } =
+            scene("waited", threads, 7);
         talk(&mut media, &mut said, [&mut caller, &mut other], 53);
 
         give(
@@ -175,17 +180,50 @@ fn who_is_bridged_after_waiting_is_heard_from_then_on_and_not_with_what_waited_t
     });
 }
 
+/// Interarrival jitter (RFC 3550 §A.8) of packets 20 ms long that came so, in microseconds.
+fn jitter_us(came: &[Instant]) -> f64 {
+    came.windows(2).fold(0.0, |jitter, pair| {
+        let apart = (pair[1] - pair[0]).as_secs_f64() * 1e6;
+        jitter + ((apart - 20_000.0).abs() - jitter) / 16.0
+    })
+}
+
+#[test]
+fn the_jitter_of_who_waits_is_that_of_their_packets_and_not_of_their_reading() {
+    each(|threads| {
+        let Scene { folder: _folder, mut media, mut caller, other: _other, mut said } =
+            scene("jitter", threads, 8);
+        // Whoever speaks listens.
+        while caller.heard.is_empty() {
+            caller.listen();
+        }
+        let begun = Instant::now();
+        let mut came = vec![];
+        for frame in 1..=75 {
+            caller.step();
+            came.push(Instant::now());
+            let next = begun + Duration::from_millis(20) * frame;
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+
+        give(&mut media, [Order::Close { leg: CALLER }]);
+        said.wait(&mut media, "end", |said| said.closed(CALLER));
+
+        let Some(Event::Closed { report, .. }) = said.events.last() else {
+            panic!("{:?}", said.events)
+        };
+        assert_eq!((report.packets_received, report.packets_lost), (75, 0));
+        // Three read at once would have 20 ms more.
+        let (measured, sent) = (f64::from(report.jitter_us), jitter_us(&came));
+        assert!((measured - sent).abs() < 8_000.0, "{measured} us where {sent} were sent");
+    });
+}
+
 #[test]
 fn stopping_in_the_middle_of_a_call_keeps_the_recording_whole() {
     each(|threads| {
-        let folder = Folder::new(&format!("stop-in-call-{threads}"));
-        let address = address(threads, 2);
-        let mut media = media(threads, address, &folder);
-        let mut caller = Party::new(SocketAddr::new(address, 21_000), CALLER_HERTZ, 1);
-        let mut other = Party::new(SocketAddr::new(address, 21_002), OTHER_HERTZ, 2);
-        let mut said = Said::default();
-        give(&mut media, caller.orders(CALLER));
-        give(&mut media, other.orders(OTHER));
+        let Scene { folder, mut media, mut caller, mut other, mut said } =
+            scene("stop-in-call", threads, 2);
         give(
             &mut media,
             [Order::Bridge { talk: TALK, caller: CALLER, other: OTHER, record: true }],
