@@ -62,6 +62,9 @@ pub struct Passing {
 pub struct Taping {
     /// It has begun, and goes on to the end of the call.
     pub begun: bool,
+    /// The recorder could not make its file, and tries again.
+    #[serde(default)]
+    pub no_file: bool,
     /// Since then nothing is to be kept.
     pub paused_since: Option<Stamp>,
     /// All pauses that have ended.

@@ -47,7 +47,11 @@ pub struct CallRecord {
     pub ended_at: Option<Stamp>,
     pub end: Option<End>,
     pub end_reason: Option<String>,
+    /// Of the file that holds it; `None` also where it should have been recorded and there is none.
     pub recording_id: Option<String>,
+    /// What went wrong with the recording first.
+    #[serde(default)]
+    pub recording_failed: Option<Fault>,
     pub recording: Option<Recording>,
     #[serde(serialize_with = "voice::with_figures")]
     pub quality: Vec<Quality>,
@@ -137,6 +141,14 @@ pub struct Recording {
     pub frames_paused: u64,
 }
 
+/// Why a recording is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub what: String,
+    /// Nothing of it can be heard.
+    pub no_file: bool,
+}
+
 /// All calls that have not ended, as the facts tell them.
 #[derive(Debug)]
 pub struct Ledger {
@@ -185,10 +197,13 @@ impl Ledger {
         let plan = Arc::clone(&self.plan);
         let record = self.active.get_mut(call)?;
         if let Step::Ended { recorded: Some(Recorded { frames, .. }), .. } = step
-            && recording_failed(record)
+            && let Some(Fault { what, no_file }) = &record.recording_failed
         {
             // The media thread has counted what it handed on, not what was written.
-            detail = format!("{frames} frames of talk; the recording failed");
+            detail = match no_file {
+                true => format!("{frames} frames of talk, not recorded: {what}"),
+                false => format!("{frames} frames of talk; the recording failed"),
+            };
         }
         record.seq = fact.seq;
         tell(record, step, StoryStep { at: Some(fact.at), event: event.to_owned(), detail });
@@ -231,6 +246,7 @@ impl Ledger {
             end: None,
             end_reason: None,
             recording_id: None,
+            recording_failed: None,
             recording: None,
             quality: Vec::new(),
             worst: None,
@@ -278,7 +294,7 @@ impl Ledger {
                 format!("nothing comes from the {} since {since}", side_name(*side))
             }
             Step::TwoWayAudio { side } => format!("the {} is heard", side_name(*side)),
-            Step::RecordingFailed { what } => what.clone(),
+            Step::RecordingFailed { what, .. } => what.clone(),
             Step::Over { end, reason } => format!("{}: {}", end.label(), reason_text(*reason)),
             Step::RecordResumed { paused_ms } => {
                 format!(
@@ -298,6 +314,7 @@ impl Ledger {
             | Step::Ended { recorded: None, .. }
             | Step::Held
             | Step::RecordPaused
+            | Step::RecordingBegan
             | Step::Requeued
             | Step::Resumed
             | Step::Ringing { .. } => String::new(),
@@ -355,6 +372,14 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
             record.end = Some(*end);
             record.end_reason = Some(reason_text(*reason));
         }
+        Step::RecordingFailed { what, no_file } => {
+            record.recording_failed = Some(Fault { what: what.clone(), no_file: *no_file });
+        }
+        Step::RecordingBegan => {
+            if let Some(fault) = &mut record.recording_failed {
+                fault.no_file = false;
+            }
+        }
         Step::Ended { recorded, quality } => ended(record, *recorded, quality, at),
         Step::AnsweredTooLate { .. }
         | Step::Digit { .. }
@@ -362,7 +387,6 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
         | Step::TwoWayAudio { .. }
         | Step::RecordPaused
         | Step::RecordResumed { .. }
-        | Step::RecordingFailed { .. }
         | Step::Ringing { .. }
         | Step::Silent { .. } => {}
     }
@@ -373,9 +397,10 @@ fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality
     record.ended_at = Some(at);
     record.quality = quality.to_vec();
     record.worst = Worst::of(quality);
-    if let Some(recorded) = recorded {
+    let fault = record.recording_failed.as_ref();
+    if let Some(recorded) = recorded.filter(|_| fault.is_none_or(|fault| !fault.no_file)) {
+        let frames_lost = fault.is_none().then_some(recorded.lost);
         record.recording_id = Some(record.id.clone());
-        let frames_lost = (!recording_failed(record)).then_some(recorded.lost);
         let Recorded { frames, paused, .. } = recorded;
         record.recording = Some(Recording { frames, frames_lost, frames_paused: paused });
     }
@@ -383,10 +408,6 @@ fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality
     let bridged = record.bridged_at.unwrap_or(at);
     record.wait_seconds = bridged.since(started).as_secs_f64();
     record.talk_seconds = at.since(bridged).as_secs_f64();
-}
-
-fn recording_failed(record: &CallRecord) -> bool {
-    record.events.iter().any(|step| step.event == "recording_failed")
 }
 
 /// The step's name in the API and in logs.
@@ -411,6 +432,7 @@ fn name(step: &Step) -> &'static str {
         Step::Requeued => "requeued",
         Step::RecordPaused => "record_paused",
         Step::RecordResumed { .. } => "record_resumed",
+        Step::RecordingBegan => "recording_began",
         Step::RecordingFailed { .. } => "recording_failed",
         Step::Over { .. } => "over",
         Step::Ended { .. } => "ended",

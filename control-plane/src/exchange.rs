@@ -276,9 +276,25 @@ impl Exchange {
     }
 
     /// The recorder gave one up: the call goes on, its story says so.
-    pub fn handle_recording_failed(&mut self, talk: TalkName, what: String, now: Instant) {
-        self.inbox.push_back(Input::RecordingFailed { call: CallId(talk.0), what });
+    pub fn handle_recording_failed(
+        &mut self,
+        talk: TalkName,
+        what: String,
+        no_file: bool,
+        now: Instant,
+    ) {
+        self.inbox.push_back(Input::RecordingFailed { call: CallId(talk.0), what, no_file });
         self.work(now);
+    }
+
+    /// A recording's file has been made, as every call's is. It is an input only where it had been
+    /// given up.
+    pub fn handle_recording_began(&mut self, talk: TalkName, now: Instant) {
+        let call = CallId(talk.0);
+        if self.board.call(call).is_some_and(|of| of.taping.no_file) {
+            self.inbox.push_back(Input::RecordingBegan(call));
+            self.work(now);
+        }
     }
 
     /// What each media thread measured of itself, once a second. Only what changes by it is an input.

@@ -148,8 +148,13 @@ pub enum Step {
     RecordResumed {
         paused_ms: u64,
     },
+    /// There is a file after all, with what comes from here on.
+    RecordingBegan,
     RecordingFailed {
         what: String,
+        /// There is none: nothing can be heard.
+        #[serde(default)]
+        no_file: bool,
     },
     Over {
         end: End,

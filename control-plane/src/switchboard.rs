@@ -125,9 +125,14 @@ pub enum Input {
     /// Nothing is to be recorded of this call until `RecordResume`.
     RecordPause(CallId),
     RecordResume(CallId),
+    /// The file of a recording that had failed without one is there after all.
+    RecordingBegan(CallId),
     RecordingFailed {
         call: CallId,
         what: String,
+        /// There is none, until it has begun after all.
+        #[serde(default)]
+        no_file: bool,
     },
     /// From here on calls flow like this; made by [`Plan::succeeded_by`].
     Replan(Arc<Plan>),
@@ -387,8 +392,9 @@ impl Switchboard {
             Input::Pause { seat, word } => self.seats.pause(*seat, word.as_deref()),
             Input::RecordPause(call) => self.record_pause(*call),
             Input::RecordResume(call) => self.record_resume(*call),
-            Input::RecordingFailed { call, what } => {
-                self.tell(*call, Step::RecordingFailed { what: what.clone() });
+            Input::RecordingBegan(call) => self.recording_began(*call),
+            Input::RecordingFailed { call, what, no_file } => {
+                self.recording_failed(*call, what, *no_file);
             }
             Input::Replan(plan) => self.replan(plan),
             Input::Resume(call) => self.resume(*call),

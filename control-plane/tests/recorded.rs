@@ -34,14 +34,43 @@ fn ended(middle: Vec<Step>) -> CallRecord {
     facts.filter_map(|fact| ledger.apply(&fact)).last().unwrap()
 }
 
+fn failing(no_file: bool) -> Step {
+    Step::RecordingFailed { what: "no key".into(), no_file }
+}
+
 #[test]
 fn the_end_of_a_call_whose_recording_failed_claims_no_recorded_frames() {
     let whole = ended(vec![]);
-    let failed = ended(vec![Step::RecordingFailed { what: "no key".into() }]);
+    let failed = ended(vec![failing(false)]);
 
     let last = |record: &CallRecord| record.events.last().unwrap().detail.clone();
     assert_eq!(last(&whole), "recorded 196 frames, 0 lost");
     assert_eq!(last(&failed), "196 frames of talk; the recording failed");
     let lost = |record: &CallRecord| record.recording.unwrap().frames_lost;
     assert_eq!((lost(&whole), lost(&failed)), (Some(0), None));
+}
+
+#[test]
+fn a_call_whose_recording_never_began_names_none_and_says_why() {
+    let whole = ended(vec![]);
+    let partly = ended(vec![failing(false)]);
+    let never = ended(vec![failing(true)]);
+
+    let named = |record: &CallRecord| record.recording_id.is_some() && record.recording.is_some();
+    assert_eq!((named(&whole), named(&partly)), (true, true));
+    assert_eq!((&never.recording_id, never.recording), (&None, None));
+    assert_eq!(never.recording_failed.unwrap().what, "no key");
+    let last = never.events.last().unwrap();
+    assert_eq!(last.detail, "196 frames of talk, not recorded: no key");
+}
+
+#[test]
+fn a_recording_that_began_late_is_named_and_says_what_was_wrong_before() {
+    let late = ended(vec![failing(true), Step::RecordingBegan]);
+
+    assert_eq!(late.recording_id.as_ref(), Some(&late.id));
+    assert_eq!(late.recording.unwrap().frames_lost, None);
+    assert_eq!(late.recording_failed.unwrap().what, "no key");
+    let told: Vec<_> = late.events.iter().map(|step| step.event.as_str()).collect();
+    assert_eq!(told[2..4], ["recording_failed", "recording_began"]);
 }

@@ -25,6 +25,8 @@ use std::{
 
 #[path = "restart/late.rs"]
 mod late;
+#[path = "restart/taped.rs"]
+mod taped;
 
 const ANA: &str = "203.0.113.7:5070";
 const SECOND: Duration = Duration::from_secs(1);

@@ -374,6 +374,7 @@ impl Model {
             | Step::Queued { .. }
             | Step::RecordPaused
             | Step::RecordResumed { .. }
+            | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

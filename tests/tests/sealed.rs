@@ -174,3 +174,36 @@ fn a_paused_recording_is_silent_in_between_as_long_as_the_talk_and_the_story_say
     assert!(kept == peaks && appliance.get(&format!("recordings/{call}/peaks")) == kept);
     appliance.stop();
 }
+
+#[test]
+fn a_call_that_should_have_been_sealed_and_has_no_key_names_no_recording_anywhere() {
+    let keys = TestFolder::new("no-keys");
+    let key = keys.join("seal.key");
+    fs::write(&key, "0123456789abcdef".repeat(4) + "\n").unwrap();
+    let mut appliance = Appliance::on_edited_contract_files(|text| {
+        let sealed = format!("[recording]\nformat = \"opus\"\nseal_key = {{ file = {key:?} }}\n");
+        text.replace("[recording]\n", &sealed)
+    });
+    appliance.kill_and_start_on(|_| fs::remove_file(&key).unwrap());
+    let (call, desk, caller) = talk_to_desk(&appliance, CALLER_HZ, DESK_HZ);
+    caller.audio.listen(SECOND);
+    caller.hang_up();
+    desk.finish();
+    caller.finish();
+
+    let record = appliance.await_ended(1)[0].clone();
+
+    let why = "recording.seal_key cannot be had: nothing is recorded";
+    let api = appliance.get(&format!("calls/{call}"));
+    for told in [&record, &api] {
+        assert_eq!((&told["recording_id"], &told["recording"]), (&Value::Null, &Value::Null));
+        assert_eq!(told["recording_failed"], why);
+    }
+    let last = api["events"].as_array().unwrap().last().unwrap();
+    assert!(last["detail"].as_str().unwrap().ends_with(&format!("not recorded: {why}")), "{last}");
+    assert_eq!(fs::read_dir(appliance.folder().join("data/recordings")).unwrap().count(), 0);
+
+    // And so it is told after a crash, from the journal alone.
+    appliance.kill_and_start_on(|_| ());
+    assert_eq!(appliance.get(&format!("calls/{call}")), api);
+}

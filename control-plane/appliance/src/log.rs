@@ -104,6 +104,7 @@ impl Line {
             | Step::Queued { .. }
             | Step::RecordPaused
             | Step::RecordResumed { .. }
+            | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Requeued
             | Step::Resumed
@@ -271,7 +272,8 @@ mod tests {
         let log = logged("debug", || {
             let mut view = View::new(Arc::new(test_plan::plan()));
             let mut story = test_plan::Story::new(CallId(29), Stamp(1));
-            let failed = [story.tell(Step::RecordingFailed { what: "no key".to_owned() })];
+            let failed =
+                [story.tell(Step::RecordingFailed { what: "no key".to_owned(), no_file: false })];
             for fact in [story.queued(), failed.into(), story.ended()].concat() {
                 let ended = view.apply(&fact);
                 let line = Line::of(&fact, &view, ended.as_ref());

@@ -259,6 +259,7 @@ impl Metrics {
             | Step::Offered { .. }
             | Step::RecordPaused
             | Step::RecordResumed { .. }
+            | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

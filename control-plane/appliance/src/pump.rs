@@ -611,6 +611,25 @@ impl Pump {
     /// What the media plane says. The bell does not ring again for what is left.
     fn hear_media(&mut self) {
         let now = Instant::now();
+        // First: the end of a call names the recording only if there is one.
+        while let Some(event) = self.media.poll_recorder_event() {
+            match event {
+                RecorderEvent::Started { talk, .. } => {
+                    self.exchange.handle_recording_began(talk, now);
+                }
+                RecorderEvent::Finished { path, frames, lost, .. } if lost > 0 => {
+                    tracing::warn!(file = %path.display(), frames, lost,
+                        "a recording has frames of silence where audio was lost");
+                }
+                RecorderEvent::Finished { .. } => {}
+                RecorderEvent::Failed { talk, path, what, no_file } => {
+                    self.recordings_failed += 1;
+                    tracing::error!(file = %path.display(), %what,
+                        "a recording cannot be written; the call goes on");
+                    self.exchange.handle_recording_failed(talk, what, no_file, now);
+                }
+            }
+        }
         let mut heard = 0;
         while heard < EVENTS_PER_TURN
             && let Some(event) = self.media.poll_event()
@@ -619,22 +638,6 @@ impl Pump {
             heard += 1;
         }
         self.media_waits = heard == EVENTS_PER_TURN;
-        while let Some(event) = self.media.poll_recorder_event() {
-            match event {
-                RecorderEvent::Started { .. } => {}
-                RecorderEvent::Finished { path, frames, lost, .. } if lost > 0 => {
-                    tracing::warn!(file = %path.display(), frames, lost,
-                        "a recording has frames of silence where audio was lost");
-                }
-                RecorderEvent::Finished { .. } => {}
-                RecorderEvent::Failed { talk, path, what } => {
-                    self.recordings_failed += 1;
-                    tracing::error!(file = %path.display(), %what,
-                        "a recording cannot be written; the call goes on");
-                    self.exchange.handle_recording_failed(talk, what, now);
-                }
-            }
-        }
     }
 
     fn answer(&mut self, ask: Option<Ask>) {

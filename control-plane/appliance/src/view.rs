@@ -244,6 +244,7 @@ impl View {
             | Step::Offered { .. }
             | Step::RecordPaused
             | Step::RecordResumed { .. }
+            | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }

@@ -75,6 +75,7 @@ impl Input {
             | Self::Phones(_)
             | Self::RecordPause(_)
             | Self::RecordResume(_)
+            | Self::RecordingBegan(_)
             | Self::RecordingFailed { .. }
             | Self::Resume(_)
             | Self::SignedIn(_)

@@ -34,6 +34,21 @@ impl Switchboard {
         self.tell(call_id, Step::RecordResumed { paused_ms });
     }
 
+    /// The call goes on without.
+    pub(super) fn recording_failed(&mut self, call_id: CallId, what: &str, no_file: bool) {
+        if let Some(call) = self.calls.get_mut(&call_id) {
+            call.taping.no_file = no_file;
+        }
+        self.tell(call_id, Step::RecordingFailed { what: what.to_owned(), no_file });
+    }
+
+    pub(super) fn recording_began(&mut self, call_id: CallId) {
+        if let Some(call) = self.calls.get_mut(&call_id) {
+            call.taping.no_file = false;
+        }
+        self.tell(call_id, Step::RecordingBegan);
+    }
+
     fn taping(&mut self, call_id: CallId) -> Option<&mut Taping> {
         let call = self.calls.get_mut(&call_id).filter(|call| call.state != State::Over)?;
         Some(&mut call.taping).filter(|taping| taping.begun)

@@ -86,14 +86,15 @@ impl Seal {
 /// What the recorder has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecorderEvent {
-    /// The file is there and its name is durable.
+    /// The file is there and its name is durable; after a failure too, if the disk takes it at last.
     Started { talk: TalkName, path: PathBuf },
     /// Once for every file: it is whole, closed, and holds `frames` of 20 ms of which `lost` are
     /// silence because the frame did not get here or the disk did not take it.
     Finished { talk: TalkName, path: PathBuf, bytes: u64, frames: u64, lost: u64 },
     /// An alarm, at most once a talk, with what went wrong first. A full disk is tried again
-    /// every second; what comes meanwhile is lost and counted.
-    Failed { talk: TalkName, path: PathBuf, what: String },
+    /// every second; what comes meanwhile is lost and counted. With `no_file` nothing is there that could be
+    /// heard, until it has started.
+    Failed { talk: TalkName, path: PathBuf, what: String, no_file: bool },
 }
 
 /// Why there can be no recordings at all.
@@ -195,8 +196,6 @@ pub(crate) struct Writer {
     config: RecorderConfig,
     disk: Disk,
     tapes: BTreeMap<TalkName, Tape>,
-    /// Files made since the folder was last given to the clerk.
-    made: Vec<TalkName>,
     clerk: Clerk,
     events: VecDeque<RecorderEvent>,
     counters: Arc<RecorderCount>,
@@ -216,7 +215,6 @@ impl Writer {
             config,
             disk,
             tapes: BTreeMap::new(),
-            made: Vec::new(),
             clerk,
             events: VecDeque::new(),
             counters,
@@ -267,7 +265,6 @@ impl Writer {
     /// Also for a talk whose start did not get here: better late than not at all.
     fn tape(&mut self, talk: TalkName, now: Instant) -> &mut Tape {
         self.tapes.entry(talk).or_insert_with(|| {
-            self.made.push(talk);
             let RecorderConfig { dir, name, format, seal } = &self.config;
             let name = name(talk);
             let form = Form::of(seal, *format, &name);
@@ -288,7 +285,9 @@ impl Writer {
         };
         let tapes = self.tapes.iter_mut().filter(|(_, tape)| due(tape));
         let files: Vec<_> = tapes.map(|(&talk, tape)| (talk, tape.hand_over())).collect();
-        let made = std::mem::take(&mut self.made);
+        let made =
+            self.tapes.iter_mut().filter_map(|(&talk, tape)| tape.take_made().then_some(talk));
+        let made: Vec<_> = made.collect();
         if !files.is_empty() || !made.is_empty() {
             self.clerk.send(Errand { folder: self.config.dir.clone(), made, files });
         }
@@ -324,7 +323,8 @@ impl Writer {
         self.lost += tape.lost();
         let path = tape.path().to_path_buf();
         if let Some(what) = tape.take_alarm() {
-            self.tell(RecorderEvent::Failed { talk, path: path.clone(), what });
+            let no_file = tape.file().is_none();
+            self.tell(RecorderEvent::Failed { talk, path: path.clone(), what, no_file });
         }
         if tape.file().is_some() {
             let (bytes, frames, lost) = (tape.bytes(), u64::from(tape.next()), tape.lost());
@@ -333,11 +333,13 @@ impl Writer {
     }
 
     fn alarm(&mut self) {
-        let alarms: Vec<_> = (self.tapes.iter_mut())
-            .filter_map(|(&talk, tape)| Some((talk, tape.take_alarm()?, tape.path().into())))
-            .collect();
-        for (talk, what, path) in alarms {
-            self.tell(RecorderEvent::Failed { talk, path, what });
+        let alarms = self.tapes.iter_mut().filter_map(|(&talk, tape)| {
+            let what = tape.take_alarm()?;
+            let (path, no_file) = (tape.path().into(), tape.file().is_none());
+            Some(RecorderEvent::Failed { talk, path, what, no_file })
+        });
+        for alarm in alarms.collect::<Vec<_>>() {
+            self.tell(alarm);
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Tape {
     peaks: Peaks,
     disk: Disk,
     file: Option<Arc<File>>,
+    /// The file is new in its folder, and nobody has made its name durable.
+    made: bool,
     /// Where on the talk's time line `pending` begins.
     pending_at: u32,
     pending: Vec<[Track; 2]>,
@@ -91,6 +93,7 @@ impl Tape {
             peaks: Peaks::default(),
             disk,
             file: None,
+            made: false,
             pending_at: 0,
             pending: Vec::new(),
             pending_since: now,
@@ -216,6 +219,11 @@ impl Tape {
         self.alarm.take()
     }
 
+    /// Whether the file has been made since this was asked last.
+    pub(crate) fn take_made(&mut self) -> bool {
+        std::mem::take(&mut self.made)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -329,7 +337,7 @@ impl Tape {
         }
         self.form.allowed()?;
         let file = self.file.insert(Arc::new((self.disk.create)(&self.path)?));
-        self.dirty = true;
+        (self.dirty, self.made) = (true, true);
         self.form.begin(self.disk, file)
     }
 

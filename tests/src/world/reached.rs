@@ -115,6 +115,7 @@ impl Reached {
             | Step::Queued { .. }
             | Step::RecordPaused
             | Step::RecordResumed { .. }
+            | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Ringing { .. }
             | Step::Routed { .. }

@@ -41,7 +41,7 @@ const COLUMNS: [Column; 8] = [
     ("END", "end"),
 ];
 
-const ROWS: [Column; 17] = [
+const ROWS: [Column; 18] = [
     ("id", "id"),
     ("state", "state"),
     ("direction", "direction"),
@@ -58,6 +58,7 @@ const ROWS: [Column; 17] = [
     ("end", "end"),
     ("reason", "end_reason"),
     ("recording", "recording_id"),
+    ("recording failed", "recording_failed"),
     ("talk seconds", "talk_seconds"),
 ];
 

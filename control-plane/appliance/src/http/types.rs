@@ -76,7 +76,10 @@ pub(super) struct Call {
     #[schema(value_type = Option<String>)]
     end: Option<End>,
     end_reason: Option<String>,
+    /// Null also where it should have been recorded and there is no file.
     recording_id: Option<String>,
+    /// What went wrong with the recording first; with a `recording_id` parts of it are there.
+    recording_failed: Option<String>,
     recording: Option<RecordingLength>,
     /// How each side was heard, once the call has ended: the caller first.
     quality: Vec<SideQuality>,
@@ -258,6 +261,7 @@ impl From<&CallRecord> for Call {
             end: record.end,
             end_reason: record.end_reason.clone(),
             recording_id: record.recording_id.clone(),
+            recording_failed: record.recording_failed.as_ref().map(|fault| fault.what.clone()),
             recording: record.recording.map(|recording| RecordingLength {
                 frames: recording.frames,
                 frames_lost: recording.frames_lost,

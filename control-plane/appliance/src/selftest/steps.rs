@@ -175,9 +175,8 @@ async fn account(test: &SelfTest, call: CallId) -> Done<Arc<CallRecord>> {
 
 /// Left the caller, right the phone (contract §4).
 async fn recorded(test: &SelfTest, record: &CallRecord) -> Done<String> {
-    let failed = record.events.iter().find(|step| step.event == "recording_failed");
-    if let Some(failed) = failed {
-        return Err(failed.detail.clone());
+    if let Some(fault) = &record.recording_failed {
+        return Err(fault.what.clone());
     }
     let id = record.recording_id.clone().ok_or("there is none")?;
     let found = recording::find(&test.recordings, &id).map_err(|error| error.to_string())?;

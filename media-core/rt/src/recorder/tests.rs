@@ -248,7 +248,10 @@ fn a_full_disk_is_one_alarm_and_the_recording_resumes_when_there_is_room() {
     bench.audio(100..300);
     let alarms: Vec<_> =
         bench.events().into_iter().filter(|e| matches!(e, RecorderEvent::Failed { .. })).collect();
-    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert!(
+        matches!(&alarms[..], [RecorderEvent::Failed { no_file: false, .. }]),
+        "what was written stays: {alarms:?}"
+    );
     let before = heard(&bench.path(TALK)).len();
     assert!((79..=100).contains(&before), "what was written stays: {before}");
 
@@ -262,6 +265,29 @@ fn a_full_disk_is_one_alarm_and_the_recording_resumes_when_there_is_room() {
     assert!((200..=272).contains(&lost), "{lost} lost: the fault and little more than a second");
     assert_eq!(heard.iter().filter(|&&sample| sample == 0).count() as u64, lost);
     assert_eq!((heard[78], heard[399]), (left(78), left(399)));
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_said_to_be_none_and_one_that_is_made_later_to_have_started() {
+    thread_local!(static READ_ONLY: Cell<bool> = const { Cell::new(true) });
+    let disk = Disk {
+        create: |path| match READ_ONLY.get() {
+            true => Err(io::Error::from_raw_os_error(libc::EROFS)),
+            false => (Disk::REAL.create)(path),
+        },
+        ..Disk::REAL
+    };
+    let mut bench = Bench::on("read-only", disk);
+    bench.frame(TALK, RecordKind::Start, 0);
+    bench.audio(0..100);
+    let events = bench.events();
+    assert!(matches!(&events[..], [RecorderEvent::Failed { no_file: true, .. }]), "{events:?}");
+
+    READ_ONLY.set(false);
+    bench.audio(100..200);
+
+    let path = bench.path(TALK);
+    assert_eq!(bench.events(), [RecorderEvent::Started { talk: TALK, path }]);
 }
 
 #[test]
