@@ -196,6 +196,11 @@ impl Appliance {
         self.sip
     }
 
+    /// Where the administrator is answered.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -409,7 +414,11 @@ impl Appliance {
         assert_eq!(wrong, None, "an error was logged\n{log}");
     }
 
-    fn token(&self) -> String {
+    /// The administrator's.
+    ///
+    /// # Panics
+    /// If it was not made.
+    pub fn token(&self) -> String {
         let file = self.folder.join("data/admin.token");
         let token = fs::read_to_string(&file).expect("the administrator's token was made at start");
         token.trim().to_owned()

@@ -12,7 +12,8 @@ use clavija_tests::{
 use serde_json::Value;
 use std::{
     fs,
-    net::UdpSocket,
+    io::{Read, Write},
+    net::{TcpStream, UdpSocket},
     ops::Range,
     process::{Command, Output},
 };
@@ -234,6 +235,39 @@ fn sixty_megabytes_that_are_no_music_take_no_memory_of_the_box() {
         let taken = appliance.resident_bytes_peak() - before;
         assert!(taken < 16 << 20, "{taken} bytes more than ever before");
         assert!(fs::read_dir(appliance.folder().join("data/music")).unwrap().next().is_none());
+        appliance.stop();
+    });
+}
+
+#[test]
+fn a_large_upload_that_is_refused_at_once_is_told_why_by_whoever_sends_it() {
+    namespace::inside(|| {
+        let appliance = Appliance::on_contract_files();
+        fs::write(appliance.folder().join("long.mp3"), vec![1; 60 << 20]).unwrap();
+
+        // One that reads no answer before all of it has been sent, as many do.
+        for (path, token, status) in
+            [("waltz", "wrong", 401), ("polka", appliance.token().as_str(), 404)]
+        {
+            let mut stream = TcpStream::connect(appliance.http()).unwrap();
+            let head = format!(
+                "PUT /api/v1/music/{path} HTTP/1.1\r\nHost: box\r\nAuthorization: Bearer {token}\r\n\
+                 Connection: close\r\nContent-Length: {}\r\n\r\n",
+                60 << 20
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&vec![1; 60 << 20]).unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).unwrap();
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+        }
+
+        // And the command line, whose writes and reads race.
+        for _ in 0..10 {
+            let (code, said) = refused(&appliance, "music put polka long.mp3");
+            assert_eq!(code, 3, "{said}");
+            assert!(said.contains("polka") && !said.contains("reset"), "{said}");
+        }
         appliance.stop();
     });
 }

@@ -12,6 +12,7 @@ mod problem;
 mod quality;
 mod ranges;
 mod recordings;
+mod rest;
 mod router;
 mod selftest;
 mod trunks;

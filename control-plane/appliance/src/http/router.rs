@@ -5,7 +5,7 @@ use super::{
     health::{self, Pulse},
     metrics, music, openapi,
     problem::Problem,
-    recordings, selftest, trunks,
+    recordings, rest, selftest, trunks,
 };
 use axum::{
     Extension, Router,
@@ -86,6 +86,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), metrics::count))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(Arc::new(Pulse::new())))
+        .layer(from_fn(rest::taken))
         .with_state(state)
 }
 
