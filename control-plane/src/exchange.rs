@@ -301,8 +301,9 @@ impl Exchange {
     pub fn handle_headroom(&mut self, threads: &[Measured], now: Instant) {
         let Some((on, best)) = self.headroom.judge(threads) else { return };
         let lateness_us = u32::try_from(best.lateness_p999.as_micros()).unwrap_or(u32::MAX);
-        let used_permille = best.used_permille;
-        self.inbox.push_back(Input::Overload { on, lateness_us, used_permille });
+        let Measured { used_permille, used_p99_permille, .. } = best;
+        let overload = Input::Overload { on, lateness_us, used_permille, used_p99_permille };
+        self.inbox.push_back(overload);
         self.work(now);
     }
 

@@ -27,6 +27,8 @@ pub struct Measured {
     pub lateness_p999: Duration,
     /// Thousandths of its time that it worked.
     pub used_permille: u32,
+    /// Of a hundred ticks one worked longer than these thousandths of a tick.
+    pub used_p99_permille: u32,
 }
 
 /// The judge; once a second it hears what was measured.
@@ -62,20 +64,31 @@ impl Headroom {
         (!self.overloaded).then_some((false, best))
     }
 
-    /// How near a thread is to what it may, the nearer of both, in thousandths of that.
+    /// How near a thread is to what it may, the nearest of all, in thousandths of that.
     fn strain(&self, thread: &Measured) -> u64 {
         let known = thread.ticks >= TICKS_MIN;
         let late = u64::try_from(thread.lateness_p999.as_micros()).unwrap_or(u64::MAX);
         let late_max = u64::try_from(self.limits.lateness_max.as_micros()).unwrap_or(u64::MAX);
-        let lateness = if known { per_mille(late, late_max) } else { 0 };
+        let lateness = per_mille(late, late_max);
+        // A microsecond is a thousandth of a tick.
+        let longest_max = (late_max / LATENESS_PER_TICK).max(TICK);
+        let longest = per_mille(thread.used_p99_permille.into(), longest_max);
+        let tails = if known { lateness.max(longest) } else { 0 };
         let used = per_mille(thread.used_permille.into(), self.limits.used_permille_max.into());
-        lateness.max(used)
+        tails.max(used)
     }
 }
 
 fn per_mille(part: u64, whole: u64) -> u64 {
     part.saturating_mul(1_000) / whole.max(1)
 }
+
+/// A tick that works longer makes the next one late, and whoever is served last in it. Of a mean nothing is
+/// seen of that where one phase has far more to do than the others.
+const TICK: u64 = 1_000;
+
+/// Whoever allows lateness beyond the usual, on a machine that other programs use, allows ticks as much longer.
+const LATENESS_PER_TICK: u64 = 20;
 
 /// At the limit.
 const FULL: u64 = 1_000;
@@ -89,7 +102,7 @@ const CALM_LOOKS: u32 = 3;
 /// Looks in a row within the limits after which they are believed too.
 const WITHIN_LOOKS: u32 = 60;
 
-/// Of fewer ticks a single late one says too much: a start is no overload.
+/// Of fewer ticks a single late or long one says too much: a start is no overload.
 const TICKS_MIN: u64 = 5_000;
 
 #[cfg(test)]
@@ -98,12 +111,21 @@ mod tests {
 
     fn thread(lateness_ms: u64, used_permille: u32) -> Measured {
         let lateness_p999 = Duration::from_millis(lateness_ms);
-        Measured { ticks: 10_000, lateness_p999, used_permille }
+        Measured { ticks: 10_000, lateness_p999, used_permille, used_p99_permille: used_permille }
+    }
+
+    /// Hardly late, with a third of its time used, and this by the longest of its ticks.
+    fn uneven(used_p99_permille: u32) -> Measured {
+        Measured { used_p99_permille, ..thread(1, 350) }
     }
 
     /// What is said at each look.
     fn said(looks: &[&[Measured]]) -> Vec<Option<bool>> {
-        let mut headroom = Headroom::new(Limits::USUAL);
+        said_within(Limits::USUAL, looks)
+    }
+
+    fn said_within(limits: Limits, looks: &[&[Measured]]) -> Vec<Option<bool>> {
+        let mut headroom = Headroom::new(limits);
         looks.iter().map(|threads| headroom.judge(threads).map(|(on, _)| on)).collect()
     }
 
@@ -114,6 +136,8 @@ mod tests {
             (thread(21, 0), Some(true)),
             (thread(0, 701), Some(true)),
             (thread(50, 900), Some(true)),
+            (uneven(1_000), None),
+            (uneven(1_001), Some(true)),
         ] {
             assert_eq!(said(&[&[measured]]), [overloaded], "{measured:?}");
         }
@@ -140,6 +164,32 @@ mod tests {
     }
 
     #[test]
+    fn ticks_that_are_longer_than_a_tick_are_overload_until_they_fit_with_a_margin() {
+        let (long, near, fit) = ([uneven(1_300)], [uneven(900)], [uneven(850)]);
+
+        let looks: [&[Measured]; 8] = [&long, &near, &fit, &fit, &near, &fit, &fit, &fit];
+
+        let mut expected = [None; 8];
+        (expected[0], expected[7]) = (Some(true), Some(false));
+        assert_eq!(said(&looks), expected);
+        let about: Vec<_> = (0..59).map(|n| [uneven(960 + n % 3 * 40)]).collect();
+        let about: Vec<&[Measured]> = about.iter().map(|look| &look[..]).collect();
+        assert_eq!(said(&about).into_iter().flatten().collect::<Vec<_>>(), [true]);
+    }
+
+    #[test]
+    fn who_allows_more_lateness_allows_longer_ticks_and_nobody_less_than_a_whole_one() {
+        for (lateness_ms, longest, overloaded) in
+            [(60, 3_000, None), (60, 3_003, Some(true)), (1, 1_000, None), (1, 1_001, Some(true))]
+        {
+            let lateness_max = Duration::from_millis(lateness_ms);
+            let limits = Limits { lateness_max, ..Limits::USUAL };
+            let said = said_within(limits, &[&[uneven(longest)]]);
+            assert_eq!(said, [overloaded], "{lateness_ms} ms and {longest}");
+        }
+    }
+
+    #[test]
     fn while_one_thread_has_room_calls_are_taken() {
         let (full, roomy) = (thread(40, 900), thread(1, 100));
 
@@ -147,13 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn lateness_of_the_first_seconds_and_of_no_threads_says_nothing() {
-        let starting = Measured { ticks: 999, ..thread(300, 100) };
+    fn lateness_and_long_ticks_of_the_first_seconds_and_of_no_threads_say_nothing() {
+        let starting = |thread| Measured { ticks: 999, ..thread };
+        let (late, long) = (starting(thread(300, 100)), starting(uneven(5_000)));
+        let busy = starting(thread(300, 900));
 
-        assert_eq!(
-            said(&[&[starting], &[], &[Measured { ticks: 999, ..thread(300, 900) }]]),
-            [None, None, Some(true)]
-        );
+        assert_eq!(said(&[&[late], &[long], &[], &[busy]]), [None, None, None, Some(true)]);
     }
 
     #[test]

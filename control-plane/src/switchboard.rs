@@ -114,6 +114,8 @@ pub enum Input {
         on: bool,
         lateness_us: u32,
         used_permille: u32,
+        #[serde(default)]
+        used_p99_permille: u32,
     },
     /// Where these agents are called from here on; nobody else has moved.
     Phones(BTreeMap<SeatId, BTreeSet<Place>>),

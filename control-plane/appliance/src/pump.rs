@@ -707,14 +707,24 @@ impl Pump {
         if overloaded != before {
             let lateness = measured.iter().map(|thread| thread.lateness_p999).max();
             let used = measured.iter().map(|thread| thread.used_permille / 10).max();
+            let longest = measured.iter().map(|thread| thread.used_p99_permille / 10).max();
             let (lateness, used_percent) = (lateness.unwrap_or_default(), used.unwrap_or_default());
+            let tick_p99_percent = longest.unwrap_or_default();
             match overloaded {
                 true => tracing::warn!(
                     ?lateness,
                     used_percent,
+                    tick_p99_percent,
                     "the media threads have no room left: new calls are refused"
                 ),
-                false => tracing::info!(?lateness, used_percent, "new calls are taken again"),
+                false => {
+                    tracing::info!(
+                        ?lateness,
+                        used_percent,
+                        tick_p99_percent,
+                        "new calls are taken again"
+                    );
+                }
             }
         }
     }
@@ -844,8 +854,8 @@ impl Pump {
 }
 
 fn measured(headroom: &Headroom) -> Measured {
-    let Headroom { ticks, lateness_p999, used_permille, used_p99_permille: _ } = *headroom;
-    Measured { ticks, lateness_p999, used_permille }
+    let Headroom { ticks, lateness_p999, used_permille, used_p99_permille } = *headroom;
+    Measured { ticks, lateness_p999, used_permille, used_p99_permille }
 }
 
 /// The view, whatever became of who held it last: it is only read.

@@ -725,7 +725,8 @@ fn without_room_in_the_media_plane_who_calls_is_told_so_and_who_waits_gets_their
     let (first, outputs) = bench.calls(SUPPORT);
     let (ana, leg) = bench.ring(&outputs)[0];
     let (second, _) = bench.calls(SUPPORT);
-    let overload = |on| Input::Overload { on, lateness_us: 90, used_permille: 990 };
+    let overload =
+        |on| Input::Overload { on, lateness_us: 90, used_permille: 990, used_p99_permille: 995 };
 
     assert_eq!(bench.feed(overload(true)), []);
     for (source, number) in [
@@ -761,7 +762,12 @@ fn without_room_in_the_media_plane_who_calls_is_told_so_and_who_waits_gets_their
 #[test]
 fn the_next_process_has_room_whatever_the_last_one_had() {
     let mut bench = Bench::with_agents(&[ANA]);
-    bench.feed(Input::Overload { on: true, lateness_us: 90, used_permille: 990 });
+    bench.feed(Input::Overload {
+        on: true,
+        lateness_us: 90,
+        used_permille: 990,
+        used_p99_permille: 995,
+    });
 
     let plan = Arc::clone(bench.board.plan());
     let (last, cut, phones) = (bench.now, BTreeMap::new(), BTreeMap::new());

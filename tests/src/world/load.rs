@@ -26,8 +26,12 @@ impl World {
 
     pub(super) fn load(&mut self, on: bool) -> Result<(), String> {
         let used_permille = if on { 990 } else { 10 };
-        let measured =
-            Measured { ticks: 10_000, lateness_p999: Duration::from_micros(90), used_permille };
+        let measured = Measured {
+            ticks: 10_000,
+            lateness_p999: Duration::from_micros(90),
+            used_permille,
+            used_p99_permille: used_permille,
+        };
         // Whoever measures has measured before and will again.
         let doomed = std::mem::take(&mut self.doomed);
         for _ in 0..LOOKS {

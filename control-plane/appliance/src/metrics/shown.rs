@@ -282,7 +282,8 @@ fn headroom(text: &mut Text, shown: &Shown<'_>) {
         text.sample(name, &[("thread", &thread)], f64::from(room.used_permille) / 1_000.0);
     }
     let name = "clavija_media_tick_used_p99_ratio";
-    text.family(name, "What 99 of 100 ticks used of their millisecond at most.", Kind::Gauge);
+    let help = "What 99 of 100 ticks of the last 2 s used of their millisecond at most; above 1 no new call is taken (`media.lateness_ms_max`).";
+    text.family(name, help, Kind::Gauge);
     for (thread, room) in threads() {
         text.sample(name, &[("thread", &thread)], f64::from(room.used_p99_permille) / 1_000.0);
     }
