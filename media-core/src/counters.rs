@@ -19,6 +19,8 @@ pub enum Dropped {
     /// No leg has this port.
     NoLeg,
     PayloadType,
+    /// More of a leg's far end than anybody says: 200 a second, and 250 that were saved.
+    Rate,
     /// SRTP that was here before, or is too old to tell.
     Replay,
     /// RTCP on the RTP port; multiplexing was not agreed (RFC 5761 §5.1.1).
@@ -37,7 +39,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// All reasons, in the order they are counted.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ahead,
         Self::ComfortNoise,
         Self::Duplicate,
@@ -48,6 +50,7 @@ impl Dropped {
         Self::NotConnected,
         Self::NoLeg,
         Self::PayloadType,
+        Self::Rate,
         Self::Replay,
         Self::RtcpOnRtp,
         Self::SequenceJump,
@@ -70,6 +73,7 @@ impl Dropped {
             Self::NotConnected => "not_connected",
             Self::NoLeg => "no_leg",
             Self::PayloadType => "payload_type",
+            Self::Rate => "rate",
             Self::Replay => "replay",
             Self::RtcpOnRtp => "rtcp_on_rtp",
             Self::SequenceJump => "sequence_jump",

@@ -1,5 +1,6 @@
 //! One party: what it agreed on, its receive half, its send half, its reports.
 
+pub(crate) mod allowance;
 pub(crate) mod keys;
 pub(crate) mod prompts;
 pub(crate) mod receive;
@@ -578,6 +579,7 @@ impl Leg {
                 let told = Told::parse(header.ssrc, header.timestamp, payload);
                 let told = told.ok_or(Dropped::Malformed)?.at_8_khz(event_factor);
                 self.receive.place_other(&header)?;
+                self.receive.afford(clock.samples(now))?;
                 self.vigil.spoke(now);
                 Ok(Heard::Digit(told))
             }

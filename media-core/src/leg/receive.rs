@@ -1,5 +1,6 @@
 //! The receive half of a leg: order and loss of its source, and what of it waits to be heard.
 
+use super::allowance::Allowance;
 use crate::{
     coder::Hearing,
     counters::{Counters, Dropped},
@@ -21,6 +22,7 @@ pub(crate) struct Receive {
     source: Option<Source>,
     /// When its last packet came, in samples.
     heard_at: u32,
+    allowance: Allowance,
     /// Another source that would take its place: its name and what comes next of it.
     other: Option<(u32, u16)>,
     /// Lost of sources before this one.
@@ -47,6 +49,7 @@ impl Receive {
         Self {
             source: None,
             heard_at: 0,
+            allowance: Allowance::default(),
             other: None,
             lost_before: 0,
             lost_told: 0,
@@ -109,7 +112,19 @@ impl Receive {
             source.measure_jitter(header, arrival);
         }
         (self.heard_at, self.other) = (arrival, None);
+        self.afford(arrival)?;
         Ok(order)
+    }
+
+    /// Whether one more may come. Asked only of what its source says in order: a forger beside it takes nothing of
+    /// its share.
+    #[inline]
+    pub(crate) fn afford(&mut self, arrival: u32) -> Result<(), Dropped> {
+        if self.allowance.spend(arrival) {
+            return Ok(());
+        }
+        self.crowd();
+        Err(Dropped::Rate)
     }
 
     /// A source that nobody knows yet speaks into what another says.
