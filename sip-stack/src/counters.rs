@@ -26,6 +26,10 @@ pub struct Counters {
     /// Keys that were to be told by INFO and were not: refused or not answered, more than wait, or the
     /// call was over.
     pub keys_failed: u64,
+    /// Sessions that we refreshed (RFC 4028), each time.
+    pub sessions_refreshed: u64,
+    /// Sessions that ended because nobody could refresh them.
+    pub sessions_expired: u64,
     /// Messages sent again, ours and answers to the peer's repeats.
     pub retransmissions: u64,
     /// Responses that belong to nothing here.

@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Dice(ChaCha20Rng);
@@ -37,6 +37,12 @@ impl Dice {
     /// §14.2: seconds of a Retry-After, between 0 and 10.
     pub(crate) fn retry_seconds(&mut self) -> u32 {
         self.0.next_u32() % 11
+    }
+
+    /// §14.1: how long after a 491 an INVITE is sent again; whoever made the call waits longer.
+    pub(crate) fn glare(&mut self, made_the_call: bool) -> Duration {
+        let (least, steps) = if made_the_call { (2_100, 191) } else { (0, 201) };
+        Duration::from_millis(least + u64::from(self.0.next_u32() % steps) * 10)
     }
 
     fn token<const BYTES: usize>(&mut self) -> String {

@@ -8,7 +8,10 @@ use crate::{
     trace::{Message, Way},
     wait,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Registers a phone at `local`, as its owner would; with `expires` 0 signs it out.
 ///
@@ -45,6 +48,17 @@ impl Phone {
     pub fn wait_at(scenario: &'static str, local: SocketAddr, law: Law, hz: f64) -> Self {
         let audio = RtpPeer::open(local.ip(), law, Says::Tone { hz });
         let script = Script::new(scenario, local).audio(audio.port(), &[law]);
+        Self { sipp: Sipp::start(script), audio }
+    }
+
+    /// As [`Self::wait_at`], for a talk of up to so many seconds.
+    ///
+    /// # Panics
+    /// If SIPp cannot listen there.
+    pub fn wait_long_at(scenario: &'static str, local: SocketAddr, hz: f64, seconds: u32) -> Self {
+        let audio = RtpPeer::open(local.ip(), Law::A, Says::Tone { hz });
+        let script = Script::new(scenario, local).audio(audio.port(), &[Law::A]);
+        let script = script.arg("-timeout").arg(seconds.to_string());
         Self { sipp: Sipp::start(script), audio }
     }
 
@@ -160,6 +174,38 @@ impl Caller {
         let audio = RtpPeer::open(local.ip(), law, Says::Tone { hz });
         let script = carrier_script(scenario, sip, local, number).audio(audio.port(), laws);
         Self { sipp: Sipp::start(script), audio }
+    }
+
+    /// A carrier whose calls live 90 seconds, unless they are refreshed; this one is given so many seconds to be over.
+    ///
+    /// # Panics
+    /// If SIPp cannot start.
+    pub fn dial_with_timer(
+        sip: SocketAddr,
+        local: SocketAddr,
+        number: &str,
+        hz: f64,
+        seconds: u32,
+    ) -> Self {
+        let audio = RtpPeer::open(local.ip(), Law::A, Says::Tone { hz });
+        let script = carrier_script("carrier_timer", sip, local, number);
+        let script = script.audio(audio.port(), &[Law::A]).arg("-timeout").arg(seconds.to_string());
+        Self { sipp: Sipp::start(script), audio }
+    }
+
+    /// Waits until the far side has refreshed the session so often.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn await_refreshes(&mut self, count: usize) {
+        for so_far in 1..=count {
+            // The call's life, after which there is none.
+            let patience = Duration::from_secs(90);
+            self.sipp.look_within(patience, "refresh", |trace| {
+                let updates = trace.iter().filter(|m| m.is_request(Way::Received, "UPDATE"));
+                (updates.count() >= so_far).then_some(())
+            });
+        }
     }
 
     /// Waits for the 200 and begins to speak.

@@ -136,7 +136,20 @@ impl Sipp {
     /// # Panics
     /// As [`Self::wait_for`].
     pub fn look_for<T>(&mut self, what: &str, look: impl Fn(&[Message]) -> Option<T>) -> T {
-        let found = wait::within(wait::PATIENCE, || {
+        self.look_within(wait::PATIENCE, what, look)
+    }
+
+    /// As [`Self::look_for`], for what takes longer by itself.
+    ///
+    /// # Panics
+    /// If the scenario ends without it, or after that patience.
+    pub fn look_within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        look: impl Fn(&[Message]) -> Option<T>,
+    ) -> T {
+        let found = wait::within(patience, || {
             let ended = self.has_ended().is_some();
             let found = look(&self.trace());
             (found.is_some() || ended).then_some(found)

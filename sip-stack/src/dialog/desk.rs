@@ -1,6 +1,9 @@
 //! What a leg borrows of the endpoint while it acts: transactions, events, dice, letterhead.
 
-use super::body::{self, Unusable};
+use super::{
+    body::{self, Unusable},
+    session_timer::MIN_SE,
+};
 use crate::{
     counters::Counters,
     dice::Dice,
@@ -17,8 +20,8 @@ use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 /// What we do inside and outside dialogs (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
-/// RFC 6228: a 199 is taken for what it is, a provisional answer. We know no other extension.
-pub(crate) const SUPPORTED: &str = "199";
+/// RFC 6228: a 199 is taken for what it is, a provisional answer. RFC 4028: sessions have a life.
+pub(crate) const SUPPORTED: &str = "199, timer";
 
 /// How we present ourselves.
 #[derive(Debug)]
@@ -126,6 +129,13 @@ impl Desk<'_> {
 pub(crate) fn refuse_body(ours: &Ours, request: &Request, why: Unusable, to_tag: &str) -> Response {
     let mut response = letterhead(ours, request, why.status(), to_tag);
     response.headers.push("Warning", format!("399 {} \"{why}\"", ours.domain));
+    response
+}
+
+/// The refusal of a life that is too brief for a session (RFC 4028 §9).
+pub(crate) fn refuse_brief(ours: &Ours, request: &Request, to_tag: &str) -> Response {
+    let mut response = letterhead(ours, request, 422, to_tag);
+    response.headers.push("Min-SE", MIN_SE.to_string());
     response
 }
 

@@ -9,6 +9,7 @@ mod placed;
 use super::{
     Dialog, NewCall,
     desk::Desk,
+    session_timer::Asks,
     setup::{Alerting, Calling, Due, Setup},
     talk::{Acked, Talk},
 };
@@ -42,6 +43,9 @@ pub(crate) struct Leg {
     talks: Vec<Talk>,
     /// The INVITE we sent, to make a dialog of every 2xx. `None`: it was theirs.
     placed: Option<Request>,
+    /// What we offered in it, and asked of the session's life.
+    offer: Vec<u8>,
+    asks: Asks,
     /// What `Ended` says or will say; the first reason holds.
     cause: Option<Cause>,
     /// Why we hang up, for the `Reason` of a late BYE.
@@ -131,12 +135,13 @@ impl Leg {
     /// Places a call.
     pub(crate) fn place(id: LegId, invite: &Invite, desk: &mut Desk<'_>) -> Self {
         let (call_id, local_tag) = (desk.dice.call_id(), desk.dice.tag());
-        let new = NewCall { invite, call_id: &call_id, local_tag: &local_tag };
+        let asks = Asks::default();
+        let new = NewCall { invite, call_id: &call_id, local_tag: &local_tag, asks };
         let flow = invite.target.to;
         let mut request = new.request(&mut desk.stationery(flow.transport));
         let peer = Peer { trunk: invite.trunk, flow };
         let txn = desk.request(request.clone(), flow, id);
-        request.body = vec![];
+        let offer = std::mem::take(&mut request.body);
         Self {
             id,
             peer,
@@ -145,6 +150,8 @@ impl Leg {
             setup: Setup::Calling(Calling::new(txn)),
             talks: vec![],
             placed: Some(request),
+            offer,
+            asks,
             cause: None,
             why: HangUp::Normal,
             ended: false,
@@ -177,6 +184,8 @@ impl Leg {
             setup: Setup::Alerting(Alerting::new(txn, invite.clone())),
             talks: vec![Talk::new(id, peer, dialog, local_tag)],
             placed: None,
+            offer: vec![],
+            asks: Asks::default(),
             cause: None,
             why: HangUp::Normal,
             ended: false,
@@ -447,6 +456,9 @@ impl Leg {
             Setup::Calling(_) | Setup::Alerting(_) | Setup::Done => {}
         }
         let invited = told.what.is_of(&Method::Invite);
+        if self.talks.iter().any(|talk| talk.refreshing.asked(told.txn)) {
+            return self.handle_talk_told(&told, desk);
+        }
         match told.what {
             What::Response(response) if invited => {
                 self.handle_invite_response(response, from, desk)

@@ -5,12 +5,17 @@
 pub(crate) mod body;
 pub(crate) mod desk;
 pub(crate) mod invite;
+mod refresh;
+pub(crate) mod session_timer;
 mod setup;
 mod talk;
 mod telling;
 
 use crate::{
-    dialog::desk::{Ours, Stationery},
+    dialog::{
+        desk::{Ours, Stationery},
+        session_timer::Asks,
+    },
     flow::Transport,
     note::{DialogNote, StageNote, Text},
     wire::{Headers, Method, NameAddr, Request, Response, Uri},
@@ -216,6 +221,7 @@ pub(crate) struct NewCall<'a> {
     pub(crate) invite: &'a crate::event::Invite,
     pub(crate) call_id: &'a str,
     pub(crate) local_tag: &'a str,
+    pub(crate) asks: Asks,
 }
 
 impl NewCall<'_> {
@@ -232,6 +238,7 @@ impl NewCall<'_> {
         headers.push("User-Agent", user_agent.as_str());
         headers.push("Allow", desk::ALLOW);
         headers.push("Supported", desk::SUPPORTED);
+        self.asks.write(&mut headers);
         if let Some(name) = self.invite.call_name.as_ref().filter(|name| is_token(name)) {
             headers.push("X-Clavija-Call", name.as_str());
         }

@@ -3,8 +3,10 @@
 
 use super::{
     Dialog, body,
-    desk::{ALLOW, Desk, refuse_body},
+    desk::{ALLOW, Desk, refuse_body, refuse_brief},
     invite::{Peer, reason, refusal_response},
+    refresh::Refreshing,
+    session_timer,
     telling::Telling,
 };
 use crate::{
@@ -43,12 +45,15 @@ pub(super) struct Talk {
     pub(super) stage: Stage,
     pub(super) peer: Peer,
     pub(super) local_tag: String,
-    /// For every repeat of the peer's 2xx (§13.2.2.4).
-    ack: Option<(Flow, Vec<u8>)>,
+    /// We made the call.
+    pub(super) is_placed: bool,
+    /// For every repeat of the peer's 2xx to the INVITE of this number (§13.2.2.4).
+    ack: Option<(u32, Flow, Vec<u8>)>,
     unacked: Option<Unacked>,
     owed: Option<Owed>,
     check: Option<TxnId>,
     pub(super) telling: Telling,
+    pub(super) refreshing: Refreshing,
 }
 
 /// Our 2xx to an INVITE, sent until its ACK comes (§13.3.1.4).
@@ -106,11 +111,13 @@ impl Talk {
             stage: Stage::Early,
             peer,
             local_tag: local_tag.to_owned(),
+            is_placed: false,
             ack: None,
             unacked: None,
             owed: None,
             check: None,
             telling: Telling::default(),
+            refreshing: Refreshing::default(),
         }
     }
 
@@ -155,13 +162,14 @@ impl Talk {
 
     /// The ACK of the peer's 2xx, the first time or again.
     pub(super) fn acknowledge(&mut self, sequence: u32, desk: &mut Desk<'_>) {
-        let (to, bytes) = self.ack.take().unwrap_or_else(|| {
+        let before = self.ack.take().filter(|(its, ..)| *its == sequence);
+        let (_, to, bytes) = before.unwrap_or_else(|| {
             let to = self.hop(desk);
             let ack = self.dialog.ack(sequence, &mut desk.stationery(to.transport));
-            (to, ack.to_bytes())
+            (sequence, to, ack.to_bytes())
         });
         desk.acknowledge(to, bytes.clone());
-        self.ack = Some((to, bytes));
+        self.ack = Some((sequence, to, bytes));
     }
 
     /// 200 with our session description to the INVITE that made the dialog.
@@ -185,8 +193,7 @@ impl Talk {
         desk: &mut Desk<'_>,
     ) {
         let mut response = desk.response(invite, 200, &self.local_tag);
-        response.headers.push("Content-Type", body::SDP);
-        response.body = session;
+        self.agree(invite, &mut response, session, desk);
         desk.respond(txn, &response);
         let offer = if invite.body.is_empty() { Offer::Ours } else { Offer::Theirs };
         self.unacked = Some(Unacked {
@@ -202,10 +209,33 @@ impl Talk {
         });
     }
 
+    /// Into our 2xx to an offer of theirs, or to an INVITE without one: what holds from now on.
+    fn agree(
+        &mut self,
+        request: &Request,
+        response: &mut Response,
+        session: Vec<u8>,
+        desk: &Desk<'_>,
+    ) {
+        let refreshing = &mut self.refreshing;
+        refreshing.hear_allowed(&request.headers);
+        refreshing.timer.answer(&request.headers, &mut response.headers, desk.now);
+        refreshing.session.clone_from(&session);
+        refreshing.remote.clone_from(&request.body);
+        response.headers.push("Content-Type", body::SDP);
+        response.body = session;
+    }
+
+    /// Their request, or our 2xx to it, is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.owed.is_some() || self.unacked.is_some()
+    }
+
     pub(super) fn hang_up(&mut self, why: HangUp, desk: &mut Desk<'_>) {
         if self.stage != Stage::Up {
             return;
         }
+        self.refreshing.timer.stop();
         self.drop_debts(desk);
         self.telling.forget(desk);
         let to = self.hop(desk);
@@ -234,8 +264,7 @@ impl Talk {
             }
             Ok(session) => {
                 let mut response = desk.response(&request, 200, &self.local_tag);
-                response.headers.push("Content-Type", body::SDP);
-                response.body = session;
+                self.agree(&request, &mut response, session, desk);
                 desk.respond(txn, &response);
             }
             Err(refusal) => {
@@ -248,6 +277,7 @@ impl Talk {
     /// Nothing is left of the dialog; whatever we owed is said.
     pub(super) fn close(&mut self, desk: &mut Desk<'_>) {
         self.telling.forget(desk);
+        self.refreshing.timer.stop();
         self.drop_debts(desk);
         self.stage = Stage::Over;
     }
@@ -323,15 +353,25 @@ impl Talk {
                 return desk.respond(txn, &response);
             }
         };
+        if session_timer::check(&request.headers).is_err() {
+            desk.counters.reject("session_expires");
+            let response = refuse_brief(desk.ours, &request, &self.local_tag);
+            return desk.respond(txn, &response);
+        }
         let invite = request.method == Method::Invite;
         if !invite && offer.is_none() {
             self.dialog.refresh_target(&request.headers);
-            return desk.reply(txn, &request, 200, &self.local_tag);
+            let mut response = desk.response(&request, 200, &self.local_tag);
+            if self.stage == Stage::Up {
+                self.refreshing.hear_allowed(&request.headers);
+                self.refreshing.timer.answer(&request.headers, &mut response.headers, desk.now);
+            }
+            return desk.respond(txn, &response);
         }
         if self.owed.is_some() || self.stage == Stage::Early {
             return desk.ask_again(txn, &request, &self.local_tag);
         }
-        if self.unacked.is_some() {
+        if self.unacked.is_some() || self.refreshing.is_inviting() {
             return desk.reply(txn, &request, 491, &self.local_tag);
         }
         if invite {
@@ -371,6 +411,9 @@ impl Talk {
         if self.handle_key_told(told, desk) {
             return None;
         }
+        if self.refreshing.asked(told.txn) {
+            return self.handle_refreshed(told, desk);
+        }
         if self.check != Some(told.txn) {
             return None;
         }
@@ -392,8 +435,13 @@ impl Talk {
 
     // ---- time ----
 
-    /// Sends the 2xx again. `Some`: its ACK never came (§13.3.1.4).
+    /// `Some`: an ACK never came, or the session's life is over.
     pub(super) fn handle_timeout(&mut self, desk: &mut Desk<'_>) -> Option<Cause> {
+        self.handle_unacked_timeout(desk).or_else(|| self.handle_session_timeout(desk))
+    }
+
+    /// Sends the 2xx again. `Some`: its ACK never came (§13.3.1.4).
+    fn handle_unacked_timeout(&mut self, desk: &mut Desk<'_>) -> Option<Cause> {
         let unacked = self.unacked.as_mut()?;
         if unacked.give_up_at <= desk.now {
             self.unacked = None;
@@ -409,7 +457,9 @@ impl Talk {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unacked.as_ref().map(|unacked| unacked.again_at.min(unacked.give_up_at))
+        let unacked = self.unacked.as_ref();
+        let unacked = unacked.map(|unacked| unacked.again_at.min(unacked.give_up_at));
+        unacked.into_iter().chain(self.refreshing.timer.poll_timeout()).min()
     }
 }
 
@@ -422,7 +472,7 @@ fn is_alive(what: &What) -> bool {
 }
 
 /// Whoever says 481 needs no BYE.
-fn says_gone(what: &What) -> bool {
+pub(super) fn says_gone(what: &What) -> bool {
     matches!(what, What::Response(response) if response.status == 481)
 }
 

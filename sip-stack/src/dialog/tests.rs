@@ -156,7 +156,7 @@ fn a_new_call_says_who_calls_whom_and_quotes_what_must_be() {
     let (ours, mut dice) = (ours(), Dice::new([1; 32]));
     let transport = Transport::Udp;
     let mut desk = Stationery { ours: &ours, dice: &mut dice, transport };
-    let new = NewCall { invite: &call, call_id: "c9", local_tag: "t9" };
+    let new = NewCall { invite: &call, call_id: "c9", local_tag: "t9", asks: Asks::default() };
 
     let text = String::from_utf8(new.request(&mut desk).to_bytes()).unwrap();
 

@@ -4,8 +4,9 @@ use super::Endpoint;
 use crate::{
     dialog::{
         body,
-        desk::{letterhead, refuse_body},
+        desk::{letterhead, refuse_body, refuse_brief},
         invite::{Leg, Peer},
+        session_timer,
     },
     event::{Event, Source},
     flow::Flow,
@@ -305,6 +306,12 @@ impl Endpoint {
                 return self.reply_with(invite, from, &response, now);
             }
         };
+        if session_timer::check(&invite.headers).is_err() {
+            self.counters.reject("session_expires");
+            let tag = self.dice.tag();
+            let response = refuse_brief(&self.ours, invite, &tag);
+            return self.reply_with(invite, from, &response, now);
+        }
         if trunk.is_some_and(|trunk| self.trunks.is_fruitless(trunk, now)) {
             self.counters.reject("fruitless_rate");
             return self.reply_later(invite, from, RETRY_SOON_SECONDS, now);
@@ -489,7 +496,9 @@ fn is_ours_to_call(uri: &str) -> bool {
 fn unsupported(request: &Request) -> String {
     let tags = request.headers.list("Require").into_iter();
     let tags = tags.map(|tag| String::from_utf8_lossy(tag.trim_ascii()).into_owned());
-    tags.filter(|tag| !tag.eq_ignore_ascii_case("199")).collect::<Vec<_>>().join(", ")
+    let known =
+        |tag: &str| ["199", session_timer::TAG].iter().any(|ours| tag.eq_ignore_ascii_case(ours));
+    tags.filter(|tag| !known(tag)).collect::<Vec<_>>().join(", ")
 }
 
 fn to_tag(request: &Request) -> Option<String> {

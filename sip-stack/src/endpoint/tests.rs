@@ -7,6 +7,7 @@ mod loss;
 mod mutation;
 mod outbound;
 mod pace;
+mod sessions;
 mod sources;
 mod streams;
 

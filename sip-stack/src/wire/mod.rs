@@ -6,7 +6,7 @@
 mod fault;
 mod fields;
 mod headers;
-mod lex;
+pub(crate) mod lex;
 mod method;
 mod parse;
 mod rsip;

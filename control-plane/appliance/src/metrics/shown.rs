@@ -133,6 +133,14 @@ fn sip(text: &mut Text, shown: &Shown<'_>) {
     let help =
         "Keys that were to be told by INFO and were not: refused, not answered, or too many.";
     counter(text, "clavija_sip_keys_failed_total", help, sip.keys_failed);
+    let (name, help) =
+        ("clavija_sip_session_timers_total", "Sessions refreshed by us, and ended unrefreshed.");
+    text.family(name, help, Kind::Counter);
+    for (result, count) in
+        [("refreshed", sip.sessions_refreshed), ("expired", sip.sessions_expired)]
+    {
+        text.sample(name, &[("result", result)], count);
+    }
     let help = "SIP messages that belong to nothing here.";
     counter(text, "clavija_sip_strays_total", help, sip.stray_responses + sip.stray_acks);
     let help = "Datagrams the kernel dropped because the SIP socket's buffer was full.";

@@ -4,6 +4,7 @@ use super::{
     super::{
         Dialog,
         desk::Desk,
+        session_timer::Asks,
         setup::{Alerting, Calling, Setup},
         talk::{Stage, Talk},
     },
@@ -67,7 +68,7 @@ impl Leg {
             Setup::Alerting(alerting) => (1, alerting.refused.unwrap_or(0)),
             Setup::Done => (2, 0),
         };
-        (setup, self.ended, self.sequence_max()).hash(&mut mark);
+        (setup, self.asks.raises(), self.ended, self.sequence_max()).hash(&mut mark);
         self.talks.iter().for_each(|talk| talk.mark(&mut mark));
         mark.finish()
     }
@@ -106,6 +107,8 @@ impl Leg {
             setup: Setup::Done,
             talks: vec![],
             placed,
+            offer: vec![],
+            asks: Asks::default(),
             cause: None,
             why: HangUp::Failed,
             ended: note.ended,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     event::{Cause, Event},
     txn::StatusClass,
-    wire::Response,
+    wire::{Request, Response},
 };
 use std::net::SocketAddr;
 
@@ -30,12 +30,40 @@ impl Leg {
         match StatusClass::of(response.status) {
             StatusClass::Provisional => self.handle_provisional(&response, desk),
             StatusClass::Success => self.handle_success(&response, from, desk),
+            StatusClass::Failure if self.ask_anew(&response, desk) => {}
             StatusClass::Failure => {
                 self.cause.get_or_insert(Cause::Refused { status: response.status });
                 self.setup = Setup::Done;
                 self.conclude(desk);
             }
         }
+    }
+
+    /// RFC 4028 §7.3: somebody finds the life that was asked for too brief. True: the INVITE went once more, and asks for
+    /// another.
+    fn ask_anew(&mut self, response: &Response, desk: &mut Desk<'_>) -> bool {
+        let (Setup::Calling(calling), Some(invite)) = (&self.setup, &mut self.placed) else {
+            return false;
+        };
+        if response.status != 422
+            || calling.is_withdrawn()
+            || self.offer.is_empty()
+            || !self.asks.raise(&response.headers)
+        {
+            return false;
+        }
+        let sequence = invite.headers.cseq().map_or(1, |(sequence, _)| sequence);
+        let to = self.peer.flow;
+        let headers = &mut invite.headers;
+        headers.set("Via", desk.stationery(to.transport).via());
+        headers.set("CSeq", format!("{} INVITE", sequence + 1));
+        headers.remove("Session-Expires");
+        headers.remove("Min-SE");
+        self.asks.write(headers);
+        let again = Request { body: self.offer.clone(), ..invite.clone() };
+        let txn = desk.request(again, to, self.id);
+        self.setup = Setup::Calling(Calling::new(txn));
+        true
     }
 
     fn handle_provisional(&mut self, response: &Response, desk: &mut Desk<'_>) {
@@ -64,7 +92,7 @@ impl Leg {
         desk: &mut Desk<'_>,
     ) {
         let Some(invite) = &self.placed else { return };
-        let sequence = invite.headers.cseq().map_or(0, |(sequence, _)| sequence);
+        let sequence = response.headers.cseq().map_or(0, |(sequence, _)| sequence);
         let Some(dialog) = Dialog::accepted_by(invite, response, self.sequence_used) else {
             return;
         };
@@ -78,8 +106,13 @@ impl Leg {
         }
         let mut talk = Talk::new(self.id, self.peer, dialog, &self.local_tag);
         talk.stage = Stage::Up;
+        talk.is_placed = true;
         talk.acknowledge(sequence, desk);
         let first = self.talks.is_empty() && !self.ended;
+        if first {
+            let (offer, asks) = (std::mem::take(&mut self.offer), self.asks);
+            talk.refreshing.begin(offer, asks, response, desk.now);
+        }
         let setup = std::mem::replace(&mut self.setup, Setup::Done);
         self.talks.push(talk);
         match setup {
