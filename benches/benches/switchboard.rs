@@ -72,13 +72,8 @@ fn arrived(leg: u64, number: &str) -> Input {
 /// So many agents in one team, and one more in another.
 fn plan(agents: u16) -> Arc<Plan> {
     let seat = |number: u16| SeatPlan {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: format!("agent-{number}"),
         extension: format!("{}", 10_000 + u32::from(number)),
-        fixed: false,
-        codecs: vec![],
-        srtp: Default::default(),
+        ..SeatPlan::named(format!("agent-{number}"))
     };
     let team = |name: &str, seats: Vec<SeatId>| Team {
         mask_digits: false,
@@ -98,16 +93,7 @@ fn plan(agents: u16) -> Arc<Plan> {
         record: None,
     };
     Arc::new(Plan {
-        trunks: vec![Trunk {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: "carrier".to_owned(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn: false,
-            codecs: vec![],
-            srtp: Default::default(),
-        }],
+        trunks: vec![Trunk::named("carrier")],
         seats: (0..=agents).map(seat).collect(),
         teams: vec![
             team("support", (0..agents).map(SeatId).collect()),

@@ -97,11 +97,9 @@ impl Bench {
                 domain: "clavija.test".to_owned(),
                 user_agent: "Clavija/bench".to_owned(),
                 trunks: vec![Trunk {
-                    name: "carrier".to_owned(),
                     peers: vec!["192.0.2.0/24".parse().expect("written here")],
-                    address: None,
                     calls_max: 100,
-                    calls_per_second_max: None,
+                    ..Trunk::named("carrier")
                 }],
                 users: Vec::new(),
                 first_leg: 1,

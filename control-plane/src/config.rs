@@ -99,6 +99,20 @@ fn udp() -> Transport {
 }
 
 impl Trunk {
+    /// One that only calls us, with everything as usual.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            address: None,
+            transport: Transport::Udp,
+            pstn: false,
+            codecs: Vec::new(),
+            srtp: Srtp::default(),
+            dtmf: Dtmf::default(),
+            comfort_noise: false,
+        }
+    }
+
     /// The way calls to it take; `None`: it only calls us.
     pub fn flow(&self) -> Option<Flow> {
         self.address.map(|address| Flow::new(self.transport, address))
@@ -123,6 +137,21 @@ pub struct SeatPlan {
     /// Comfort noise may be sent there in the place of silence.
     #[serde(default)]
     pub comfort_noise: bool,
+}
+
+impl SeatPlan {
+    /// One whose phones register, with everything as usual and no extension yet.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            extension: String::new(),
+            fixed: false,
+            codecs: Vec::new(),
+            srtp: Srtp::default(),
+            dtmf: Dtmf::default(),
+            comfort_noise: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

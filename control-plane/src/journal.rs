@@ -330,15 +330,7 @@ mod tests {
     use std::time::Duration;
 
     fn plan() -> Plan {
-        let seat = SeatPlan {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: "ana".into(),
-            extension: "1001".into(),
-            fixed: true,
-            codecs: vec![],
-            srtp: Default::default(),
-        };
+        let seat = SeatPlan { extension: "1001".into(), fixed: true, ..SeatPlan::named("ana") };
         let team = Team {
             mask_digits: false,
             name: "support".into(),

@@ -102,24 +102,10 @@ mod tests {
     const ANA: Source = Source::Phone(UserId(0));
 
     fn plan(rows: &[(&str, Destination, &[TrunkId])]) -> Plan {
-        let trunk = |name: &str, pstn| Trunk {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: name.into(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn,
-            codecs: vec![],
-            srtp: Default::default(),
-        };
+        let trunk = |name: &str, pstn| Trunk { pstn, ..Trunk::named(name) };
         let seat = |name: &str, extension: &str| SeatPlan {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: name.into(),
             extension: extension.into(),
-            fixed: false,
-            codecs: vec![],
-            srtp: Default::default(),
+            ..SeatPlan::named(name)
         };
         let row = |(pattern, to, from): &(&str, Destination, &[TrunkId])| NumberRow {
             pattern: (*pattern).into(),
@@ -201,25 +187,8 @@ mod tests {
     fn the_number_of_the_self_test_is_open_to_its_own_trunk_and_its_phone_to_no_extension() {
         let own = TrunkId(2);
         let mut plan = plan(&[(SELF_TEST_NUMBER, team(0), &[own])]);
-        plan.trunks.push(Trunk {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: SELF_TEST.into(),
-            address: None,
-            transport: sip_stack::Transport::Udp,
-            pstn: false,
-            codecs: vec![],
-            srtp: Default::default(),
-        });
-        plan.seats.push(SeatPlan {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: SELF_TEST.into(),
-            extension: SELF_TEST.into(),
-            fixed: false,
-            codecs: vec![],
-            srtp: Default::default(),
-        });
+        plan.trunks.push(Trunk::named(SELF_TEST));
+        plan.seats.push(SeatPlan { extension: SELF_TEST.into(), ..SeatPlan::named(SELF_TEST) });
 
         assert_eq!(plan.self_test(), Some((own, SeatId(2))));
         assert_eq!(to(&plan, Source::Trunk(own), SELF_TEST_NUMBER), Some(team(0)));

@@ -122,26 +122,13 @@ mod tests {
 
     fn plan(agents: &[&str], team: &[u16]) -> Plan {
         let seat = |name: &&str| SeatPlan {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: (*name).to_owned(),
             extension: format!("1{name}"),
             fixed: true,
-            codecs: vec![],
-            srtp: Default::default(),
+            ..SeatPlan::named(*name)
         };
         let address = "192.0.2.1:5060".parse().ok();
         Plan {
-            trunks: vec![Trunk {
-                dtmf: Default::default(),
-                comfort_noise: false,
-                name: "carrier".into(),
-                address,
-                transport: sip_stack::Transport::Udp,
-                pstn: true,
-                codecs: vec![],
-                srtp: Default::default(),
-            }],
+            trunks: vec![Trunk { address, pstn: true, ..Trunk::named("carrier") }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {
                 mask_digits: false,

@@ -470,16 +470,7 @@ fn place(phone: usize) -> Place {
 
 /// Names and extensions are dealt anew each time; so are the contacts of those who have one.
 fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
-    let trunk = |name: &str| Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.into(),
-        address: "192.0.2.1:5060".parse().ok(),
-        transport: sip_stack::Transport::Udp,
-        pstn: false,
-        codecs: vec![],
-        srtp: Default::default(),
-    };
+    let trunk = |name: &str| Trunk { address: "192.0.2.1:5060".parse().ok(), ..Trunk::named(name) };
     let mut extensions = EXTENSIONS.to_vec();
     // Mostly somebody else has one of them, seldom everybody.
     for _ in 0..dice.random_range(0..4) {
@@ -497,15 +488,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
                 fixed.insert(name.to_owned(), contacts.swap_remove(at));
             }
             let extension = extension.into();
-            seats.push(SeatPlan {
-                dtmf: Default::default(),
-                comfort_noise: false,
-                name: name.into(),
-                extension,
-                fixed: is_fixed,
-                codecs: vec![],
-                srtp: Default::default(),
-            });
+            seats.push(SeatPlan { extension, fixed: is_fixed, ..SeatPlan::named(name) });
         }
     }
     let places: Vec<SeatId> = (0..).map(SeatId).take(seats.len()).collect();

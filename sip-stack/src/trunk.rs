@@ -26,6 +26,19 @@ pub struct Trunk {
     pub calls_per_second_max: Option<u32>,
 }
 
+impl Trunk {
+    /// One from which nobody may call yet, and that may have no call.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            peers: Vec::new(),
+            address: None,
+            calls_max: 0,
+            calls_per_second_max: None,
+        }
+    }
+}
+
 /// How many calls a trunk has at once, in both directions, and how many it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrunkLoad {
@@ -233,7 +246,7 @@ mod tests {
 
     fn trunk(peers: &[&str], calls_max: u32) -> Trunk {
         let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
-        Trunk { name: "t".into(), peers, address: None, calls_max, calls_per_second_max: None }
+        Trunk { peers, calls_max, ..Trunk::named("t") }
     }
 
     fn contains(network: &str, address: &str) -> bool {

@@ -94,16 +94,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn plan() -> Arc<Plan> {
-    let trunk = |name: &str, address, pstn| Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.to_owned(),
-        address,
-        transport: sip_stack::Transport::Udp,
-        pstn,
-        codecs: vec![],
-        srtp: Default::default(),
-    };
+    let trunk = |name: &str, address, pstn| Trunk { address, pstn, ..Trunk::named(name) };
     Arc::new(Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],
         seats: vec![],
@@ -120,11 +111,10 @@ fn plan() -> Arc<Plan> {
 
 fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Exchange {
     let trunk = |name: &str, peer: &str, address| sip_stack::Trunk {
-        name: name.to_owned(),
         peers: vec![peer.parse().expect("one address is a network")],
         address,
         calls_max: 1_000_000,
-        calls_per_second_max: None,
+        ..sip_stack::Trunk::named(name)
     };
     let sip = Config {
         local: address(BOX),

@@ -75,11 +75,9 @@ fn endpoint() -> Endpoint {
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {
-            name: "carrier".into(),
             peers: vec!["192.0.2.0/24".parse().unwrap()],
-            address: None,
             calls_max: 4,
-            calls_per_second_max: None,
+            ..Trunk::named("carrier")
         }],
         users: vec![User {
             name: "1001".into(),

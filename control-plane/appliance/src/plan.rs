@@ -31,25 +31,8 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         (TrunkId(place(plan.trunks.len())), SeatId(place(plan.seats.len())));
     let own_team = TeamId(place(plan.teams.len()));
     let name = SELF_TEST.to_owned();
-    plan.trunks.push(Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.clone(),
-        address: None,
-        transport: Transport::Udp,
-        pstn: false,
-        codecs: vec![],
-        srtp: Default::default(),
-    });
-    plan.seats.push(SeatPlan {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.clone(),
-        extension: name.clone(),
-        fixed: false,
-        codecs: vec![],
-        srtp: Default::default(),
-    });
+    plan.trunks.push(Trunk::named(&name));
+    plan.seats.push(SeatPlan { extension: name.clone(), ..SeatPlan::named(&name) });
     plan.teams.push(Team {
         mask_digits: false,
         name,
@@ -118,14 +101,8 @@ pub fn successor(
         }
     }
     sip.users = users;
-    let nowhere = |name: &str| sip_stack::Trunk {
-        name: name.to_owned(),
-        peers: vec![],
-        address: None,
-        calls_max: 0,
-        calls_per_second_max: None,
-    };
-    let mut all: Vec<_> = plan.trunks.iter().map(|trunk| nowhere(&trunk.name)).collect();
+    let mut all: Vec<_> =
+        plan.trunks.iter().map(|trunk| sip_stack::Trunk::named(&trunk.name)).collect();
     for (trunk, id) in std::mem::take(&mut sip.trunks).into_iter().zip(trunks) {
         if let Some(place) = all.get_mut(usize::from(id.0)) {
             *place = trunk;
@@ -209,13 +186,7 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
 fn own_trunk() -> sip_stack::Trunk {
     // One call at a time, and the last of the one before.
     let calls_max = 2;
-    sip_stack::Trunk {
-        name: SELF_TEST.to_owned(),
-        peers: vec![],
-        address: None,
-        calls_max,
-        calls_per_second_max: None,
-    }
+    sip_stack::Trunk { calls_max, ..sip_stack::Trunk::named(SELF_TEST) }
 }
 
 /// Of the self-test: cannot register, and is reached nowhere until its phone is let in.

@@ -126,24 +126,10 @@ impl Bench {
 }
 
 fn plan() -> Plan {
-    let seat = |name: &str| SeatPlan {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.into(),
-        extension: name.into(),
-        fixed: false,
-        codecs: vec![],
-        srtp: Default::default(),
-    };
+    let seat = |name: &str| SeatPlan { extension: name.into(), ..SeatPlan::named(name) };
     let trunk = |name: &str, address: Option<&str>| Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.into(),
         address: address.map(|address| address.parse().unwrap()),
-        transport: sip_stack::Transport::Udp,
-        pstn: false,
-        codecs: vec![],
-        srtp: Default::default(),
+        ..Trunk::named(name)
     };
     let row =
         |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };

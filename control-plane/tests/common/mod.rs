@@ -30,11 +30,10 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 /// Of the carrier and the PBX, and of these users.
 pub(crate) fn sip(users: Vec<User>, seed: u8) -> Config {
     let trunk = |name: &str, peer: &str, address| sip_stack::Trunk {
-        name: name.into(),
         peers: vec![peer.parse().unwrap()],
         address,
         calls_max: 100,
-        calls_per_second_max: None,
+        ..sip_stack::Trunk::named(name)
     };
     let pbx = Some(address(PBX));
     Config {
@@ -61,16 +60,7 @@ pub(crate) fn contact(at: &str) -> Target {
 }
 
 fn trunk(name: &str, address: Option<SocketAddr>, pstn: bool) -> Trunk {
-    Trunk {
-        name: name.into(),
-        address,
-        transport: sip_stack::Transport::Udp,
-        pstn,
-        codecs: vec![],
-        comfort_noise: false,
-        dtmf: Default::default(),
-        srtp: Default::default(),
-    }
+    Trunk { address, pstn, ..Trunk::named(name) }
 }
 
 /// Calls to 100 reach these seats, calls to 9* the PBX.
@@ -100,15 +90,7 @@ pub(crate) fn plan(seats: Vec<SeatPlan>) -> Plan {
 }
 
 pub(crate) fn seat(name: &str, extension: &str, fixed: bool) -> SeatPlan {
-    SeatPlan {
-        name: name.into(),
-        extension: extension.into(),
-        fixed,
-        codecs: vec![],
-        comfort_noise: false,
-        dtmf: Default::default(),
-        srtp: Default::default(),
-    }
+    SeatPlan { extension: extension.into(), fixed, ..SeatPlan::named(name) }
 }
 
 /// The one desk.

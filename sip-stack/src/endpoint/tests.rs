@@ -51,11 +51,10 @@ fn config(own: &str, peers: &str, seed: u8) -> Config {
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {
-            name: "carrier".into(),
             peers: vec![peers.parse().unwrap()],
             address: Some(address(CARRIER)),
             calls_max: 3,
-            calls_per_second_max: None,
+            ..Trunk::named("carrier")
         }],
         users: vec![user("1001", Some("secret"), None), user("1003", None, Some(phone))],
         first_leg: 100,

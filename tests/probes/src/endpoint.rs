@@ -57,11 +57,9 @@ pub(crate) fn config() -> Config {
         domain: "clavija.test".into(),
         user_agent: "Clavija/probe".into(),
         trunks: vec![Trunk {
-            name: "carrier".into(),
             peers: "192.0.2.0/24".parse().into_iter().collect(),
-            address: None,
             calls_max: 4,
-            calls_per_second_max: None,
+            ..Trunk::named("carrier")
         }],
         users: vec![
             User { name: "1001".into(), password: Some(Secret::new("secret")), contact: None },

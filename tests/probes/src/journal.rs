@@ -88,11 +88,10 @@ fn sip(plan: &Plan) -> Config {
         contact: None,
     };
     let trunk = |trunk: &control_plane::config::Trunk| Trunk {
-        name: trunk.name.clone(),
         peers: "192.0.2.0/24".parse().into_iter().collect(),
         address: trunk.address,
         calls_max: 4,
-        calls_per_second_max: None,
+        ..Trunk::named(trunk.name.clone())
     };
     Config {
         local,

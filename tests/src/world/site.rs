@@ -15,11 +15,7 @@ use control_plane::{
     time::Stamp,
 };
 use media_core::order::{PortName, TuneId};
-use sip_stack::{
-    event::Target,
-    flow::{Flow, Transport},
-    ids::TrunkId,
-};
+use sip_stack::{event::Target, flow::Flow, ids::TrunkId};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -125,11 +121,10 @@ impl Site {
         now: Instant,
     ) -> Exchange {
         let trunk = |name: &str, address: SocketAddr, calls_max| sip_stack::Trunk {
-            name: name.to_owned(),
             peers: vec![address.ip().to_string().parse().expect("one address is a network")],
             address: Some(address),
             calls_max,
-            calls_per_second_max: None,
+            ..sip_stack::Trunk::named(name)
         };
         let sip = sip_stack::Config {
             local: ADDRESS,
@@ -226,16 +221,8 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
 }
 
 fn plan(answer: AnswerMode) -> Plan {
-    let trunk = |name: &str, address, pstn| Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.to_owned(),
-        address: Some(address),
-        transport: Transport::Udp,
-        pstn,
-        codecs: vec![],
-        srtp: Default::default(),
-    };
+    let trunk =
+        |name: &str, address, pstn| Trunk { address: Some(address), pstn, ..Trunk::named(name) };
     let row = |pattern: &str, to, record| NumberRow {
         pattern: pattern.to_owned(),
         to,
@@ -252,13 +239,9 @@ fn plan(answer: AnswerMode) -> Plan {
         seats: AGENTS
             .iter()
             .map(|(name, extension, _, fixed)| SeatPlan {
-                dtmf: Default::default(),
-                comfort_noise: false,
-                name: (*name).to_owned(),
                 extension: (*extension).to_owned(),
                 fixed: *fixed,
-                codecs: vec![],
-                srtp: Default::default(),
+                ..SeatPlan::named(*name)
             })
             .collect(),
         teams: vec![Team {

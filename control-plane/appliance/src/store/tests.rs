@@ -34,15 +34,7 @@ impl Bench {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
         drop(fs::remove_dir_all(&dir));
-        let seat = SeatPlan {
-            dtmf: Default::default(),
-            comfort_noise: false,
-            name: "ana".into(),
-            extension: "1001".into(),
-            fixed: false,
-            codecs: vec![],
-            srtp: Default::default(),
-        };
+        let seat = SeatPlan { extension: "1001".into(), ..SeatPlan::named("ana") };
         let row = NumberRow {
             pattern: "100".into(),
             to: Destination::Seat(SeatId(0)),

@@ -7,29 +7,19 @@ use control_plane::{
     time::Stamp,
 };
 use media_core::order::{LegReport, Recorded};
-use sip_stack::{event::Source, flow::Transport, ids::TrunkId};
+use sip_stack::{event::Source, ids::TrunkId};
 use std::time::Duration;
 
 /// Trunks `carrier` and `pbx`, agents `ana` and `bruno`, the team `support` of both.
 pub(crate) fn plan() -> Plan {
     let trunk = |name: &str, address: Option<&str>, pstn| Trunk {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.to_owned(),
         address: address.map(|address| address.parse().unwrap()),
-        transport: Transport::Udp,
         pstn,
-        codecs: vec![],
-        srtp: Default::default(),
+        ..Trunk::named(name)
     };
     let seat = |name: &str, extension: &str| SeatPlan {
-        dtmf: Default::default(),
-        comfort_noise: false,
-        name: name.to_owned(),
         extension: extension.to_owned(),
-        fixed: false,
-        codecs: vec![],
-        srtp: Default::default(),
+        ..SeatPlan::named(name)
     };
     Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some("127.0.0.11:5080"), false)],

@@ -9,11 +9,9 @@ const OTHER: &str = "203.0.113.99:5060";
 fn with_other_trunk() -> Bench {
     let mut settings = config(BOX, "192.0.2.0/24", 1);
     let other = Trunk {
-        name: "other".into(),
         peers: vec!["203.0.113.99".parse().unwrap()],
-        address: None,
         calls_max: 3,
-        calls_per_second_max: None,
+        ..Trunk::named("other")
     };
     settings.trunks.push(other);
     Bench { endpoint: Endpoint::new(settings), now: Instant::now() }
