@@ -1,4 +1,4 @@
-//! 3,000 unwanted requests a second beside ten calls a second that are wanted, at the real binary.
+//! 5,000 unwanted requests a second beside twenty calls a second that are wanted, at the real binary.
 //! `FLOOD_SECONDS` says for how long.
 #![expect(clippy::print_stdout, reason = "what was refused and how much it cost is told")]
 
@@ -13,8 +13,8 @@ use clavija_tests::{
 };
 use std::{env, time::Duration};
 
-const PER_SECOND: u32 = 3_000;
-const CALLS_PER_SECOND: u32 = 10;
+const PER_SECOND: u32 = 5_000;
+const CALLS_PER_SECOND: u32 = 20;
 /// What the flood may cost in memory.
 const GROWTH_MAX: u64 = 32 << 20;
 
@@ -66,7 +66,8 @@ fn a_flood_from_strangers_costs_no_call_no_packet_and_no_memory() {
     calls(&appliance, 5_064, 20).finish();
     let before = appliance.resident_bytes();
 
-    let flood = Flood::start(appliance.sip(), PER_SECOND, Duration::from_secs(seconds));
+    let flood =
+        Flood::start(appliance.sip(), carrier.ip(), PER_SECOND, Duration::from_secs(seconds));
     let wanted = u32::try_from(seconds).unwrap() * CALLS_PER_SECOND;
     let trace = calls(&appliance, 5_066, wanted).finish();
     let unwanted = flood.finish();
