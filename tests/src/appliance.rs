@@ -191,6 +191,15 @@ impl Appliance {
         self.await_ready();
     }
 
+    /// Kills it as a crash would (SIGKILL) and leaves it so.
+    ///
+    /// # Panics
+    /// If it has gone already.
+    pub fn kill(mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+    }
+
     /// Where it takes calls.
     pub fn sip(&self) -> SocketAddr {
         self.sip

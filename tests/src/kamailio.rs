@@ -34,13 +34,28 @@ impl Kamailio {
     /// # Panics
     /// If it is missing, or does not answer.
     pub fn start_by(transport: &str, listen: SocketAddr, target: SocketAddr) -> Self {
-        let folder = TestFolder::new("kamailio");
-        let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/kamailio.cfg");
+        let words = [("@TO@", target.to_string()), ("@TRANSPORT@", transport.to_owned())];
+        Self::run(TestFolder::new("kamailio"), "kamailio.cfg", listen, &words)
+    }
+
+    /// Starts a proxy at `listen` that gives calls to these boxes in turn, and to the next one when one fails.
+    ///
+    /// # Panics
+    /// If it is missing, or does not answer.
+    pub fn dispatch(listen: SocketAddr, boxes: &[SocketAddr]) -> Self {
+        let folder = TestFolder::new("dispatcher");
+        let list: String = boxes.iter().map(|at| format!("1 sip:{at}\n")).collect();
+        fs::write(folder.join("boxes.list"), list).expect("the test's folder can be written");
+        let words = [("@FOLDER@", folder.path().display().to_string())];
+        Self::run(folder, "kamailio_dispatcher.cfg", listen, &words)
+    }
+
+    fn run(folder: TestFolder, name: &str, listen: SocketAddr, words: &[(&str, String)]) -> Self {
+        let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
         let config =
             fs::read_to_string(template).expect("the proxy's configuration is in tests/peers");
-        let config =
-            config.replace("@LISTEN@", &listen.to_string()).replace("@TO@", &target.to_string());
-        let config = config.replace("@TRANSPORT@", transport);
+        let config = config.replace("@LISTEN@", &listen.to_string());
+        let config = words.iter().fold(config, |config, (word, to)| config.replace(word, to));
         fs::write(folder.join("kamailio.cfg"), config).expect("the test's folder can be written");
         let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
         let child = Command::new("kamailio")

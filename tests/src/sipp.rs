@@ -196,12 +196,25 @@ impl Sipp {
     /// # Panics
     /// If a call failed; says what SIPp says.
     pub fn finish(mut self) -> Vec<Message> {
-        let what = format!("the end of {}", self.script.scenario);
-        let patience = Duration::from_secs(TIMEOUT_SECONDS.into());
-        let status = wait::within(patience, || self.has_ended())
-            .unwrap_or_else(|| panic!("waited in vain for {what}\n{}", self.story()));
+        let status = self.await_end();
         assert!(status.success(), "{} failed: {status}\n{}", self.script.scenario, self.story());
         self.trace()
+    }
+
+    /// Waits for its end and gives the trace, also where calls failed.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn finish_whatever_failed(mut self) -> Vec<Message> {
+        self.await_end();
+        self.trace()
+    }
+
+    fn await_end(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.script.scenario);
+        let patience = Duration::from_secs(TIMEOUT_SECONDS.into());
+        wait::within(patience, || self.has_ended())
+            .unwrap_or_else(|| panic!("waited in vain for {what}\n{}", self.story()))
     }
 
     fn has_ended(&mut self) -> Option<ExitStatus> {

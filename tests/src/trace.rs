@@ -103,7 +103,9 @@ fn parse_one(text: &str) -> Option<(Option<Message>, &str)> {
     } else {
         return Some((None, after));
     };
-    let digits = title.split(['(', '[']).nth(1)?.split([' ', ']']).next()?;
+    // What was not expected is there once more, without its length.
+    let Some(length) = title.split(['(', '[']).nth(1) else { return Some((None, after)) };
+    let digits = length.split([' ', ']']).next()?;
     let (text, left) = after.split_at_checked(digits.parse().ok()?)?;
     Some((Some(Message { way, at_us: time_of_day(stamp)?, text: text.to_owned() }), left))
 }
@@ -160,13 +162,17 @@ mod tests {
     const FILE: &str = "----------------------------------------------- 2026-11-20 11:07:00.388505\n\
         UDP message received [58] bytes :\n\n\
         INVITE sip:1001@127.0.0.21 SIP/2.0\r\nCSeq: 7 INVITE\r\n\r\nv=0\n\
+        \n----------------------------------------------- 2026-11-20 11:07:00.388600\n\
+        Unexpected UDP message received:\n\n\
+        INVITE sip:1001@127.0.0.21 SIP/2.0\r\nCSeq: 7 INVITE\r\n\r\nv=0\n\
         \n----------------------------------------------- 2026-11-20 11:07:01.000001\n\
         UDP message sent (40 bytes):\n\nSIP/2.0 180 Ringing\r\nCSeq: 7 INVITE\r\n\r\n\
         \n----------------------------------------------- 2026-11-20 11:07:01.000002\n\
         UDP message sent (4000 bytes):\n\nSIP/2.0 200 OK\r\n";
 
     #[test]
-    fn messages_come_apart_by_their_length_and_a_half_written_one_waits() {
+    fn messages_come_apart_by_their_length_one_that_is_told_twice_counts_once_and_a_half_written_one_waits()
+     {
         let messages = parse(FILE);
 
         assert_eq!(messages.len(), 2, "{messages:?}");
