@@ -94,6 +94,7 @@ impl Bench {
                 local: address("198.51.100.1:5060"),
                 advertise: address("198.51.100.1:5060"),
                 advertise_tcp: address("198.51.100.1:5060"),
+                networks: vec![],
                 domain: "clavija.test".to_owned(),
                 user_agent: "Clavija/bench".to_owned(),
                 trunks: vec![Trunk {

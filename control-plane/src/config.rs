@@ -5,7 +5,7 @@ use media_core::order::TuneId;
 use serde::{Deserialize, Serialize};
 use sip_stack::{
     flow::{Flow, Transport},
-    ids::TrunkId,
+    ids::{NetworkId, TrunkId},
     sdp::codec::Codec,
     sdp::secure::Srtp,
 };
@@ -58,6 +58,9 @@ pub struct Gone {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trunk {
     pub name: String,
+    /// Where its addresses are, and by which its calls leave.
+    #[serde(default, skip_serializing_if = "NetworkId::is_first")]
+    pub network: NetworkId,
     /// Where calls to it are sent; `None`: it only calls us.
     pub address: Option<SocketAddr>,
     /// What calls to it go by.
@@ -103,6 +106,7 @@ impl Trunk {
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            network: NetworkId::FIRST,
             address: None,
             transport: Transport::Udp,
             pstn: false,
@@ -115,7 +119,7 @@ impl Trunk {
 
     /// The way calls to it take; `None`: it only calls us.
     pub fn flow(&self) -> Option<Flow> {
-        self.address.map(|address| Flow::new(self.transport, address))
+        self.address.map(|address| Flow::new(self.transport, address).within(self.network))
     }
 }
 

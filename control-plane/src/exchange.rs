@@ -24,7 +24,7 @@ use media_core::order::{self, LegName, Order, PortName, TalkName};
 use sip_stack::{
     Endpoint, Guests,
     event::{Closed, Contact, Event, ProbeId, Probed, Target, Transmit},
-    flow::{ConnId, Flow},
+    flow::{ConnId, Far, Flow},
     ids::{LegId, TrunkId, UserId},
     keys::Press,
     note,
@@ -45,6 +45,8 @@ pub struct Start {
     pub ports: Vec<PortName>,
     /// The address session descriptions name.
     pub media_address: IpAddr,
+    /// The same of the networks behind the first, in the order of `sip.networks`.
+    pub networks: Vec<MediaNetwork>,
     /// For SSRCs and the like; from the operating system, or from the world's seed.
     pub seed: [u8; 32],
     /// What the wall clock says now.
@@ -58,6 +60,15 @@ pub struct Start {
     pub opus_complexity: u8,
     /// `None`: nothing has ever happened on this box.
     pub restart: Option<Restart>,
+}
+
+/// Where audio comes and goes in one more network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaNetwork {
+    /// The address session descriptions name there.
+    pub address: IpAddr,
+    /// Ports that are bound there; no two networks have one.
+    pub ports: Vec<PortName>,
 }
 
 /// What is left of the process before, besides its board: see [`crate::journal::Past::restart`].
@@ -135,6 +146,7 @@ impl Exchange {
             board,
             ports,
             media_address,
+            networks,
             seed,
             wall,
             login_key,
@@ -147,13 +159,18 @@ impl Exchange {
         let clock = Clock::new(now, wall.max(board.now()).max(last));
         let ledger = Ledger::new(Arc::clone(board.plan()));
         let plan = restart.as_ref().map_or_else(|| board.plan(), |restart| &restart.restarted.plan);
-        let (phones, sip_legs) =
-            (plan.phones(), SipLegs::new(media_address, opus_complexity, plan));
+        let phones = plan.phones();
+        let (addresses, ports): (Vec<_>, Vec<_>) = [MediaNetwork { address: media_address, ports }]
+            .into_iter()
+            .chain(networks)
+            .map(|network| (network.address, Ports::new(network.ports, phones)))
+            .unzip();
+        let sip_legs = SipLegs::new(addresses, opus_complexity, plan);
         let mut exchange = Self {
             endpoint: Endpoint::new(sip),
             board,
             sip: sip_legs,
-            media: MediaLegs::new(Ports::new(ports, phones), seed),
+            media: MediaLegs::new(ports, seed),
             clock,
             login_key,
             inbox: VecDeque::new(),
@@ -180,13 +197,19 @@ impl Exchange {
         exchange
     }
 
+    /// One datagram of the first network.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        self.endpoint.handle_datagram(from, bytes, now);
+        self.handle_datagram_of(from.into(), bytes, now);
+    }
+
+    /// One of any network.
+    pub fn handle_datagram_of(&mut self, from: Far, bytes: &[u8], now: Instant) {
+        self.endpoint.handle_datagram_of(from, bytes, now);
         self.work(now);
     }
 
     /// Somebody has connected; `None`: they may not stay.
-    pub fn handle_accepted(&mut self, from: SocketAddr, now: Instant) -> Option<ConnId> {
+    pub fn handle_accepted(&mut self, from: impl Into<Far>, now: Instant) -> Option<ConnId> {
         let conn = self.endpoint.handle_accepted(from, now);
         self.work(now);
         conn
@@ -463,7 +486,7 @@ impl Exchange {
 
     /// Port pairs in use.
     pub fn ports_taken(&self) -> usize {
-        self.media.ports().taken()
+        self.media.ports_taken()
     }
 
     /// No call, leg, offer, transaction or port is left.

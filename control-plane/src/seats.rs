@@ -516,7 +516,7 @@ mod tests {
     fn a_telephone_that_is_found_in_a_call_is_free_with_its_claim() {
         let mut table = table();
         let call = CallId(7);
-        let place = Place::at("192.0.2.7:5060".parse().unwrap());
+        let place = Place::at("192.0.2.7:5060".parse::<std::net::SocketAddr>().unwrap());
         let mut claim = table.claim(ANA, call).unwrap();
 
         table.found(&mut claim, call, &place);

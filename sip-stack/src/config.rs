@@ -16,6 +16,8 @@ pub struct Config {
     pub advertise: SocketAddr,
     /// The same for TCP.
     pub advertise_tcp: SocketAddr,
+    /// The networks behind the first, which is that of the addresses above.
+    pub networks: Vec<Network>,
     /// Realm of the challenge and domain of the addresses phones register.
     pub domain: String,
     /// Text of User-Agent and Server.
@@ -28,6 +30,17 @@ pub struct Config {
     /// production, because none of them may be guessed.
     pub seed: [u8; 32],
     pub limits: Limits,
+}
+
+/// Where we are in one more network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Bound address of its listeners.
+    pub local: SocketAddr,
+    /// What Via and Contact name there.
+    pub advertise: SocketAddr,
+    /// The same for TCP.
+    pub advertise_tcp: SocketAddr,
 }
 
 /// What is refused or dropped beyond.

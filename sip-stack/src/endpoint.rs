@@ -16,14 +16,14 @@ use crate::{
     config::{Config, Guests, Limits},
     counters::Counters,
     dialog::{
-        desk::{Desk, Ours},
+        desk::{Desk, Letterheads, Ours},
         invite::Leg,
     },
     dice::Dice,
     event::{Cause, Contact, Event, HangUp, Invite, Limit, Refusal, Source, Target, Transmit},
-    flow::Flow,
+    flow::{Far, Flow},
     guard::{Guard, bans::Ban},
-    ids::{LegId, TrunkId, UserId},
+    ids::{LegId, NetworkId, TrunkId, UserId},
     keys::Press,
     registrar::Registrar,
     trunk::{TrunkLoad, Trunks},
@@ -39,7 +39,7 @@ use std::{
 
 #[derive(Debug)]
 pub struct Endpoint {
-    ours: Ours,
+    ours: Letterheads,
     limits: Limits,
     dice: Dice,
     counters: Counters,
@@ -61,23 +61,25 @@ pub struct Endpoint {
 impl Endpoint {
     pub fn new(config: Config) -> Self {
         let mut dice = Dice::new(config.seed);
-        let own_hosts = [config.advertise.ip(), config.local.ip()];
+        let others = config.networks.iter().flat_map(|other| [other.advertise, other.local]);
+        let own_hosts = [config.advertise, config.local].into_iter().chain(others);
         let registrar = Registrar::new(
             config.users,
             &config.domain,
-            own_hosts,
+            own_hosts.map(|own| own.ip()).collect(),
             dice.key(),
             config.limits.wrong_passwords_max,
         );
         let [k0, k1, k2, k3, k4, k5, k6, k7, ..] = dice.key();
         let guard_key = u64::from_be_bytes([k0, k1, k2, k3, k4, k5, k6, k7]);
+        let first = Ours {
+            advertise: config.advertise,
+            advertise_tcp: config.advertise_tcp,
+            domain: config.domain,
+            user_agent: config.user_agent,
+        };
         Self {
-            ours: Ours {
-                advertise: config.advertise,
-                advertise_tcp: config.advertise_tcp,
-                domain: config.domain,
-                user_agent: config.user_agent,
-            },
+            ours: Letterheads::new(first, &config.networks),
             limits: config.limits,
             guard: Guard::new(&config.limits, guard_key),
             dice,
@@ -98,10 +100,16 @@ impl Endpoint {
 
     // ---- what happened ----
 
-    /// One datagram, whatever it is. `from`: the address it really came from.
+    /// One datagram of the first network, whatever it is. `from`: the address it really came from.
     pub fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
-        self.receive(Flow::udp(from), bytes, now);
-        self.settle(Some(from), now);
+        self.handle_datagram_of(from.into(), bytes, now);
+    }
+
+    /// The same of any network.
+    pub fn handle_datagram_of(&mut self, from: Far, bytes: &[u8], now: Instant) {
+        let Far { network, address } = from;
+        self.receive(Flow::udp(address).within(network), bytes, now);
+        self.settle(Some(address), now);
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -150,7 +158,8 @@ impl Endpoint {
             self.events.push_back(Event::Ended { leg: id, cause: Cause::Full { limit } });
             return id;
         }
-        let leg = Leg::place(id, &invite, &mut self.desk(now));
+        let network = invite.target.to.network;
+        let leg = Leg::place(id, &invite, &mut self.desk(network, now));
         self.legs.insert(leg, now);
         self.settle(None, now);
         id
@@ -270,6 +279,11 @@ impl Endpoint {
         self.connections.len()
     }
 
+    /// In which of our networks this leg's far side is.
+    pub fn network(&self, leg: LegId) -> NetworkId {
+        self.legs.get(leg).map(|leg| leg.peer().flow.network).unwrap_or_default()
+    }
+
     /// Each trunk's calls, by its id; as its limit counts them.
     pub fn trunk_loads(&self) -> Vec<TrunkLoad> {
         self.trunks.loads()
@@ -301,7 +315,7 @@ impl Endpoint {
     /// Whose trunk sends from there; a guest's socket is known to the port.
     fn trunk_at(&self, from: Flow) -> Option<TrunkId> {
         let guest = self.guests.as_ref().filter(|guests| Flow::udp(guests.caller) == from);
-        guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.remote.ip()))
+        guest.map(|guests| guests.trunk).or_else(|| self.trunks.of(from.host()))
     }
 
     /// Why one more call is not placed; otherwise the trunk counts it from here on.
@@ -322,14 +336,14 @@ impl Endpoint {
         id
     }
 
-    fn desk(&mut self, now: Instant) -> Desk<'_> {
+    fn desk(&mut self, network: NetworkId, now: Instant) -> Desk<'_> {
         Desk {
             txns: &mut self.txns,
             events: &mut self.events,
             dice: &mut self.dice,
             counters: &mut self.counters,
             trunks: &mut self.trunks,
-            ours: &self.ours,
+            ours: self.ours.of(network),
             now,
         }
     }
@@ -340,13 +354,14 @@ impl Endpoint {
     }
 
     fn with_leg(&mut self, leg: LegId, now: Instant, act: impl FnOnce(&mut Leg, &mut Desk<'_>)) {
+        let network = self.network(leg);
         let mut desk = Desk {
             txns: &mut self.txns,
             events: &mut self.events,
             dice: &mut self.dice,
             counters: &mut self.counters,
             trunks: &mut self.trunks,
-            ours: &self.ours,
+            ours: self.ours.of(network),
             now,
         };
         self.legs.with(leg, now, |leg| act(leg, &mut desk));

@@ -2,8 +2,8 @@
 
 use crate::{
     digest::Algorithm,
-    flow::{ConnId, Flow},
-    ids::{LegId, TrunkId, UserId},
+    flow::{ConnId, Far, Flow, NETWORK},
+    ids::{LegId, NetworkId, TrunkId, UserId},
     keys::Press,
     sdp,
     wire::Uri,
@@ -22,6 +22,8 @@ pub struct Transmit {
     /// Empty where a connection is opened or closed.
     pub bytes: Vec<u8>,
     pub way: Way,
+    /// By which of our networks it leaves.
+    pub network: NetworkId,
 }
 
 /// What a [`Transmit`] asks of the sockets. In the order they are said.
@@ -94,8 +96,9 @@ pub struct Target {
 impl Target {
     /// Which telephone that is.
     pub fn place(&self) -> Place {
+        let network = self.to.network;
         let remote = self.to.remote.to_string();
-        let Ok(uri) = Uri::parse(&self.uri) else { return Place(remote) };
+        let Ok(uri) = Uri::parse(&self.uri) else { return Place::of(remote, network) };
         let port = uri.port.unwrap_or(DEFAULT_PORT);
         let named = match uri.host_ip() {
             Some(host) => SocketAddr::new(host, port).to_string(),
@@ -109,22 +112,28 @@ impl Target {
         } else {
             format!("{remote} {named}")
         };
-        let Some(user) = uri.user else { return Place(at) };
-        Place(format!("{user}@{at}"))
+        let Some(user) = uri.user else { return Place::of(at, network) };
+        Place::of(format!("{user}@{at}"), network)
     }
 }
 
 /// One telephone, by where it is: the address requests to it go to and, where that is a NAT's or a
 /// proxy's, host and port of its contact too; and the user part of its contact, for many telephones
-/// stand behind the one address of a gateway. Who registered it, and by which transport, makes no
+/// stand behind the one address of a gateway; and, where it is not the first, the network of that
+/// address. Who registered it, and by which transport, makes no
 /// other telephone of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place(String);
 
 impl Place {
     /// What is known of a telephone of which only the address is.
-    pub fn at(address: SocketAddr) -> Self {
-        Self(address.to_string())
+    pub fn at(far: impl Into<Far>) -> Self {
+        let Far { network, address } = far.into();
+        Self::of(address.to_string(), network)
+    }
+
+    fn of(text: String, network: NetworkId) -> Self {
+        if network.is_first() { Self(text) } else { Self(format!("{NETWORK}{}/{text}", network.0)) }
     }
 }
 

@@ -14,6 +14,22 @@ impl fmt::Display for LegId {
     }
 }
 
+/// One of the networks the box stands in, by its place in the configuration: the first is that of
+/// [`crate::Config::advertise`], the others follow in [`crate::Config::networks`].
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct NetworkId(pub u8);
+
+impl NetworkId {
+    /// The only one of most boxes.
+    pub const FIRST: Self = Self(0);
+
+    pub fn is_first(&self) -> bool {
+        *self == Self::FIRST
+    }
+}
+
 /// A trunk, by its place in [`crate::Config::trunks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrunkId(pub u16);

@@ -22,14 +22,14 @@ mod trunk;
 pub mod txn;
 pub mod wire;
 
-pub use config::{Config, Guests, Limits, Secret, User};
+pub use config::{Config, Guests, Limits, Network, Secret, User};
 pub use counters::{Counters, Orphans};
 pub use endpoint::Endpoint;
 pub use event::{
     Cause, Closed, Contact, Event, HangUp, Invite, Limit, Place, ProbeId, Probed, Refusal, Source,
     Target, Transmit, Way,
 };
-pub use flow::{ConnId, Flow, Transport};
+pub use flow::{ConnId, Far, Flow, Transport};
 pub use guard::bans::{Ban, Misdeed};
-pub use ids::{LegId, TrunkId, UserId};
+pub use ids::{LegId, NetworkId, TrunkId, UserId};
 pub use trunk::{BadCidr, Cidr, Trunk, TrunkLoad};

@@ -115,7 +115,7 @@ impl LegNote {
         let theirs = || Some(self.dialogs.first()?.target.clone());
         let uri = self.placed.as_ref().map(|invite| invite.uri.clone()).or_else(theirs);
         let target = uri.map(|uri| Target { uri, to: self.address });
-        Some(target.map_or_else(|| Place::at(self.address.remote), |target| target.place()))
+        Some(target.map_or_else(|| Place::at(self.address.far()), |target| target.place()))
     }
 }
 

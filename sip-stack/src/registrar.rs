@@ -12,7 +12,7 @@ use crate::{
     digest::{Algorithm, Challenge, Credentials, verify},
     event::{Contact, Event, Target},
     flow::{ConnId, Flow},
-    ids::UserId,
+    ids::{NetworkId, UserId},
     note::BindingNote,
     wire::{NameAddr, Request, Uri},
 };
@@ -33,7 +33,7 @@ use std::{
 pub(crate) struct Registrar {
     domain: String,
     /// Hosts that mean us where a domain is asked for.
-    own_hosts: [IpAddr; 2],
+    own_hosts: Vec<IpAddr>,
     users: Vec<User>,
     /// By user; newest first.
     bindings: Vec<Vec<Binding>>,
@@ -93,7 +93,7 @@ impl Registrar {
     pub(crate) fn new(
         users: Vec<User>,
         domain: &str,
-        own_hosts: [IpAddr; 2],
+        own_hosts: Vec<IpAddr>,
         key: [u8; 32],
         wrong_passwords_max: u32,
     ) -> Self {
@@ -165,7 +165,7 @@ impl Registrar {
         match answer {
             Ok(bindings) => {
                 self.replace(user, bindings, events);
-                let mut headers = self.listing(user, now);
+                let mut headers = self.listing(user, from.network, now);
                 headers.extend(outbound(request, from));
                 Verdict::Answer { status: 200, headers }
             }
@@ -544,9 +544,16 @@ impl Registrar {
     }
 
     /// §10.3 step 8: every binding and the seconds it has left.
-    fn listing(&self, user: UserId, now: Instant) -> Vec<(&'static str, String)> {
+    /// What is elsewhere is nothing to who is here.
+    fn listing(
+        &self,
+        user: UserId,
+        network: NetworkId,
+        now: Instant,
+    ) -> Vec<(&'static str, String)> {
         let live = self.bindings.get(usize::from(user.0)).into_iter().flatten();
-        live.map(|binding| ("Contact", binding.listed(now))).collect()
+        let here = live.filter(|binding| binding.source.network == network);
+        here.map(|binding| ("Contact", binding.listed(now))).collect()
     }
 }
 

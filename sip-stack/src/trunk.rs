@@ -1,6 +1,10 @@
 //! Trunks: who may call without a challenge, and how many calls at once.
 
-use crate::{guard::bucket::Bucket, ids::TrunkId};
+use crate::{
+    flow::Host,
+    guard::bucket::Bucket,
+    ids::{NetworkId, TrunkId},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     str::FromStr,
@@ -16,6 +20,8 @@ const FRUITLESS_AT_ONCE: u32 = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trunk {
     pub name: String,
+    /// Where its addresses are: from elsewhere they are somebody else's.
+    pub network: NetworkId,
     /// Who may call; any port.
     pub peers: Vec<Cidr>,
     /// Where calls to it are sent. `None`: it only calls us.
@@ -31,6 +37,7 @@ impl Trunk {
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            network: NetworkId::FIRST,
             peers: Vec::new(),
             address: None,
             calls_max: 0,
@@ -111,7 +118,7 @@ pub(crate) struct Trunks {
     fruitless: Vec<Bucket>,
     /// Where the peers of running calls were until the configuration changed: what belongs to such a
     /// call may still come from there, a new call may not.
-    former: Vec<Vec<Cidr>>,
+    former: Vec<Vec<(NetworkId, Cidr)>>,
 }
 
 impl Trunks {
@@ -131,7 +138,7 @@ impl Trunks {
         let used = old.into_iter().zip(&mut self.former).zip(&self.calls);
         for ((trunk, former), _) in used.filter(|(_, calls)| **calls > 0) {
             let own = trunk.address.map(|own| Cidr::host(own.ip()));
-            for peer in trunk.peers.into_iter().chain(own) {
+            for peer in trunk.peers.into_iter().chain(own).map(|peer| (trunk.network, peer)) {
                 if !former.contains(&peer) {
                     former.push(peer);
                 }
@@ -141,19 +148,22 @@ impl Trunks {
 
     /// Whether a trunk is there, or was when a call began that still goes on. Where one is called it
     /// may only answer.
-    pub(crate) fn knows(&self, address: IpAddr) -> bool {
-        let called = |trunk: &Trunk| trunk.address.is_some_and(|own| own.ip() == address);
-        let former = || self.former.iter().flatten().any(|peer| peer.contains(address));
-        self.of(address).is_some() || self.trunks.iter().any(called) || former()
+    pub(crate) fn knows(&self, host: Host) -> bool {
+        let called = |trunk: &Trunk| {
+            trunk.network == host.network && trunk.address.is_some_and(|own| own.ip() == host.ip)
+        };
+        let former = || self.former.iter().flatten().any(|former| was_at(former, host));
+        self.of(host).is_some() || self.trunks.iter().any(called) || former()
     }
 
-    /// The trunk this address belongs to: the narrowest network wins, then the first trunk.
-    pub(crate) fn of(&self, address: IpAddr) -> Option<TrunkId> {
-        let matching = (0_u16..).zip(&self.trunks).flat_map(|(id, trunk)| {
+    /// The trunk this address belongs to: the narrowest block wins, then the first trunk.
+    pub(crate) fn of(&self, host: Host) -> Option<TrunkId> {
+        let here = (0_u16..).zip(&self.trunks).filter(|(_, trunk)| trunk.network == host.network);
+        let matching = here.flat_map(|(id, trunk)| {
             trunk
                 .peers
                 .iter()
-                .filter(move |peer| peer.contains(address))
+                .filter(move |peer| peer.contains(host.ip))
                 .map(move |peer| (id, peer))
         });
         let (id, _) = matching.min_by_key(|&(id, peer)| (u8::MAX - peer.prefix, id))?;
@@ -161,14 +171,15 @@ impl Trunks {
     }
 
     /// Whether packets of this trunk's calls may come from here.
-    pub(crate) fn owns(&self, trunk: TrunkId, address: IpAddr) -> bool {
+    pub(crate) fn owns(&self, trunk: TrunkId, host: Host) -> bool {
         let at = usize::from(trunk.0);
         let former = self.former.get(at).into_iter().flatten();
         let now = self.trunks.get(at).is_some_and(|trunk| {
-            trunk.peers.iter().any(|peer| peer.contains(address))
-                || trunk.address.is_some_and(|own| own.ip() == address)
+            let peers = || trunk.peers.iter().any(|peer| peer.contains(host.ip));
+            let called = || trunk.address.is_some_and(|own| own.ip() == host.ip);
+            trunk.network == host.network && (peers() || called())
         });
-        now || former.into_iter().any(|peer| peer.contains(address))
+        now || former.into_iter().any(|former| was_at(former, host))
     }
 
     /// Whether this second has room for one more new call.
@@ -240,9 +251,17 @@ impl Trunks {
     }
 }
 
+fn was_at(&(network, peer): &(NetworkId, Cidr), host: Host) -> bool {
+    network == host.network && peer.contains(host.ip)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn host(ip: &str) -> Host {
+        Host { network: NetworkId::FIRST, ip: ip.parse().unwrap() }
+    }
 
     fn trunk(peers: &[&str], calls_max: u32) -> Trunk {
         let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
@@ -273,14 +292,31 @@ mod tests {
     fn the_narrowest_network_names_the_trunk() {
         let trunks = Trunks::new(vec![trunk(&["10.0.0.0/8"], 1), trunk(&["10.1.0.0/16"], 1)]);
 
-        assert_eq!(trunks.of("10.1.2.3".parse().unwrap()), Some(TrunkId(1)));
-        assert_eq!(trunks.of("10.2.2.3".parse().unwrap()), Some(TrunkId(0)));
-        assert_eq!(trunks.of("192.0.2.1".parse().unwrap()), None);
+        assert_eq!(trunks.of(host("10.1.2.3")), Some(TrunkId(1)));
+        assert_eq!(trunks.of(host("10.2.2.3")), Some(TrunkId(0)));
+        assert_eq!(trunks.of(host("192.0.2.1")), None);
+    }
+
+    #[test]
+    fn an_address_is_a_trunks_in_its_network_alone_and_may_be_anothers_elsewhere() {
+        let other = NetworkId(1);
+        let there = Trunk { network: other, ..trunk(&["10.0.0.0/8"], 1) };
+        let mut trunks = Trunks::new(vec![trunk(&["10.1.0.0/16"], 1), there]);
+        let near = host("10.1.2.3");
+        let far = Host { network: other, ..near };
+
+        assert_eq!((trunks.of(near), trunks.of(far)), (Some(TrunkId(0)), Some(TrunkId(1))));
+        assert!(trunks.owns(TrunkId(1), far) && !trunks.owns(TrunkId(1), near));
+        assert!(!trunks.knows(Host { network: NetworkId(2), ..near }));
+
+        assert!(trunks.take_call(TrunkId(1)));
+        trunks.reconfigure(vec![trunk(&[], 1), trunk(&[], 1)]);
+        assert!(trunks.owns(TrunkId(1), far) && !trunks.owns(TrunkId(1), near), "its call goes on");
     }
 
     #[test]
     fn a_call_that_goes_on_keeps_the_peers_it_began_with_and_a_new_one_does_not_get_them() {
-        let (old, new) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let (old, new) = (host("192.0.2.1"), host("192.0.2.2"));
         let mut trunks = Trunks::new(vec![trunk(&["192.0.2.1"], 2)]);
         assert!(trunks.take_call(TrunkId(0)));
 

@@ -120,6 +120,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         local: address(BOX),
         advertise: address(BOX),
         advertise_tcp: address(BOX),
+        networks: vec![],
         domain: "clavija.test".to_owned(),
         user_agent: "clavija".to_owned(),
         trunks: vec![
@@ -136,6 +137,7 @@ fn exchange(board: Switchboard, restart: Option<Restart>, now: Instant) -> Excha
         board,
         ports: (1_024..64_000).map(PortName).collect(),
         media_address: address(BOX).ip(),
+        networks: vec![],
         seed: Dice::new(2, 0).seed(),
         wall: Stamp(1_800_000_000_000_000),
         login_key: [3; 32],

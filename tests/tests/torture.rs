@@ -72,6 +72,7 @@ fn endpoint() -> Endpoint {
         local,
         advertise: local,
         advertise_tcp: local,
+        networks: vec![],
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {

@@ -9,7 +9,7 @@ use control_plane::succession::{NoIdLeft, Succession};
 use firmware_config::Config;
 use media_core::order::TuneId;
 use sip_stack::sdp::{codec::Codec, secure::Srtp};
-use sip_stack::{Flow, Limits, Secret, Target, Transport, TrunkId, User};
+use sip_stack::{Flow, Limits, NetworkId, Secret, Target, Transport, TrunkId, User};
 use std::{net::SocketAddr, time::Duration};
 
 /// How calls flow.
@@ -60,6 +60,7 @@ pub fn sip(config: &Config, tcp: SocketAddr, seed: [u8; 32]) -> sip_stack::Confi
         local: config.sip.udp,
         advertise: config.sip.advertise,
         advertise_tcp: advertise_tcp(&config.sip, tcp),
+        networks: vec![],
         domain: config.sip.domain.clone(),
         user_agent: concat!("clavija/", env!("CARGO_PKG_VERSION")).to_owned(),
         trunks: config.trunks.iter().map(sip_trunk).chain([own_trunk()]).collect(),
@@ -123,6 +124,7 @@ fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
         dtmf: dtmf(trunk.dtmf),
         comfort_noise: trunk.comfort_noise,
         name: trunk.name.clone(),
+        network: NetworkId::FIRST,
         address: trunk.address,
         transport: transport(trunk.tcp),
         pstn: trunk.pstn,
@@ -175,6 +177,7 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
     };
     sip_stack::Trunk {
         name: trunk.name.clone(),
+        network: NetworkId::FIRST,
         peers: trunk.peers.iter().map(cidr).collect(),
         address: trunk.address,
         calls_max: trunk.calls_max,

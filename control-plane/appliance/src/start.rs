@@ -177,6 +177,7 @@ impl Appliance {
             board,
             ports: names,
             media_address: config.media.advertise,
+            networks: vec![],
             seed: seed()?,
             wall: wall(),
             login_key: login_key::of(&config.node.data_dir, seed()?),

@@ -10,7 +10,10 @@ use crate::{
 use media_core::order::{LegName, LegReport, Order, PortName, Recorded, Stream, TalkName};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use sip_stack::sdp::secure::{OwnKeys, Security, Srtp};
+use sip_stack::{
+    ids::NetworkId,
+    sdp::secure::{OwnKeys, Security, Srtp},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Instant,
@@ -18,7 +21,8 @@ use std::{
 
 /// All media legs and what is still owed about them.
 pub(crate) struct MediaLegs {
-    ports: Ports,
+    /// By network.
+    ports: Vec<Ports>,
     random: ChaCha20Rng,
     open: BTreeMap<LegName, Open>,
     closing: BTreeMap<LegName, Open>,
@@ -35,6 +39,7 @@ pub(crate) struct MediaLegs {
 #[derive(Clone, Copy)]
 struct Open {
     port: PortName,
+    network: NetworkId,
     call: CallId,
     side: Side,
 }
@@ -48,7 +53,7 @@ struct Ending {
 }
 
 impl MediaLegs {
-    pub(crate) fn new(ports: Ports, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(ports: Vec<Ports>, seed: [u8; 32]) -> Self {
         Self {
             ports,
             random: ChaCha20Rng::from_seed(seed),
@@ -63,17 +68,25 @@ impl MediaLegs {
     }
 
     /// A port pair, to be opened for a leg at once; `None`: no port is free.
-    pub(crate) fn take_port(&mut self, now: Instant) -> Option<PortName> {
-        self.ports.take(now)
+    pub(crate) fn take_port(&mut self, network: NetworkId, now: Instant) -> Option<PortName> {
+        self.ports_of(network)?.take(now)
     }
 
     /// The same for a caller, who must leave some for the agents' phones.
-    pub(crate) fn take_port_for_caller(&mut self, now: Instant) -> Option<PortName> {
-        self.ports.take_for_caller(now)
+    pub(crate) fn take_port_for_caller(
+        &mut self,
+        network: NetworkId,
+        now: Instant,
+    ) -> Option<PortName> {
+        self.ports_of(network)?.take_for_caller(now)
     }
 
-    pub(crate) fn has_port_for_caller(&mut self, now: Instant) -> bool {
-        self.ports.left_for_callers(now)
+    pub(crate) fn has_port_for_caller(&mut self, network: NetworkId, now: Instant) -> bool {
+        self.ports_of(network).is_some_and(|ports| ports.left_for_callers(now))
+    }
+
+    fn ports_of(&mut self, network: NetworkId) -> Option<&mut Ports> {
+        self.ports.get_mut(usize::from(network.0))
     }
 
     /// The numeric name of a session description (RFC 8866 §5.2); random, so that nobody counts
@@ -93,7 +106,13 @@ impl MediaLegs {
         }
     }
 
-    pub(crate) fn open(&mut self, leg: LegName, port: PortName, call: CallId, side: Side) {
+    pub(crate) fn open(
+        &mut self,
+        leg: LegName,
+        (network, port): (NetworkId, PortName),
+        call: CallId,
+        side: Side,
+    ) {
         let stream = Stream {
             ssrc: self.random.random(),
             // RFC 3711 §3.3.1: below 2^15, so that a receiver who misses the first packets of an
@@ -102,7 +121,7 @@ impl MediaLegs {
             timestamp: self.random.random(),
         };
         self.had_media.insert(call);
-        self.open.insert(leg, Open { port, call, side });
+        self.open.insert(leg, Open { port, network, call, side });
         self.by_call.insert((call, leg));
         self.orders.push_back(Order::Open { leg, port, stream, talk: TalkName(call.0) });
     }
@@ -164,7 +183,9 @@ impl MediaLegs {
     ) -> Option<Input> {
         let open = self.closing.remove(&leg)?;
         self.by_call.remove(&(open.call, leg));
-        self.ports.give_back(open.port, now);
+        if let Some(ports) = self.ports_of(open.network) {
+            ports.give_back(open.port, now);
+        }
         let call = open.call;
         let quality = Quality { side: open.side, report };
         match self.endings.get_mut(&call) {
@@ -191,15 +212,16 @@ impl MediaLegs {
     pub(crate) fn is_idle(&self) -> bool {
         let nothing_owed =
             self.endings.is_empty() && self.earlier.is_empty() && self.had_media.is_empty();
-        self.open.is_empty() && self.closing.is_empty() && nothing_owed && self.ports.taken() == 0
+        self.open.is_empty() && self.closing.is_empty() && nothing_owed && self.ports_taken() == 0
     }
 
     /// So many agents may have to be reached while callers wait.
     pub(crate) fn set_phones(&mut self, phones: usize) {
-        self.ports.set_phones(phones);
+        self.ports.iter_mut().for_each(|ports| ports.set_phones(phones));
     }
 
-    pub(crate) fn ports(&self) -> &Ports {
-        &self.ports
+    /// In all networks together.
+    pub(crate) fn ports_taken(&self) -> usize {
+        self.ports.iter().map(Ports::taken).sum()
     }
 }

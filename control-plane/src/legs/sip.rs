@@ -21,7 +21,8 @@ use media_core::order::{self, Digit, LegName, Order, PortName, Remote};
 use sip_stack::{
     Endpoint,
     event::{Event, HangUp, Invite, Place, Refusal, Source, Target},
-    ids::{LegId, TrunkId, UserId},
+    flow::Far,
+    ids::{LegId, NetworkId, TrunkId, UserId},
     sdp::{
         self,
         answer::{self, Agreed, Allowed, Local, NoAnswer},
@@ -33,14 +34,14 @@ use sip_stack::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Instant,
 };
 
 /// All SIP legs, by the endpoint's own names.
 pub(crate) struct SipLegs {
-    /// The address our session descriptions name.
-    media_address: IpAddr,
+    /// The address our session descriptions name, by network.
+    media_addresses: Vec<IpAddr>,
     codecs: Codecs,
     /// Whose audio is to be encrypted.
     wishes: Wishes,
@@ -55,6 +56,8 @@ struct SipLeg {
     /// What may be agreed with it, as long as it is there.
     allowed: Allowed,
     port: Option<PortName>,
+    /// Where its far side is, signalling and media.
+    network: NetworkId,
     session_id: u64,
     /// Version of our session description; grows with each answer (RFC 3264 §8).
     version: u64,
@@ -125,9 +128,9 @@ struct How {
 }
 
 impl SipLegs {
-    pub(crate) fn new(media_address: IpAddr, opus_complexity: u8, plan: &Plan) -> Self {
+    pub(crate) fn new(media_addresses: Vec<IpAddr>, opus_complexity: u8, plan: &Plan) -> Self {
         Self {
-            media_address,
+            media_addresses,
             codecs: Codecs::of(plan),
             wishes: Wishes::of(plan),
             ways: Ways::of(plan),
@@ -171,6 +174,7 @@ impl SipLegs {
                 max_forwards,
                 offer,
             } => {
+                let from = Far { network: endpoint.network(leg), address: from };
                 let could = self.prepare(leg, source, from, offer.as_ref(), media, now);
                 Some(Input::Arrived {
                     leg,
@@ -228,6 +232,7 @@ impl SipLegs {
                     passed: vec![],
                 },
                 port: None,
+                network: NetworkId::FIRST,
                 session_id: 0,
                 version: 1,
                 local_sdp: Vec::new(),
@@ -277,7 +282,7 @@ impl SipLegs {
         &mut self,
         leg: LegId,
         source: Source,
-        from: SocketAddr,
+        Far { network, address: from }: Far,
         offer: Option<&sdp::Session>,
         media: &mut MediaLegs,
         now: Instant,
@@ -292,6 +297,7 @@ impl SipLegs {
         let mut sip_leg = SipLeg {
             allowed,
             port: None,
+            network,
             session_id: media.session_id(),
             version: 1,
             local_sdp: Vec::new(),
@@ -312,7 +318,7 @@ impl SipLegs {
             keys: Keys::UNSAID,
         };
         let could = match offer.map(|offer| self.agree(offer, 1, &sip_leg)) {
-            None | Some(Ok(_)) if !media.has_port_for_caller(now) => Media::NoPorts,
+            None | Some(Ok(_)) if !media.has_port_for_caller(network, now) => Media::NoPorts,
             None => Media::Agreed,
             Some(Ok((_, agreed))) => {
                 sip_leg.agreed = Some(agreed);
@@ -323,7 +329,7 @@ impl SipLegs {
                     offer.map(|offer| (offer, Passed::offered(offer, self.codecs.passed(source))));
                 let none_in_common = matches!(no, NoAnswer::NoCommonCodec { .. });
                 match offered.filter(|(_, passed)| none_in_common && !passed.is_empty()) {
-                    Some(_) if !media.has_port_for_caller(now) => Media::NoPorts,
+                    Some(_) if !media.has_port_for_caller(network, now) => Media::NoPorts,
                     Some((offer, passed)) => self.could_pass(offer, passed, &mut sip_leg, &no),
                     None => Media::NoCodec { code: no.warning(), text: no.to_string() },
                 }
@@ -373,9 +379,9 @@ impl SipLegs {
         if let Some(seat) = sip_leg.seat {
             sip_leg.whose = everything_of(seat, &endpoint.contacts(UserId(seat.0)));
         }
-        sip_leg.port = media.take_port_for_caller(now);
+        sip_leg.port = media.take_port_for_caller(sip_leg.network, now);
         if let Some(port) = sip_leg.port {
-            media.open(LegName(leg.0), port, call, Side::Caller);
+            media.open(LegName(leg.0), (sip_leg.network, port), call, Side::Caller);
         }
         // What passes through is answered once the other side has.
         if let Some(port) = sip_leg.port.filter(|_| sip_leg.allowed.passed.is_empty()) {
@@ -383,7 +389,7 @@ impl SipLegs {
             sip_leg.local_sdp = match made {
                 Some(Ok((local_sdp, _))) => local_sdp,
                 Some(Err(_)) | None => {
-                    let local = self.local(sip_leg.session_id, port.0, 1);
+                    let local = self.local(sip_leg.network, sip_leg.session_id, port.0, 1);
                     answer::offer_secured(&sip_leg.allowed, &sip_leg.security, local)
                 }
             };
@@ -398,7 +404,7 @@ impl SipLegs {
         port: u16,
         leg: &SipLeg,
     ) -> Result<(Vec<u8>, Agreed), NoAnswer> {
-        let local = self.local(leg.session_id, port, 1);
+        let local = self.local(leg.network, leg.session_id, port, 1);
         answer::answer_secured(offer, &leg.allowed, &leg.security, local)
     }
 
@@ -478,7 +484,7 @@ impl SipLegs {
     ) {
         let Some(sip_leg) = self.legs.get(&leg) else { return };
         let (Some(port), version) = (sip_leg.port, sip_leg.version + 1) else { return };
-        let local = self.local(sip_leg.session_id, port.0, version);
+        let local = self.local(sip_leg.network, sip_leg.session_id, port.0, version);
         let mut security = sip_leg.security;
         let made = match offer {
             None => {
@@ -633,12 +639,13 @@ impl SipLegs {
         media: &mut MediaLegs,
         now: Instant,
     ) -> Option<LegId> {
-        let port = media.take_port(now)?;
+        let network = target.to.network;
+        let port = media.take_port(network, now)?;
         let session_id = media.session_id();
         let How { trunk, mut allowed, srtp, dtmf, side } = how;
         allowed.telephone_event &= dtmf.offers_events();
         let security = media.security(srtp);
-        let local = self.local(session_id, port.0, 1);
+        let local = self.local(network, session_id, port.0, 1);
         let local_sdp = answer::offer_secured(&allowed, &security, local);
         let invite = Invite {
             target,
@@ -651,12 +658,13 @@ impl SipLegs {
             call_name: Some(dial.call.to_string()),
         };
         let leg = endpoint.invite(invite, now);
-        media.open(LegName(leg.0), port, dial.call, side);
+        media.open(LegName(leg.0), (network, port), dial.call, side);
         self.legs.insert(
             leg,
             SipLeg {
                 allowed,
                 port: Some(port),
+                network,
                 session_id,
                 version: 1,
                 local_sdp,
@@ -791,8 +799,11 @@ impl SipLegs {
         }
     }
 
-    fn local(&self, session_id: u64, rtp_port: u16, version: u64) -> Local {
-        Local { addr: self.media_address, rtp_port, session_id, version }
+    /// A leg has a port only in a network that is there.
+    fn local(&self, network: NetworkId, session_id: u64, rtp_port: u16, version: u64) -> Local {
+        let addr = self.media_addresses.get(usize::from(network.0)).copied();
+        let addr = addr.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Local { addr, rtp_port, session_id, version }
     }
 
     /// Media is ready before the caller hears so; gives our session description.

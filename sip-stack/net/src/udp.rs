@@ -148,7 +148,7 @@ fn memory_info(socket: &std::net::UdpSocket) -> [u32; 9] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sip_stack::event::Way;
+    use sip_stack::{NetworkId, event::Way};
 
     #[tokio::test]
     async fn what_finds_the_buffer_full_is_counted() {
@@ -160,7 +160,7 @@ mod tests {
 
         for _ in 0..2_000 {
             let (bytes, way) = (vec![b'x'; 32_000], Way::Datagram);
-            theirs.try_send(&Transmit { to, bytes, way }).unwrap();
+            theirs.try_send(&Transmit { to, bytes, way, network: NetworkId::FIRST }).unwrap();
         }
 
         assert!(ours.counts().dropped > 0, "{:?}", ours.counts());
@@ -177,7 +177,9 @@ mod tests {
         let (mut ours, theirs) = (ours.listen().unwrap(), theirs.listen().unwrap());
         for text in ["one", "two", "three"] {
             let way = Way::Datagram;
-            theirs.try_send(&Transmit { to, bytes: text.into(), way }).unwrap();
+            theirs
+                .try_send(&Transmit { to, bytes: text.into(), way, network: NetworkId::FIRST })
+                .unwrap();
         }
 
         let mut heard = Vec::new();

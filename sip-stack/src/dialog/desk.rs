@@ -5,11 +5,12 @@ use super::{
     session_timer::MIN_SE,
 };
 use crate::{
+    config::Network,
     counters::Counters,
     dice::Dice,
     event::Event,
     flow::{Flow, Transport},
-    ids::LegId,
+    ids::{LegId, NetworkId},
     keys::{self, NoKey},
     trunk::Trunks,
     txn::{Owner, Transactions, TxnId},
@@ -23,13 +24,47 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
 /// RFC 6228: a 199 is taken for what it is, a provisional answer. RFC 4028: sessions have a life.
 pub(crate) const SUPPORTED: &str = "199, timer";
 
-/// How we present ourselves.
-#[derive(Debug)]
+/// How we present ourselves in one network.
+#[derive(Clone, Debug)]
 pub(crate) struct Ours {
     pub(crate) advertise: SocketAddr,
     pub(crate) advertise_tcp: SocketAddr,
     pub(crate) domain: String,
     pub(crate) user_agent: String,
+}
+
+/// The same in each network.
+#[derive(Debug)]
+pub(crate) struct Letterheads {
+    first: Ours,
+    others: Vec<Ours>,
+}
+
+impl Letterheads {
+    pub(crate) fn of(&self, network: NetworkId) -> &Ours {
+        self.get(network).unwrap_or(&self.first)
+    }
+
+    /// Whether we are there; a journal may speak of networks that were taken away since.
+    pub(crate) fn knows(&self, network: NetworkId) -> bool {
+        self.get(network).is_some()
+    }
+
+    fn get(&self, network: NetworkId) -> Option<&Ours> {
+        match usize::from(network.0).checked_sub(1) {
+            None => Some(&self.first),
+            Some(place) => self.others.get(place),
+        }
+    }
+
+    pub(crate) fn new(first: Ours, others: &[Network]) -> Self {
+        let other = |network: &Network| Ours {
+            advertise: network.advertise,
+            advertise_tcp: network.advertise_tcp,
+            ..first.clone()
+        };
+        Self { others: others.iter().map(other).collect(), first }
+    }
 }
 
 impl Ours {
@@ -76,6 +111,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) dice: &'a mut Dice,
     pub(crate) counters: &'a mut Counters,
     pub(crate) trunks: &'a mut Trunks,
+    /// In the network of whom the leg leads to.
     pub(crate) ours: &'a Ours,
     pub(crate) now: Instant,
 }

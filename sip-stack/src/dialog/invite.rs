@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     event::{Cause, Event, HangUp, Invite, Refusal},
-    flow::Flow,
+    flow::{Flow, Host},
     guard::bucket::Bucket,
     ids::{LegId, TrunkId},
     keys::Press,
@@ -99,9 +99,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Whether a packet from here may act on the leg: all ids right from elsewhere is a forgery.
-    pub(crate) fn permits(&self, from: IpAddr, trunks: &Trunks) -> bool {
+    pub(crate) fn permits(&self, from: Host, trunks: &Trunks) -> bool {
         let owned = self.trunk.is_some_and(|trunk| trunks.owns(trunk, from));
-        owned || from.to_canonical() == self.flow.remote.ip().to_canonical()
+        owned || from.to_canonical() == self.flow.host().to_canonical()
     }
 
     /// Where a request inside the dialog goes: to nobody who may not speak in it. A phone may be
@@ -111,19 +111,21 @@ impl Peer {
     /// there is no other way back.
     pub(super) fn hop(&self, dialog: &Dialog, trunks: &Trunks) -> Flow {
         let named = self.trunk.and_then(|_| dialog.next_hop());
-        let Some((address, transport)) = named.filter(|(hop, _)| self.permits(hop.ip(), trunks))
+        let here = |hop: SocketAddr| Host { ip: hop.ip(), network: self.flow.network };
+        let Some((address, transport)) = named.filter(|(hop, _)| self.permits(here(*hop), trunks))
         else {
             return self.flow;
         };
-        match self.flow.conn {
+        let flow = match self.flow.conn {
             Some(conn) if address.ip() == self.flow.remote.ip() => Flow::on(conn, address),
             Some(_) | None => Flow::new(transport.unwrap_or(self.flow.transport), address),
-        }
+        };
+        flow.within(self.flow.network)
     }
 
     /// The far side speaks by another connection than it did: it may have lost the first.
     fn follow(&mut self, from: Flow) {
-        if from.conn.is_some() && from.remote.ip() == self.flow.remote.ip() {
+        if from.conn.is_some() && from.host() == self.flow.host() {
             self.flow = from;
         }
     }

@@ -5,12 +5,13 @@
 
 use crate::{
     config::Limits,
-    flow::{ConnId, Flow},
+    flow::{ConnId, Far, Flow},
+    ids::NetworkId,
     wire::stream::{Framer, Piece},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -28,7 +29,7 @@ const STRANGER_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Debug)]
 struct Connection {
-    remote: SocketAddr,
+    far: Far,
     /// We opened it.
     ours: bool,
     stands: bool,
@@ -79,9 +80,9 @@ pub(super) struct Connections {
     issued: u64,
     open: BTreeMap<ConnId, Connection>,
     /// Those we opened, by where they lead.
-    to: BTreeMap<SocketAddr, ConnId>,
+    to: BTreeMap<Far, ConnId>,
     /// How many each address has, and how many of these are nobody's.
-    sources: BTreeMap<IpAddr, (usize, usize)>,
+    sources: BTreeMap<(NetworkId, IpAddr), (usize, usize)>,
     /// The oldest first.
     strangers: BTreeSet<ConnId>,
     deadlines: BTreeSet<(Instant, ConnId)>,
@@ -108,11 +109,11 @@ impl Connections {
     /// A connection that came, or why it may not stay.
     pub(super) fn accept(
         &mut self,
-        remote: SocketAddr,
+        far: Far,
         known: bool,
         now: Instant,
     ) -> Result<ConnId, &'static str> {
-        let (all, strange) = self.sources.get(&remote.ip()).copied().unwrap_or_default();
+        let (all, strange) = self.sources.get(&host(far)).copied().unwrap_or_default();
         if self.open.len() >= self.limits.connections_max {
             return Err("connections_max");
         }
@@ -121,7 +122,7 @@ impl Connections {
         {
             return Err("source_max");
         }
-        Ok(self.insert(remote, false, known, now))
+        Ok(self.insert(far, false, known, now))
     }
 
     /// The stranger that has to go because there are too many of them.
@@ -131,17 +132,17 @@ impl Connections {
     }
 
     /// A connection we open; `None`: there are too many.
-    pub(super) fn connect(&mut self, remote: SocketAddr, now: Instant) -> Option<ConnId> {
+    pub(super) fn connect(&mut self, far: Far, now: Instant) -> Option<ConnId> {
         let room = self.open.len() < self.limits.connections_max;
-        room.then(|| self.insert(remote, true, true, now))
+        room.then(|| self.insert(far, true, true, now))
     }
 
-    fn insert(&mut self, remote: SocketAddr, ours: bool, known: bool, now: Instant) -> ConnId {
+    fn insert(&mut self, far: Far, ours: bool, known: bool, now: Instant) -> ConnId {
         self.issued += 1;
         let conn = ConnId(self.issued);
         let bytes_max = if known { self.limits.message_bytes } else { STRANGER_BYTES_MAX };
         let mut connection = Connection {
-            remote,
+            far,
             ours,
             stands: !ours,
             known,
@@ -154,14 +155,14 @@ impl Connections {
         connection.due = connection.next_due();
         self.deadlines.insert((connection.due, conn));
         self.open.insert(conn, connection);
-        let (all, strange) = self.sources.entry(remote.ip()).or_default();
+        let (all, strange) = self.sources.entry(host(far)).or_default();
         *all += 1;
         *strange += usize::from(!known);
         if !known {
             self.strangers.insert(conn);
         }
         if ours {
-            self.to.insert(remote, conn);
+            self.to.insert(far, conn);
         }
         conn
     }
@@ -185,10 +186,8 @@ impl Connections {
             connection.heard_at = now;
             connection.framer.set_bytes_max(bytes_max);
         });
-        if let Some((_, strange)) = self
-            .open
-            .get(&conn)
-            .and_then(|connection| self.sources.get_mut(&connection.remote.ip()))
+        if let Some((_, strange)) =
+            self.open.get(&conn).and_then(|connection| self.sources.get_mut(&host(connection.far)))
         {
             *strange -= 1;
         }
@@ -222,8 +221,8 @@ impl Connections {
         piece
     }
 
-    pub(super) fn remote(&self, conn: ConnId) -> Option<SocketAddr> {
-        self.open.get(&conn).map(|connection| connection.remote)
+    pub(super) fn far(&self, conn: ConnId) -> Option<Far> {
+        self.open.get(&conn).map(|connection| connection.far)
     }
 
     pub(super) fn is_strange(&self, conn: ConnId) -> bool {
@@ -233,7 +232,7 @@ impl Connections {
     /// The connection a message for there goes by.
     pub(super) fn find(&self, to: Flow) -> Option<ConnId> {
         let own = to.conn.filter(|conn| self.open.contains_key(conn));
-        own.or_else(|| self.to.get(&to.remote).copied())
+        own.or_else(|| self.to.get(&to.far()).copied())
     }
 
     /// Forgets it. `Some`: where it led, whether it had ever stood, and whether it was ours.
@@ -241,10 +240,10 @@ impl Connections {
         let connection = self.open.remove(&conn)?;
         self.deadlines.remove(&(connection.due, conn));
         let strange = self.strangers.remove(&conn);
-        if self.to.get(&connection.remote) == Some(&conn) {
-            self.to.remove(&connection.remote);
+        if self.to.get(&connection.far) == Some(&conn) {
+            self.to.remove(&connection.far);
         }
-        let host = connection.remote.ip();
+        let host = host(connection.far);
         if let Some((all, strangers)) = self.sources.get_mut(&host) {
             *all -= 1;
             *strangers -= usize::from(strange);
@@ -252,7 +251,7 @@ impl Connections {
                 self.sources.remove(&host);
             }
         }
-        Some(Gone { remote: connection.remote, stood: connection.stands, ours: connection.ours })
+        Some(Gone { far: connection.far, stood: connection.stands, ours: connection.ours })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -289,10 +288,15 @@ impl Connections {
     }
 }
 
+/// Whose places a connection takes.
+fn host(far: Far) -> (NetworkId, IpAddr) {
+    (far.network, far.address.ip())
+}
+
 /// What a connection was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone {
-    pub(super) remote: SocketAddr,
+    pub(super) far: Far,
     pub(super) stood: bool,
     pub(super) ours: bool,
 }

@@ -40,12 +40,12 @@ impl Endpoint {
             self.counters.keep_alives += 1;
             return;
         }
-        let host = from.remote.ip();
+        let host = from.host();
         let known = self.registrar.knows(from)
             || self.trunk_at(from).is_some()
             || self.trunks.knows(host)
             || self.legs.knows_host(host, now);
-        if !known && let Some(why) = self.guard.refuse_stranger(host, bytes, now) {
+        if !known && let Some(why) = self.guard.refuse_stranger(host.ip, bytes, now) {
             self.counters.reject(why);
             // Over TCP silence would keep their place.
             if let Some(conn) = from.conn {
@@ -79,7 +79,7 @@ impl Endpoint {
         if self.txns.serves(&answer) {
             return;
         }
-        answer.headers.push("Server", self.ours.user_agent.as_str());
+        answer.headers.push("Server", self.ours.of(from.network).user_agent.as_str());
         self.send_stateless(&answer, from);
     }
 
@@ -102,7 +102,7 @@ impl Endpoint {
         }
         let tag = response.headers.from().ok().and_then(|ours| ours.tag().map(str::to_owned));
         let (Ok(call_id), Some(tag)) = (response.headers.call_id(), tag) else { return };
-        let permits = |leg: &&Leg| leg.peer().permits(from.remote.ip(), &self.trunks);
+        let permits = |leg: &&Leg| leg.peer().permits(from.host(), &self.trunks);
         if let Some(leg) = self.legs.find(call_id, &tag).filter(permits).map(Leg::id) {
             self.with_leg(leg, now, |leg, desk| {
                 leg.handle_success(&response, Some(from.remote), desk)
@@ -114,8 +114,8 @@ impl Endpoint {
     fn may_answer(&self, response: &Response, from: Flow) -> bool {
         self.txns.asked(response).is_none_or(|(to, leg)| {
             let leg = leg.and_then(|leg| self.legs.get(leg));
-            to.remote.ip().to_canonical() == from.remote.ip().to_canonical()
-                || leg.is_some_and(|leg| leg.peer().permits(from.remote.ip(), &self.trunks))
+            to.host().to_canonical() == from.host().to_canonical()
+                || leg.is_some_and(|leg| leg.peer().permits(from.host(), &self.trunks))
         })
     }
 
@@ -162,7 +162,7 @@ impl Endpoint {
     fn owner(&self, request: &Request, tag: &str, from: Flow, now: Instant) -> Owner {
         let call_id = request.headers.call_id().unwrap_or_default();
         match self.legs.find(call_id, tag) {
-            Some(leg) if leg.peer().permits(from.remote.ip(), &self.trunks) => Owner::Leg(leg.id()),
+            Some(leg) if leg.peer().permits(from.host(), &self.trunks) => Owner::Leg(leg.id()),
             Some(_) | None => match self.source(from, "") {
                 Some(_) => Owner::Nobody,
                 // Its BYE came in the process before, and its registration is over since.
@@ -229,7 +229,7 @@ impl Endpoint {
         }
         let named = self.txns.invite_named_by(cancel).map(|(_, leg)| leg);
         let leg = named.flatten().and_then(|leg| self.legs.get(leg));
-        let permitted = leg.is_none_or(|leg| leg.peer().permits(from.remote.ip(), &self.trunks));
+        let permitted = leg.is_none_or(|leg| leg.peer().permits(from.host(), &self.trunks));
         match (named, leg.map(|leg| (leg.id(), leg.key()))) {
             (Some(_), Some((leg, (_, local_tag)))) if permitted => {
                 self.reply_tagged(cancel, from, 200, &local_tag, now);
@@ -302,14 +302,14 @@ impl Endpoint {
             Err(why) => {
                 self.counters.parse_error(why.reason());
                 let tag = self.dice.tag();
-                let response = refuse_body(&self.ours, invite, why, &tag);
+                let response = refuse_body(self.ours.of(from.network), invite, why, &tag);
                 return self.reply_with(invite, from, &response, now);
             }
         };
         if session_timer::check(&invite.headers).is_err() {
             self.counters.reject("session_expires");
             let tag = self.dice.tag();
-            let response = refuse_brief(&self.ours, invite, &tag);
+            let response = refuse_brief(self.ours.of(from.network), invite, &tag);
             return self.reply_with(invite, from, &response, now);
         }
         if trunk.is_some_and(|trunk| self.trunks.is_fruitless(trunk, now)) {
@@ -329,7 +329,7 @@ impl Endpoint {
         let txn = self.txns.accept(invite, to, Some(id));
         let tag = self.dice.tag();
         let peer = Peer { trunk, flow: from };
-        let mut desk = self.desk(now);
+        let mut desk = self.desk(from.network, now);
         let Some(leg) = Leg::take(id, peer, invite, txn, &tag, &mut desk) else {
             // §8.1.1.8: without a Contact nothing could ever be sent inside the dialog.
             desk.reply(txn, invite, 400, &tag);
@@ -388,7 +388,7 @@ impl Endpoint {
         let tag = self.dice.tag();
         match verdict {
             Verdict::Challenge { www_authenticate } => {
-                let mut response = letterhead(&self.ours, request, 401, &tag);
+                let mut response = letterhead(self.ours.of(from.network), request, 401, &tag);
                 for challenge in www_authenticate {
                     response.headers.push("WWW-Authenticate", challenge);
                 }
@@ -397,7 +397,7 @@ impl Endpoint {
             }
             Verdict::Silence => self.counters.reject("guesses"),
             Verdict::Answer { status, headers } => {
-                let mut response = letterhead(&self.ours, request, status, &tag);
+                let mut response = letterhead(self.ours.of(from.network), request, status, &tag);
                 for (name, value) in headers {
                     response.headers.push(name, value);
                 }
@@ -416,7 +416,7 @@ impl Endpoint {
         }
         self.counters.reject("extension");
         let tag = self.dice.tag();
-        let mut response = letterhead(&self.ours, request, 420, &tag);
+        let mut response = letterhead(self.ours.of(from.network), request, 420, &tag);
         response.headers.push("Unsupported", unknown);
         self.reply_with(request, from, &response, now);
         true
@@ -426,7 +426,7 @@ impl Endpoint {
     /// would end the call (§12.2.1.2). Nothing is kept of it, so that it costs nothing.
     fn ask_to_wait(&mut self, request: &Request, from: Flow) {
         let tag = self.dice.tag();
-        let mut response = letterhead(&self.ours, request, 500, &tag);
+        let mut response = letterhead(self.ours.of(from.network), request, 500, &tag);
         response.headers.push("Retry-After", RETRY_SOON_SECONDS.to_string());
         self.send_stateless(&response, from.way_back(&request.headers));
     }
@@ -452,7 +452,7 @@ impl Endpoint {
 
     fn reply_later(&mut self, request: &Request, from: Flow, seconds: u32, now: Instant) {
         let tag = self.dice.tag();
-        let mut response = letterhead(&self.ours, request, 503, &tag);
+        let mut response = letterhead(self.ours.of(from.network), request, 503, &tag);
         response.headers.push("Retry-After", seconds.to_string());
         self.reply_with(request, from, &response, now);
     }
@@ -465,7 +465,7 @@ impl Endpoint {
         tag: &str,
         now: Instant,
     ) {
-        let response = letterhead(&self.ours, request, status, tag);
+        let response = letterhead(self.ours.of(from.network), request, status, tag);
         self.reply_with(request, from, &response, now);
     }
 

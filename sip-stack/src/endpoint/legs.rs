@@ -4,7 +4,7 @@ use super::finished::Finished;
 use crate::{
     counters::Orphans,
     dialog::invite::{Leg, Orphan},
-    flow::ConnId,
+    flow::{ConnId, Host},
     ids::LegId,
     note::{FinishedNote, LegNote, Note},
     trunk::Trunks,
@@ -12,7 +12,6 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     time::Instant,
 };
 
@@ -32,7 +31,7 @@ pub(super) struct Legs {
     by_dialog: BTreeMap<(String, String), LegId>,
     deadlines: BTreeSet<(Instant, LegId)>,
     /// How many legs lead to a host: it may speak although it is no trunk and no phone.
-    hosts: BTreeMap<IpAddr, usize>,
+    hosts: BTreeMap<Host, usize>,
     live: usize,
     /// Legs of which something else is to be written than what was, and what was.
     changed: BTreeMap<LegId, State>,
@@ -65,7 +64,7 @@ impl Legs {
     pub(super) fn insert(&mut self, leg: Leg, now: Instant) {
         let id = leg.id();
         self.by_dialog.insert(leg.key(), id);
-        *self.hosts.entry(leg.peer().flow.remote.ip()).or_default() += 1;
+        *self.hosts.entry(leg.peer().flow.host()).or_default() += 1;
         self.live += usize::from(!leg.has_ended());
         self.orphans.found += u64::from(leg.orphan().is_some());
         let ended = leg.has_ended();
@@ -116,8 +115,9 @@ impl Legs {
         self.slots.get(&id).map(|slot| &slot.leg)
     }
 
-    pub(super) fn knows_host(&self, host: IpAddr, now: Instant) -> bool {
-        self.hosts.contains_key(&host) || self.finished.knows_host(host, now)
+    pub(super) fn knows_host(&self, host: Host, now: Instant) -> bool {
+        // Of what is over only the address is remembered: it lets somebody be heard, and no more.
+        self.hosts.contains_key(&host) || self.finished.knows_host(host.ip, now)
     }
 
     /// Whether anybody talks by this connection.
@@ -225,7 +225,7 @@ impl Legs {
     fn remove(&mut self, id: LegId, now: Instant) {
         let Some(Slot { leg, .. }) = self.slots.remove(&id) else { return };
         self.by_dialog.remove(&leg.key());
-        let host = leg.peer().flow.remote.ip();
+        let host = leg.peer().flow.host();
         if let Some(invite) = leg.made_by() {
             self.finished.finish(invite, now);
         }

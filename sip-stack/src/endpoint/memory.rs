@@ -50,7 +50,7 @@ impl Endpoint {
         for note in notes {
             self.next_leg = self.next_leg.max(note.leg.0 + 1);
             let trunk = note.trunk.as_deref().and_then(|name| self.trunks.named(name));
-            let leg = Leg::restore(note, trunk, &mut self.desk(now));
+            let leg = Leg::restore(note, trunk, &mut self.desk(note.address.network, now));
             self.legs.insert(leg, now);
         }
         self.settle(None, now);
@@ -64,7 +64,9 @@ impl Endpoint {
 
     /// Takes up the bindings of a user; those that have run out meanwhile are gone.
     pub fn restore_bindings(&mut self, user: UserId, notes: &[BindingNote], now: Instant) {
-        self.registrar.restore(user, notes, now, &mut self.events);
+        let reached = |note: &&BindingNote| self.ours.knows(note.to.network);
+        let notes: Vec<_> = notes.iter().filter(reached).cloned().collect();
+        self.registrar.restore(user, &notes, now, &mut self.events);
     }
 
     /// Whether this leg's [`crate::Event::Ended`] is still to come.

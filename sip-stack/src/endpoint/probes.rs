@@ -23,8 +23,11 @@ impl Endpoint {
     }
 
     fn options(&mut self, to: Flow) -> Request {
-        let mut desk =
-            Stationery { ours: &self.ours, dice: &mut self.dice, transport: to.transport };
+        let mut desk = Stationery {
+            ours: self.ours.of(to.network),
+            dice: &mut self.dice,
+            transport: to.transport,
+        };
         let uri = Uri::new(None, &to.remote.ip().to_string(), Some(to.remote.port()));
         let mut headers = Headers::new();
         headers.push("Via", desk.via());

@@ -4,10 +4,10 @@
 use super::{Endpoint, connections::Overdue};
 use crate::{
     event::{Closed, Transmit, Way},
-    flow::{ConnId, Flow, Transport},
+    flow::{ConnId, Far, Flow, Transport},
     wire::{self, Fault, Message, Method, stream::Piece},
 };
-use std::{net::SocketAddr, time::Instant};
+use std::time::Instant;
 
 /// RFC 5626 §4.4.1: what a ping gets.
 const PONG: &[u8] = b"\r\n";
@@ -18,15 +18,16 @@ impl Endpoint {
     // ---- what happened ----
 
     /// Somebody has connected. `None`: they may not stay, and hear nothing.
-    pub fn handle_accepted(&mut self, from: SocketAddr, now: Instant) -> Option<ConnId> {
-        let flow = Flow::tcp(from);
+    pub fn handle_accepted(&mut self, from: impl Into<Far>, now: Instant) -> Option<ConnId> {
+        let far @ Far { network, address: from } = from.into();
+        let flow = Flow::tcp(from).within(network);
         let known = self.trunk_at(flow).is_some() || self.registrar.knows(flow);
         let banned = !known && self.guard.bans.holds(from.ip(), now);
-        if banned && !self.legs.knows_host(from.ip(), now) {
+        if banned && !self.legs.knows_host(flow.host(), now) {
             self.counters.connection_closed("banned");
             return None;
         }
-        match self.connections.accept(from, known, now) {
+        match self.connections.accept(far, known, now) {
             Ok(conn) => {
                 self.counters.connections_accepted += 1;
                 if let Some(oldest) = self.connections.crowded_out() {
@@ -49,8 +50,8 @@ impl Endpoint {
 
     /// Bytes of a connection, cut anywhere.
     pub fn handle_stream(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
-        let Some(remote) = self.connections.remote(conn) else { return };
-        let from = Flow::on(conn, remote);
+        let Some(Far { network, address: remote }) = self.connections.far(conn) else { return };
+        let from = Flow::on(conn, remote).within(network);
         self.connections.push(conn, bytes, now);
         let mut pongs = Vec::new();
         // Whoever is closed on the way has no next piece.
@@ -74,8 +75,13 @@ impl Endpoint {
                 }
             }
         }
-        if !pongs.is_empty() && self.connections.remote(conn).is_some() {
-            self.transmits.push_back(Transmit { to: remote, bytes: pongs, way: Way::Stream(conn) });
+        if !pongs.is_empty() && self.connections.far(conn).is_some() {
+            self.transmits.push_back(Transmit {
+                to: remote,
+                bytes: pongs,
+                way: Way::Stream(conn),
+                network,
+            });
         }
         self.settle(None, now);
     }
@@ -112,11 +118,12 @@ impl Endpoint {
     pub(super) fn close(&mut self, conn: ConnId, why: &'static str, now: Instant) {
         let Some(gone) = self.connections.remove(conn) else { return };
         self.counters.connection_closed(why);
-        let (to, way) = (gone.remote, Way::Close(conn));
-        self.transmits.push_back(Transmit { to, bytes: vec![], way });
+        let Far { network, address: to } = gone.far;
+        self.transmits.push_back(Transmit { to, bytes: vec![], way: Way::Close(conn), network });
         self.registrar.handle_closed(conn, &mut self.events);
         if gone.ours && !gone.stood {
-            self.registrar.handle_unreachable(Flow::tcp(gone.remote), &mut self.events);
+            let to = Flow::tcp(to).within(network);
+            self.registrar.handle_unreachable(to, &mut self.events);
         }
         self.txns.handle_closed(conn, gone.stood, now);
     }
@@ -124,14 +131,22 @@ impl Endpoint {
     /// Finds every message its way.
     pub(super) fn route(&mut self, now: Instant) {
         while let Some(outgoing) = self.txns.poll_transmit() {
-            let (to, bytes) = (outgoing.to.remote, outgoing.bytes);
+            let Far { network, address: to } = outgoing.to.far();
+            if !self.ours.knows(network) {
+                self.counters.reject("no_network");
+                if let Some(txn) = outgoing.txn {
+                    self.txns.handle_unreachable(txn, now);
+                }
+                continue;
+            }
+            let bytes = outgoing.bytes;
             if outgoing.to.transport == Transport::Udp {
-                self.transmits.push_back(Transmit { to, bytes, way: Way::Datagram });
+                self.transmits.push_back(Transmit { to, bytes, way: Way::Datagram, network });
                 continue;
             }
             let open = self.connections.find(outgoing.to);
             let conn = match open {
-                None if outgoing.connects => self.connect(to, now),
+                None if outgoing.connects => self.connect(outgoing.to.far(), now),
                 found => found,
             };
             match (conn, outgoing.txn) {
@@ -139,7 +154,8 @@ impl Endpoint {
                     if let Some(txn) = txn {
                         self.txns.went_by(txn, conn);
                     }
-                    self.transmits.push_back(Transmit { to, bytes, way: Way::Stream(conn) });
+                    let way = Way::Stream(conn);
+                    self.transmits.push_back(Transmit { to, bytes, way, network });
                 }
                 (None, Some(txn)) => self.txns.handle_unreachable(txn, now),
                 (None, None) => self.counters.reject("no_connection"),
@@ -147,13 +163,14 @@ impl Endpoint {
         }
     }
 
-    fn connect(&mut self, to: SocketAddr, now: Instant) -> Option<ConnId> {
-        let conn = self.connections.connect(to, now);
+    fn connect(&mut self, far: Far, now: Instant) -> Option<ConnId> {
+        let conn = self.connections.connect(far, now);
         match conn {
             Some(conn) => {
                 self.counters.connections_opened += 1;
+                let Far { network, address: to } = far;
                 let way = Way::Connect(conn);
-                self.transmits.push_back(Transmit { to, bytes: vec![], way });
+                self.transmits.push_back(Transmit { to, bytes: vec![], way, network });
             }
             None => self.counters.connection_closed("connections_max"),
         }
@@ -180,6 +197,7 @@ impl Endpoint {
                 to: to.remote,
                 bytes: KEEP_ALIVE.to_vec(),
                 way: Way::Datagram,
+                network: to.network,
             });
         }
     }

@@ -5,6 +5,7 @@ mod inbound;
 mod keys;
 mod loss;
 mod mutation;
+mod networks;
 mod outbound;
 mod pace;
 mod sessions;
@@ -48,6 +49,7 @@ fn config(own: &str, peers: &str, seed: u8) -> Config {
         local: address(own),
         advertise: address(own),
         advertise_tcp: address(own),
+        networks: vec![],
         domain: "clavija.test".into(),
         user_agent: "Clavija/test".into(),
         trunks: vec![Trunk {

@@ -195,6 +195,6 @@ pub(super) fn reach(uri: &Uri, via: &Result<Via, Malformed>, from: Flow) -> (Flo
     match (from.transport, uri_transport(uri).unwrap_or(Transport::Udp)) {
         // RFC 5626 §5.3: by the connection it has made, while that stands.
         (Transport::Tcp, _) => (Flow { remote: address, ..from }, false),
-        (Transport::Udp, transport) => (Flow::new(transport, address), false),
+        (Transport::Udp, transport) => (Flow::new(transport, address).within(from.network), false),
     }
 }

@@ -55,7 +55,7 @@ impl Bench {
         ];
         let own = "198.51.100.1".parse().unwrap();
         Self {
-            registrar: Registrar::new(users, "clavija.test", [own, own], [9; 32], 20),
+            registrar: Registrar::new(users, "clavija.test", vec![own], [9; 32], 20),
             events: VecDeque::new(),
             now: Instant::now(),
             sequence: 0,

@@ -54,6 +54,7 @@ pub(crate) fn config() -> Config {
         local,
         advertise: local,
         advertise_tcp: local,
+        networks: vec![],
         domain: "clavija.test".into(),
         user_agent: "Clavija/probe".into(),
         trunks: vec![Trunk {

@@ -130,6 +130,7 @@ impl Site {
             local: ADDRESS,
             advertise: ADDRESS,
             advertise_tcp: ADDRESS,
+            networks: vec![],
             domain: ADDRESS.ip().to_string(),
             user_agent: "clavija".to_owned(),
             trunks: vec![
@@ -148,6 +149,7 @@ impl Site {
             board,
             ports: (0..150).map(|pair| PortName(20_000 + 2 * pair)).collect(),
             media_address: ADDRESS.ip(),
+            networks: vec![],
             seed,
             wall,
             login_key: [3; 32],

@@ -187,6 +187,7 @@ fn config(local: SocketAddr) -> io::Result<Config> {
         local,
         advertise: local,
         advertise_tcp: local,
+        networks: vec![],
         domain: "clavija.demo".to_owned(),
         user_agent: "clavija-demo".to_owned(),
         trunks: vec![Trunk { peers: vec![here], calls_max: 10, ..Trunk::named("appliance") }],

@@ -1,6 +1,7 @@
 //! Connections over loopback: what comes, what leaves, who does not read, who is not there.
 
 use super::*;
+use sip_stack::NetworkId;
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream as Far},
@@ -33,11 +34,11 @@ async fn next(tcp: &mut Tcp) -> News {
 }
 
 fn stream(to: SocketAddr, bytes: &[u8]) -> Transmit {
-    Transmit { to, bytes: bytes.to_vec(), way: Way::Stream(CONN) }
+    Transmit { to, bytes: bytes.to_vec(), way: Way::Stream(CONN), network: NetworkId::FIRST }
 }
 
 fn close(to: SocketAddr) -> Transmit {
-    Transmit { to, bytes: vec![], way: Way::Close(CONN) }
+    Transmit { to, bytes: vec![], way: Way::Close(CONN), network: NetworkId::FIRST }
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn what_is_said_while_connecting_leaves_when_the_connection_stands() {
     let far = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let to = far.local_addr().unwrap();
     let mut tcp = listener();
-    tcp.send(&Transmit { to, bytes: vec![], way: Way::Connect(CONN) });
+    tcp.send(&Transmit { to, bytes: vec![], way: Way::Connect(CONN), network: NetworkId::FIRST });
     tcp.send(&stream(to, b"INVITE"));
 
     assert!(matches!(next(&mut tcp).await, News::Connected(CONN)));
@@ -144,7 +145,12 @@ async fn nobody_there_is_said_at_once() {
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let free = taken.local_addr().unwrap();
     let mut tcp = listener();
-    tcp.send(&Transmit { to: free, bytes: vec![], way: Way::Connect(CONN) });
+    tcp.send(&Transmit {
+        to: free,
+        bytes: vec![],
+        way: Way::Connect(CONN),
+        network: NetworkId::FIRST,
+    });
 
     assert!(matches!(next(&mut tcp).await, News::Closed(CONN, Closed::Refused)));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn register(lines: &str, sequence: u32) -> String {
+pub(super) fn register(lines: &str, sequence: u32) -> String {
     format!(
         "REGISTER sip:clavija.test SIP/2.0\r\n\
          Via: SIP/2.0/UDP 100.64.0.1:5060;branch=z9hG4bKr{sequence};rport\r\nMax-Forwards: 70\r\n\
@@ -13,7 +13,7 @@ fn register(lines: &str, sequence: u32) -> String {
 }
 
 /// REGISTER as SIPp does it: first without, then with MD5.
-fn signed(challenge: &Response, lines: &str) -> String {
+pub(super) fn signed(challenge: &Response, lines: &str) -> String {
     let value = challenge.headers.text("WWW-Authenticate").unwrap();
     let (_, rest) = value.split_once("nonce=\"").unwrap();
     let nonce = rest.split('"').next().unwrap();
