@@ -16,6 +16,7 @@ use std::{env, error::Error, time::Duration};
 
 const USAGE: &str = "usage: load
        load calls RATE SECONDS clavija|kamailio
+       load memory CALLS RATE clavija|kamailio
        load talk CALLS SECONDS clavija|recorded|secured|rtpengine|relay|epoll
        load wait CALLERS SECONDS g711|g722|opus
 The first measures everything in turns; BENCH_SECONDS is the length of one window (5).";
@@ -34,6 +35,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             };
             let run = runs::calls(kind, rate.parse()?, Duration::from_secs(seconds.parse()?))?;
             println!("{}", programme::say_calls(who, rate.parse()?, &run));
+            Ok(())
+        }
+        ["memory", calls, rate, who] => {
+            let kind = match between(who).ok_or(USAGE)? {
+                Between::Box(Kind::TALKS) => Kind::CALLS,
+                Between::Box(kind) => kind,
+                Between::Bare(_) => return Err(USAGE.into()),
+            };
+            let run = runs::memory(kind, rate.parse()?, calls.parse()?)?;
+            println!("{}", programme::say_memory(who, calls.parse()?, &run));
             Ok(())
         }
         ["talk", calls, seconds, who] => {

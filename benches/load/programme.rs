@@ -7,7 +7,7 @@ use clavija_benches::{
     load::{
         delays::Delays,
         report::{Report, short},
-        runs::{self, Between, CallRun, TalkRun},
+        runs::{self, Between, CallRun, MemoryRun, TalkRun},
         target::{Kind, Ports},
     },
 };
@@ -27,6 +27,9 @@ const TRIES: usize = 3;
 const STEADY_RATE: u32 = 100;
 /// And those that are tried until one fails.
 const CLIMB: [u32; 6] = [200, 300, 500, 700, 1_000, 1_300];
+/// Calls after which nothing may be left of them, and how many a second.
+const MEMORY_CALLS: usize = 20_000;
+const MEMORY_RATE: u32 = 300;
 /// Bridged calls.
 const TALKS: [u16; 2] = [100, 200];
 /// The longest anybody waits for the 180 at a rate that counts as clean.
@@ -59,6 +62,7 @@ pub(crate) fn run() -> Outcome<()> {
         }
     }
     climb(&mut report, window)?;
+    memory(&mut report)?;
     ratios(&mut report);
     println!("\n{}", report.table());
     let file = target_folder().join("load.json");
@@ -113,6 +117,19 @@ fn call_round(report: &mut Report, window: Duration) -> Outcome<()> {
         report.add(&name("calls"), "", run.tally.placed as f64);
         report.add(&name("calls that failed"), "", run.failures() as f64);
         report.add(&name("said again by us"), "", run.tally.said_again as f64);
+    }
+    Ok(())
+}
+
+/// What twenty thousand calls leave behind.
+fn memory(report: &mut Report) -> Outcome<()> {
+    for (who, kind) in [("clavija", Kind::CALLS), ("kamailio", Kind::Kamailio)] {
+        let run = runs::memory(kind, MEMORY_RATE, MEMORY_CALLS)?;
+        println!("{}", say_memory(who, MEMORY_CALLS, &run));
+        let name = format!("{who}, {MEMORY_CALLS} calls: memory that each leaves");
+        report.add(&name, "bytes", run.grown_bytes(MEMORY_CALLS));
+        let failed: u64 = run.failed.values().sum();
+        report.add(&format!("{who}, {MEMORY_CALLS} calls: failed"), "", failed as f64);
     }
     Ok(())
 }
@@ -300,6 +317,16 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
 }
 
 /// What one run of callers who wait gave.
+pub(crate) fn say_memory(who: &str, count: usize, run: &MemoryRun) -> String {
+    let [fresh, begun, all] = run.resident_kib;
+    format!(
+        "  {who}: {fresh} KiB at the start, {begun} after {} calls, {all} after {count}: {:.0} bytes a call; failed {:?}",
+        count / 10,
+        run.grown_bytes(count),
+        run.failed,
+    )
+}
+
 pub(crate) fn say_wait(count: u16, run: &TalkRun) -> String {
     let seen = &run.seen;
     let each = 100.0 * run.core() / f64::from(count);

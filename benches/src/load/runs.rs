@@ -93,6 +93,35 @@ pub fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<CallRun> {
     Ok(CallRun { tally: calls.tally().clone(), used, resident_kib })
 }
 
+/// Memory over many calls that come and go, in KiB.
+pub struct MemoryRun {
+    /// Before the first call, after a tenth of them, and after all.
+    pub resident_kib: [u64; 3],
+    pub failed: BTreeMap<String, u64>,
+}
+
+/// So many calls, one after another at this rate: what does not come back.
+pub fn memory(kind: Kind, per_second: u32, count: usize) -> Result<MemoryRun> {
+    let target = Target::start(kind)?;
+    let fresh = target.resident_kib();
+    let sinks = [sink(CALLER)?, sink(CALLEE)?];
+    let audio = [sinks[0][0].local_addr()?, sinks[1][0].local_addr()?];
+    let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), vec![audio])?;
+    let begun = count / 10;
+    let mut so_many = |count: usize| -> Result<u64> {
+        calls.pace(per_second, Some(HOLD), count);
+        calls.run_for(Duration::from_secs(1) * u32::try_from(count)? / per_second)?;
+        calls.run_until_over()?;
+        calls.run_for(FORGOTTEN)?;
+        Ok(target.resident_kib())
+    };
+    let resident_kib = [fresh, so_many(begun)?, so_many(count - begun)?];
+    Ok(MemoryRun { resident_kib, failed: calls.tally().failed.clone() })
+}
+
+/// What a call leaves for repeats and late packets has gone by then: 64 times T1 (RFC 3261 §17.1.1.2), and its ports have rested.
+const FORGOTTEN: Duration = Duration::from_secs(35);
+
 /// This many calls that talk through it.
 pub fn talk(between: Between, count: u16, window: Duration) -> Result<TalkRun> {
     match between {
@@ -279,6 +308,14 @@ impl CallRun {
 
     pub fn failures(&self) -> u64 {
         self.tally.failed.values().sum()
+    }
+}
+
+impl MemoryRun {
+    /// Of each call beyond the first tenth, in bytes: what the first ones take is taken once.
+    pub fn grown_bytes(&self, count: usize) -> f64 {
+        let [_, begun, all] = self.resident_kib;
+        1_024.0 * (all as f64 - begun as f64) / ((count - count / 10).max(1) as f64)
     }
 }
 
