@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 const STEADY_RATE: u32 = 100;
 /// And those that are tried until one fails.
 const CLIMB: [u32; 6] = [200, 300, 500, 700, 1_000, 1_300];
-/// Calls after which nothing may be left of them, and how many a second.
+/// Calls of which nothing may be left after as many before them, and how many a second.
 const MEMORY_CALLS: usize = 20_000;
 const MEMORY_RATE: u32 = 300;
 /// Bridged calls.
@@ -121,7 +121,7 @@ fn call_round(report: &mut Report, window: Duration) -> Outcome<()> {
     Ok(())
 }
 
-/// What twenty thousand calls leave behind.
+/// What twenty thousand calls leave behind beyond what twenty thousand before them took.
 fn memory(report: &mut Report) -> Outcome<()> {
     for (who, kind) in [("clavija", Kind::CALLS), ("kamailio", Kind::Kamailio)] {
         let run = runs::memory(kind, MEMORY_RATE, MEMORY_CALLS)?;
@@ -318,10 +318,10 @@ pub(crate) fn say_talk(who: &str, count: u16, run: &TalkRun) -> String {
 
 /// What one run of callers who wait gave.
 pub(crate) fn say_memory(who: &str, count: usize, run: &MemoryRun) -> String {
-    let [fresh, begun, all] = run.resident_kib;
+    let [fresh, half, all] = run.resident_kib;
     format!(
-        "  {who}: {fresh} KiB at the start, {begun} after {} calls, {all} after {count}: {:.0} bytes a call; failed {:?}",
-        count / 10,
+        "  {who}: {fresh} KiB at the start, {half} after {count} calls, {all} after {count} more: {:.0} bytes for each \
+         of these; failed {:?}",
         run.grown_bytes(count),
         run.failed,
     )

@@ -95,27 +95,27 @@ pub fn calls(kind: Kind, per_second: u32, window: Duration) -> Result<CallRun> {
 
 /// Memory over many calls that come and go, in KiB.
 pub struct MemoryRun {
-    /// Before the first call, after a tenth of them, and after all.
+    /// Before the first call, after so many, and after as many more.
     pub resident_kib: [u64; 3],
     pub failed: BTreeMap<String, u64>,
 }
 
-/// So many calls, one after another at this rate: what does not come back.
+/// So many calls at this rate, and as many more: what does not come back. The first ones fill what is bounded: ten thousand calls that
+/// may be asked about, the pages of every port.
 pub fn memory(kind: Kind, per_second: u32, count: usize) -> Result<MemoryRun> {
     let target = Target::start(kind)?;
     let fresh = target.resident_kib();
     let sinks = [sink(CALLER)?, sink(CALLEE)?];
     let audio = [sinks[0][0].local_addr()?, sinks[1][0].local_addr()?];
     let mut calls = Calls::new(ends(), SocketAddr::new(BOX, SIP_PORT), vec![audio])?;
-    let begun = count / 10;
-    let mut so_many = |count: usize| -> Result<u64> {
+    let mut so_many = || -> Result<u64> {
         calls.pace(per_second, Some(HOLD), count);
         calls.run_for(Duration::from_secs(1) * u32::try_from(count)? / per_second)?;
         calls.run_until_over()?;
         calls.run_for(FORGOTTEN)?;
         Ok(target.resident_kib())
     };
-    let resident_kib = [fresh, so_many(begun)?, so_many(count - begun)?];
+    let resident_kib = [fresh, so_many()?, so_many()?];
     Ok(MemoryRun { resident_kib, failed: calls.tally().failed.clone() })
 }
 
@@ -312,10 +312,10 @@ impl CallRun {
 }
 
 impl MemoryRun {
-    /// Of each call beyond the first tenth, in bytes: what the first ones take is taken once.
+    /// Of each call of the second half, in bytes.
     pub fn grown_bytes(&self, count: usize) -> f64 {
-        let [_, begun, all] = self.resident_kib;
-        1_024.0 * (all as f64 - begun as f64) / ((count - count / 10).max(1) as f64)
+        let [_, half, all] = self.resident_kib;
+        1_024.0 * (all as f64 - half as f64) / count.max(1) as f64
     }
 }
 
