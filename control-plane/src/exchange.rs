@@ -18,7 +18,7 @@ use crate::{
     },
     ports::Ports,
     switchboard::{Input, Output, Restarted, Switchboard},
-    time::{Clock, Stamp},
+    time::{Ahead, Clock, Stamp},
 };
 use media_core::order::{self, LegName, Order, PortName, TalkName};
 use sip_stack::{
@@ -92,6 +92,10 @@ pub enum Request {
     Pause(SeatId, Option<String>),
     Resume(CallId),
 }
+
+/// Less than this between the wall clock and what the box goes by is nobody's step: two clocks are never read
+/// at once.
+const WALL_CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// Longest reason of a pause, in bytes.
 pub const WORD_MAX: usize = 64;
@@ -193,8 +197,19 @@ impl Exchange {
         let fixed: Vec<_> = fixed.map(|(_, place)| Input::SignedIn(SeatId(place))).collect();
         exchange.inbox.extend(fixed);
         exchange.all_relisted();
+        exchange.handle_wall_clock(wall, now);
         exchange.work(now);
         exchange
+    }
+
+    /// What the wall clock says now; to be asked every second. Only what differs by more than a second
+    /// from what the box goes by is an input: somebody has set it, or it has been led away slowly.
+    pub fn handle_wall_clock(&mut self, wall: Stamp, now: Instant) {
+        let ahead = Ahead::between(wall, self.clock.stamp(now));
+        if ahead.apart(self.board.ahead()) > WALL_CLOCK_STEP {
+            self.inbox.push_back(Input::WallClock { ahead });
+            self.work(now);
+        }
     }
 
     /// One datagram of the first network.

@@ -18,7 +18,7 @@ use crate::{
     ids::{CallId, OfferId, SeatId, TeamId},
     queue::Queue,
     seats::{self, PauseReason, Seat, SeatClaim, SeatTable},
-    time::Stamp,
+    time::{Ahead, Stamp},
 };
 use media_core::order::{Digit, Recorded, Source as Hears};
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,10 @@ pub enum Input {
     Stop,
     /// A deadline has passed.
     TimeCame,
+    /// From here on the wall clock is so far ahead of the box's own time line: somebody has set it.
+    WallClock {
+        ahead: Ahead,
+    },
 }
 
 impl Input {
@@ -310,6 +314,9 @@ pub struct Switchboard {
     /// No new call is taken; those that are here go on, and so do the offers made for them.
     #[serde(default)]
     overloaded: bool,
+    /// How far the wall clock is ahead of `now`, give or take a second.
+    #[serde(default)]
+    ahead: Ahead,
     now: Stamp,
     seq: u64,
     #[serde(skip)]
@@ -352,6 +359,7 @@ impl Switchboard {
             next_offer: 1,
             next_leg: 1,
             overloaded: false,
+            ahead: Ahead::default(),
             now: Stamp::default(),
             seq: 0,
             outputs: VecDeque::new(),
@@ -406,6 +414,7 @@ impl Switchboard {
             Input::SignedOut(seat) => self.seats.sign_out(*seat),
             Input::Stop => self.stop(),
             Input::TimeCame => self.time_came(),
+            Input::WallClock { ahead } => self.ahead = *ahead,
         }
         if let Input::Available(seat)
         | Input::Pause { seat, .. }
@@ -471,6 +480,11 @@ impl Switchboard {
     /// The latest moment it has heard of.
     pub fn now(&self) -> Stamp {
         self.now
+    }
+
+    /// How far the wall clock is ahead of that, give or take a second.
+    pub fn ahead(&self) -> Ahead {
+        self.ahead
     }
 
     /// Its process lived at least until then, though nothing more happened.

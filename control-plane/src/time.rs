@@ -37,6 +37,34 @@ impl Sub<Duration> for Stamp {
     }
 }
 
+/// How far the wall clock is ahead of the box's own time line, in microseconds; behind it if negative.
+/// What people call the time of day is a stamp and this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead(pub i64);
+
+impl Ahead {
+    /// The wall clock says this while the box's own line is there.
+    pub fn between(wall: Stamp, line: Stamp) -> Self {
+        let ahead = i128::from(wall.0) - i128::from(line.0);
+        Self(i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX }))
+    }
+
+    /// What the wall clock says at this moment of the box's own line.
+    pub fn wall(self, line: Stamp) -> Stamp {
+        Stamp(line.0.saturating_add_signed(self.0))
+    }
+
+    /// When it is, on the box's own line, that the wall clock says this.
+    pub fn line(self, wall: Stamp) -> Stamp {
+        Stamp(wall.0.saturating_add_signed(self.0.saturating_neg()))
+    }
+
+    /// How far apart the two say that the wall clock is.
+    pub fn apart(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
+    }
+}
+
 /// Turns the instants of the cores below into stamps and back.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -76,5 +104,23 @@ mod tests {
 
         assert_eq!(clock.stamp(clock.instant(later)), later);
         assert_eq!(clock.stamp(epoch - Duration::from_millis(1)), Stamp(999_000));
+    }
+
+    #[test]
+    fn a_wall_clock_ahead_or_behind_is_found_again_from_either_side_and_nothing_overflows() {
+        for (wall, line, ahead) in [(70, 10, 60), (10, 70, -60), (5, 5, 0)] {
+            let said = Ahead::between(Stamp(wall), Stamp(line));
+
+            assert_eq!(said, Ahead(ahead));
+            assert_eq!(
+                (said.wall(Stamp(line)), said.line(Stamp(wall))),
+                (Stamp(wall), Stamp(line))
+            );
+        }
+        let (first, last) = (Stamp(0), Stamp(u64::MAX));
+        assert_eq!(Ahead::between(last, first), Ahead(i64::MAX));
+        assert_eq!(Ahead::between(first, last), Ahead(i64::MIN));
+        assert_eq!((Ahead(i64::MAX).wall(last), Ahead(i64::MIN).line(last)), (last, last));
+        assert_eq!(Ahead(i64::MIN).apart(Ahead(i64::MAX)), Duration::from_micros(u64::MAX));
     }
 }

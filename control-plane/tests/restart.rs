@@ -647,7 +647,7 @@ fn a_phone_in_a_call_that_the_journal_does_not_know_of_gets_no_second_one() {
 fn of_a_newer_version(journal: &[u8], line: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(journal);
     assert!(text.contains(line), "{text}");
-    let text = text.replacen("\"version\":3", "\"version\":4", 1).replace(line, "NewToUs");
+    let text = text.replacen("\"version\":", "\"version\":1", 1).replace(line, "NewToUs");
     let (mut sum, mut sealed) = (0_u32, vec![]);
     for json in text.lines().map(|line| &line[9..]) {
         let mut hasher = crc32fast::Hasher::new();

@@ -5,6 +5,7 @@
 //! (when faults stop, everybody is served) and progress (a handled timer is not due again).
 
 mod checks;
+mod clocks;
 mod crash;
 mod day;
 mod evening;

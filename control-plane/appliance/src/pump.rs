@@ -6,6 +6,7 @@
 use crate::{
     follower::Turn,
     plan,
+    start::wall,
     store::{Lines, Store, StoreCounts},
     view::View,
 };
@@ -699,6 +700,7 @@ impl Pump {
         }
         self.measured = now;
         self.tell_losses(now);
+        self.look_at_the_wall_clock();
         self.headroom = self.media.headroom();
         let measured: Vec<_> = self.headroom.iter().map(measured).collect();
         let before = self.exchange.board().is_overloaded();
@@ -726,6 +728,20 @@ impl Pump {
                     );
                 }
             }
+        }
+    }
+
+    /// A box may boot without a clock and be told the time later, or run for months.
+    fn look_at_the_wall_clock(&mut self) {
+        let before = self.exchange.board().ahead();
+        self.exchange.handle_wall_clock(wall(), Instant::now());
+        let after = self.exchange.board().ahead();
+        if before != after {
+            let seconds = after.0 / 1_000_000;
+            tracing::info!(
+                seconds,
+                "the wall clock has been set: so far it is ahead of the box's time line"
+            );
         }
     }
 

@@ -434,7 +434,8 @@ fn seed() -> Result<[u8; 32], StartError> {
     Ok(seed)
 }
 
-fn wall() -> Stamp {
+/// What the wall clock of this machine says now.
+pub(crate) fn wall() -> Stamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Stamp::default() + since
 }

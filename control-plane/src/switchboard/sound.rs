@@ -81,7 +81,8 @@ impl Input {
             | Self::SignedIn(_)
             | Self::SignedOut(_)
             | Self::Stop
-            | Self::TimeCame => true,
+            | Self::TimeCame
+            | Self::WallClock { .. } => true,
         }
     }
 }

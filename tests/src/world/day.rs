@@ -11,6 +11,7 @@ use control_plane::{
     call::State,
     exchange::{Problem, Request as Ask},
     ids::{CallId, SeatId},
+    time::Ahead,
 };
 use media_core::order::TalkName;
 use std::{
@@ -62,6 +63,10 @@ pub(super) enum Deed {
         from_user: String,
     },
     Resume(CallId),
+    /// Somebody sets the wall clock.
+    SetClock {
+        ahead: Ahead,
+    },
     Sign {
         phone: usize,
         signed_in: bool,
@@ -85,6 +90,7 @@ impl World {
     pub(super) fn plan_the_day(&mut self) {
         self.plan_crashes();
         self.plan_loads();
+        self.plan_clocks();
         self.plan_cuts();
         self.plan_forgeries();
         for caller in 0..self.dice.number(20..40) {
@@ -150,6 +156,7 @@ impl World {
             Deed::Load { on } => return self.load(on),
             Deed::Leave { from_user } => self.leave(&from_user),
             Deed::Resume(call) => return self.resume(call),
+            Deed::SetClock { ahead } => return self.set_clock(ahead),
             Deed::Sign { phone, signed_in } => {
                 self.phones[phone].sign(signed_in, self.now);
                 self.flush(Party::Phone(phone));

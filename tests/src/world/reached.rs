@@ -67,6 +67,8 @@ reached! {
     fork_with_two_2xx,
     /// Called while the media plane had no room for another call, and told so.
     refused_for_load,
+    /// The wall clock of the box.
+    clock_set,
     /// It knew of its call no more and was back before the box had given it up.
     phone_rebooted_in_a_call,
 }

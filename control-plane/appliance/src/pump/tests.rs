@@ -136,6 +136,35 @@ fn engine() -> EngineConfig {
     }
 }
 
+/// It began on the first of January 1970.
+#[test]
+fn the_loop_finds_out_that_its_clock_was_never_set() {
+    let bench = Bench::new(4);
+    let (journal, running) = (bench.dir.clone(), bench.handle.clone());
+    let is_told = move || {
+        let mut segments = fs::read_dir(&journal).into_iter().flatten().flatten();
+        segments.any(|segment| {
+            let text = fs::read(segment.path()).unwrap_or_default();
+            text.windows(9).any(|word| word == b"WallClock")
+        })
+    };
+    let asker = thread::spawn(move || {
+        let patience = Instant::now() + Duration::from_secs(20);
+        let mut told = is_told();
+        while !told && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(20));
+            told = is_told();
+        }
+        // Nobody holds the pump any more.
+        drop(running);
+        told
+    });
+
+    bench.run().unwrap();
+
+    assert!(asker.join().unwrap(), "it still goes by 1970");
+}
+
 #[test]
 fn a_media_plane_that_has_ended_ends_the_pump_with_an_error() {
     let mut bench = Bench::new(1);
