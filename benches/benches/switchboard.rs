@@ -2,7 +2,7 @@
 
 use clavija_benches::{cpu, race};
 use control_plane::{
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     ids::{SeatId, TeamId},
     switchboard::{Input, Media, Output, Switchboard},
     time::Stamp,
@@ -76,21 +76,15 @@ fn plan(agents: u16) -> Arc<Plan> {
         ..SeatPlan::named(format!("agent-{number}"))
     };
     let team = |name: &str, seats: Vec<SeatId>| Team {
-        mask_digits: false,
-        name: name.to_owned(),
         seats,
-        music: None,
-        ring: Duration::from_secs(20),
         wrap_up: Duration::from_secs(10),
         set_aside: None,
         record: true,
-        answer: AnswerMode::AtOnce,
+        ..Team::named(name)
     };
     let row = |pattern: &str, team| NumberRow {
-        pattern: pattern.to_owned(),
-        to: Destination::Team(TeamId(team)),
         from: Vec::new(),
-        record: None,
+        ..NumberRow::new(pattern, Destination::Team(TeamId(team)))
     };
     Arc::new(Plan {
         trunks: vec![Trunk::named("carrier")],
@@ -100,7 +94,7 @@ fn plan(agents: u16) -> Arc<Plan> {
             team("sales", vec![SeatId(agents)]),
         ],
         numbers: vec![row(SUPPORT, 0), row(SALES, 1)],
-        gone: Default::default(),
+        ..Plan::default()
     })
 }
 

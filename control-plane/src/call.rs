@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Destination, Terms},
+    fact::Reason,
     ids::{CallId, OfferId, TeamId},
     route::Route,
     seats::{self, PauseReason, SeatClaim},
@@ -84,7 +85,7 @@ impl Call {
     pub fn offer(&self) -> Option<OfferId> {
         match self.state {
             State::Offered { offer } | State::Talking { offer, .. } => Some(offer),
-            State::Over | State::Waiting => None,
+            State::Hearing { .. } | State::Over | State::Waiting => None,
         }
     }
 }
@@ -93,6 +94,11 @@ impl Call {
 /// to somebody else while the phone of the last one is still being told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
+    /// What is said where nobody is there; then it is let go, at this moment at the latest.
+    Hearing {
+        until: Stamp,
+        why: Reason,
+    },
     Offered {
         offer: OfferId,
     },

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Destination, Plan},
+    door::{Found, Passed},
     fact::{End, Fact, OfferEnd, Party, Quality, Reason, Side, Step, What},
     ids::CallId,
     time::Stamp,
@@ -114,6 +115,8 @@ impl CallRecord {
 #[serde(rename_all = "snake_case")]
 pub enum CallState {
     Ringing,
+    /// It hears what is said where nobody is there.
+    Flow,
     Queued,
     Offered,
     Talking,
@@ -187,7 +190,7 @@ impl Ledger {
                 self.plan = Arc::clone(plan);
                 return None;
             }
-            What::Claim(_) | What::Seat(..) => return None,
+            What::Claim(_) | What::Hours(..) | What::Seat(..) => return None,
         };
         if let Step::Arrived { source, from, number, sip_call_id } = step {
             let record = self.arrived(*call, *source, from, number, sip_call_id);
@@ -272,6 +275,9 @@ impl Ledger {
                 format!("{from} dialled {number}, by {}", source_name(plan, *source))
             }
             Step::Routed { to } => format!("to {}", destination_name(plan, *to)),
+            Step::Door(passed) => door_text(plan, passed),
+            Step::Heard { whole: true } => "to its last sample".to_owned(),
+            Step::Heard { whole: false } => "not to its end".to_owned(),
             Step::Queued { team } => {
                 format!("for {}", destination_name(plan, Destination::Team(*team)))
             }
@@ -312,6 +318,7 @@ impl Ledger {
             Step::Answered
             | Step::Bridged
             | Step::Ended { recorded: None, .. }
+            | Step::Hearing
             | Step::Held
             | Step::RecordPaused
             | Step::RecordingBegan
@@ -344,6 +351,12 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
                 record.direction = Direction::Outbound;
             }
         }
+        Step::Door(Passed { team, .. }) => {
+            if let Some(team) = team {
+                record.team = team_name(plan, Destination::Team(*team));
+            }
+        }
+        Step::Hearing => record.state = CallState::Flow,
         Step::Answered => record.answered_at = Some(at),
         Step::Queued { .. } | Step::Requeued => {
             record.state = CallState::Queued;
@@ -383,6 +396,7 @@ fn take_in(record: &mut CallRecord, step: &Step, at: Stamp, plan: &Plan) {
         Step::Ended { recorded, quality } => ended(record, *recorded, quality, at),
         Step::AnsweredTooLate { .. }
         | Step::Digit { .. }
+        | Step::Heard { .. }
         | Step::OneWayAudio { .. }
         | Step::TwoWayAudio { .. }
         | Step::RecordPaused
@@ -414,6 +428,9 @@ fn ended(record: &mut CallRecord, recorded: Option<Recorded>, quality: &[Quality
 fn name(step: &Step) -> &'static str {
     match step {
         Step::Arrived { .. } => "arrived",
+        Step::Door(_) => "door",
+        Step::Hearing => "hearing",
+        Step::Heard { .. } => "heard",
         Step::Routed { .. } => "routed",
         Step::Answered => "answered",
         Step::Queued { .. } => "queued",
@@ -439,14 +456,30 @@ fn name(step: &Step) -> &'static str {
     }
 }
 
-fn source_name(plan: &Plan, source: Source) -> String {
+/// Whose door it was, and what was found: `team front: office is closed until 2026-12-02T12:00:00Z, by its week`.
+pub(crate) fn door_text(plan: &Plan, Passed { team, found }: &Passed) -> String {
+    let whose = match team {
+        Some(team) => destination_name(plan, Destination::Team(*team)),
+        None => "the number".to_owned(),
+    };
+    let (hours, by, is) = match found {
+        Found::NobodySignedIn => return format!("{whose}: nobody is signed in"),
+        Found::Closed { hours, by } => (hours, by, "closed"),
+        Found::Open { hours, by } => (hours, by, "open"),
+    };
+    let hours = plan.hours.get(usize::from(hours.0)).map_or("?", |hours| &hours.name);
+    let until = by.until.map(|until| format!(" until {}", to_rfc3339(until)));
+    format!("{whose}: {hours} is {is}{}, by {}", until.unwrap_or_default(), by.why)
+}
+
+pub(crate) fn source_name(plan: &Plan, source: Source) -> String {
     match source {
         Source::Trunk(trunk) => party_name(plan, Party::Trunk(trunk)),
         Source::Phone(user) => party_name(plan, Party::Seat(crate::ids::SeatId(user.0))),
     }
 }
 
-fn destination_name(plan: &Plan, to: Destination) -> String {
+pub(crate) fn destination_name(plan: &Plan, to: Destination) -> String {
     match to {
         Destination::Team(team) => {
             let team = plan.teams.get(usize::from(team.0));
@@ -540,6 +573,7 @@ fn reason_text(reason: Reason) -> String {
         Reason::CalleeLost => "callee_lost",
         Reason::CallerHungUp => "caller_hung_up",
         Reason::CallerLost => "caller_lost",
+        Reason::Closed => "closed",
         Reason::Declined => "declined",
         Reason::NoAnswer => "no_answer",
         Reason::NoCodec => "no_codec",

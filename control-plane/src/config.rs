@@ -1,6 +1,10 @@
 //! What the control plane is told before it starts; checked by whoever builds it.
 
-use crate::ids::{SeatId, TeamId};
+use crate::{
+    calendar::Hours,
+    door::Door,
+    ids::{SeatId, TeamId},
+};
 use media_core::order::TuneId;
 use serde::{Deserialize, Serialize};
 use sip_stack::{
@@ -19,13 +23,16 @@ pub const SELF_TEST_NUMBER: &str = "selftest";
 
 /// How calls flow here. Ids are places in these lists, for as long as the process lives: a plan
 /// that takes the place of another is made by [`Plan::succeeded_by`], which gives no id anew.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub trunks: Vec<Trunk>,
     /// One seat per agent, in the order of the SIP endpoint's users: seat n is user n.
     pub seats: Vec<SeatPlan>,
     pub teams: Vec<Team>,
     pub numbers: Vec<NumberRow>,
+    /// With what their clocks do for two years from when the plan was made.
+    #[serde(default)]
+    pub hours: Vec<Hours>,
     /// Who was configured once and is not any more.
     #[serde(default)]
     pub gone: Gone,
@@ -174,6 +181,8 @@ pub struct Team {
     #[serde(default)]
     pub mask_digits: bool,
     pub answer: AnswerMode,
+    #[serde(default)]
+    pub door: Door,
 }
 
 /// What a team promises to a call: taken when the call is routed, and kept to its end whatever is
@@ -190,6 +199,22 @@ pub struct Terms {
 }
 
 impl Team {
+    /// One in which nobody is, with everything as the contract has it where nothing is said.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            seats: Vec::new(),
+            music: None,
+            ring: Duration::from_secs(20),
+            wrap_up: Duration::ZERO,
+            set_aside: Some(Duration::from_secs(30)),
+            record: false,
+            mask_digits: false,
+            answer: AnswerMode::AtOnce,
+            door: Door::default(),
+        }
+    }
+
     pub fn terms(&self) -> Terms {
         Terms {
             music: self.music,
@@ -221,6 +246,15 @@ pub struct NumberRow {
     pub from: Vec<TrunkId>,
     /// `None`: as the team says.
     pub record: Option<bool>,
+    #[serde(default)]
+    pub door: Door,
+}
+
+impl NumberRow {
+    /// Open to everybody at any time.
+    pub fn new(pattern: impl Into<String>, to: Destination) -> Self {
+        Self { pattern: pattern.into(), to, from: Vec::new(), record: None, door: Door::default() }
+    }
 }
 
 /// Where a number leads.

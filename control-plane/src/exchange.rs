@@ -6,6 +6,7 @@
 mod restart;
 
 use crate::{
+    calendar::Hours,
     cdr::{CallRecord, Ledger},
     config::{Plan, SELF_TEST_NUMBER},
     fact::{End, Fact, Reason, Step, What},
@@ -20,7 +21,7 @@ use crate::{
     switchboard::{Input, Output, Restarted, Switchboard},
     time::{Ahead, Clock, Stamp},
 };
-use media_core::order::{self, LegName, Order, PortName, TalkName};
+use media_core::order::{self, LegName, OnDigit, Order, PortName, PromptEnd, PromptName, TalkName};
 use sip_stack::{
     Endpoint, Guests,
     event::{Closed, Contact, Event, ProbeId, Probed, Target, Transmit},
@@ -96,6 +97,9 @@ pub enum Request {
 /// Less than this between the wall clock and what the box goes by is nobody's step: two clocks are never read
 /// at once.
 const WALL_CLOCK_STEP: Duration = Duration::from_secs(1);
+
+/// A leg is said one thing at most.
+const MESSAGE: PromptName = PromptName(0);
 
 /// Longest reason of a pause, in bytes.
 pub const WORD_MAX: usize = 64;
@@ -199,6 +203,8 @@ impl Exchange {
         exchange.all_relisted();
         exchange.handle_wall_clock(wall, now);
         exchange.work(now);
+        exchange.time_may_have_come(now);
+        exchange.work(now);
         exchange
     }
 
@@ -296,8 +302,9 @@ impl Exchange {
                 Some(Input::LegOneWay { leg: LegId(leg.0), since: self.clock.stamp(since) })
             }
             BothWays { leg, at: _ } => Some(Input::LegBothWays(LegId(leg.0))),
-            // No call is said anything yet.
-            PromptEnded { leg: _, prompt: _, how: _ } => None,
+            PromptEnded { leg, prompt: _, how } => {
+                self.message_ended(LegId(leg.0), how == PromptEnd::Played)
+            }
             Tell { leg, digit, duration } => {
                 let press = Press { key: digit.key(), duration };
                 self.endpoint.tell_key(LegId(leg.0), press, now);
@@ -306,11 +313,17 @@ impl Exchange {
             Refused { leg, what: _ } => {
                 self.media_refusals += 1;
                 self.sip.refused(LegId(leg.0));
-                None
+                // Whatever it was, it is not heard now.
+                self.message_ended(LegId(leg.0), false)
             }
         };
         self.inbox.extend(input);
         self.work(now);
+    }
+
+    /// Of nobody else's prompt, nor of one that is over for another reason, the board need hear.
+    fn message_ended(&self, leg: LegId, whole: bool) -> Option<Input> {
+        self.board.is_hearing(leg).then_some(Input::MessageEnded { leg, whole })
     }
 
     /// The recorder gave one up: the call goes on, its story says so.
@@ -354,11 +367,15 @@ impl Exchange {
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
+        self.time_may_have_come(now);
+        self.work(now);
+    }
+
+    fn time_may_have_come(&mut self, now: Instant) {
         let stamp = self.clock.stamp(now);
         if self.board.poll_timeout().is_some_and(|(due, _)| due <= stamp) {
             self.inbox.push_back(Input::TimeCame);
         }
-        self.work(now);
     }
 
     /// What is configured changes while calls go on: they keep what they started with. `plan` was
@@ -381,6 +398,13 @@ impl Exchange {
                 self.inbox.push_back(Input::SignedIn(seat));
             }
         }
+        self.work(now);
+    }
+
+    /// What is known of the clocks that the calendars go by, from now on.
+    pub fn renew_hours(&mut self, hours: Vec<Hours>, now: Instant) {
+        let plan = Plan { hours, ..Plan::clone(self.plan()) };
+        self.inbox.push_back(Input::Replan(Arc::new(plan)));
         self.work(now);
     }
 
@@ -687,6 +711,13 @@ impl Exchange {
             Output::Part { call, caller_hears, other_hears } => {
                 self.media.order(Order::Part { talk: TalkName(call.0), caller_hears, other_hears })
             }
+            Output::Play { leg, tune } => self.media.order(Order::Play {
+                leg: LegName(leg.0),
+                prompt: MESSAGE,
+                tune,
+                // Who presses a key has heard no choice.
+                on_digit: OnDigit::GoOn,
+            }),
             Output::RecordPause { call } => {
                 self.media.order(Order::RecordPause { talk: TalkName(call.0) });
             }
@@ -731,6 +762,7 @@ impl Exchange {
 fn wrong_state(state: crate::call::State, can: &'static str, only: &'static str) -> Problem {
     use crate::call::State;
     let is = match state {
+        State::Hearing { .. } => "hearing that nobody is there",
         State::Offered { .. } => "offered",
         State::Over => "over",
         State::Talking { held: true, .. } => "held",

@@ -2,8 +2,10 @@
 //! call. Facts follow from the inputs alone, so a journal gives the same ones again.
 
 use crate::{
+    calendar::Verdict,
     config::{Destination, Plan},
-    ids::{CallId, OfferId, SeatId, TeamId},
+    door::Passed,
+    ids::{CallId, HoursId, OfferId, SeatId, TeamId},
     seats::PauseReason,
     time::Stamp,
 };
@@ -26,6 +28,8 @@ pub enum What {
     Call(CallId, Step),
     /// A try to claim a seat.
     Claim(ClaimResult),
+    /// What a calendar says from here on.
+    Hours(HoursId, Verdict),
     /// What ids mean from here on; none that was given means anything else.
     Plan(Arc<Plan>),
     Seat(SeatId, SeatView),
@@ -90,6 +94,14 @@ pub enum Step {
     },
     Routed {
         to: Destination,
+    },
+    /// It came to a door: of its number or of a team.
+    Door(Passed),
+    /// It hears what is said where nobody is there.
+    Hearing,
+    /// To the last sample, or not.
+    Heard {
+        whole: bool,
     },
     /// The caller got a 200.
     Answered,
@@ -272,6 +284,8 @@ pub enum Reason {
     CalleeLost,
     CallerHungUp,
     CallerLost,
+    /// By the hours of its number or its team.
+    Closed,
     Declined,
     NoAnswer,
     NoCodec,

@@ -54,6 +54,10 @@ pub struct SeatId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TeamId(pub u16);
 
+/// A calendar, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HoursId(pub u16);
+
 #[cfg(test)]
 mod tests {
     use super::*;

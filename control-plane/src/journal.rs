@@ -327,33 +327,23 @@ mod tests {
         event::{Cause, Source},
         ids::{LegId, TrunkId},
     };
-    use std::time::Duration;
 
     fn plan() -> Plan {
         let seat = SeatPlan { extension: "1001".into(), fixed: true, ..SeatPlan::named("ana") };
         let team = Team {
-            mask_digits: false,
-            name: "support".into(),
             seats: vec![SeatId(0)],
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
             set_aside: None,
             record: true,
             answer: crate::config::AnswerMode::AtOnce,
+            ..Team::named("support")
         };
-        let row = NumberRow {
-            pattern: "100".into(),
-            to: Destination::Team(TeamId(0)),
-            from: vec![],
-            record: None,
-        };
+        let row = NumberRow::new("100", Destination::Team(TeamId(0)));
         Plan {
             trunks: vec![],
             seats: vec![seat],
             teams: vec![team],
             numbers: vec![row],
-            gone: Default::default(),
+            ..Plan::default()
         }
     }
 

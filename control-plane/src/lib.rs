@@ -8,9 +8,11 @@
     allow(clippy::disallowed_methods, reason = "tests need one clock read for an epoch")
 )]
 
+pub mod calendar;
 pub mod call;
 pub mod cdr;
 pub mod config;
+pub mod door;
 pub mod exchange;
 pub mod fact;
 pub mod headroom;

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Destination, NumberRow, Plan, SELF_TEST, SeatPlan},
+    door::Door,
     ids::SeatId,
 };
 use serde::{Deserialize, Serialize};
@@ -15,32 +16,49 @@ pub struct Route {
     pub record: Option<bool>,
 }
 
-/// `None`: the number is not ours, or not open to this source. Both are a 404, so that nobody
-/// learns which numbers exist.
-pub fn route(plan: &Plan, source: Source, number: &str) -> Option<Route> {
-    let open = |row: &&NumberRow| is_open_to(plan, row, source);
+/// The row that won.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// In the plan's list; `None`: an extension.
+    pub place: Option<usize>,
+    pub route: Route,
+    pub door: Door,
+    /// Trunks it names.
+    pub from: Vec<TrunkId>,
+}
+
+/// Where this number leads while everybody is there. `None`: it is not ours, or not open to this source. Both
+/// are a 404, so that nobody learns which numbers exist.
+pub fn route(plan: &Plan, source: Source, number: &str) -> Option<Row> {
+    let open = |row: &NumberRow| is_open_to(plan, row, source);
     // `max_by_key` takes the last of equals, and the first row written should win: backwards.
-    let rows = || plan.numbers.iter().rev().filter(open);
+    let rows = || plan.numbers.iter().enumerate().rev().filter(|(_, row)| open(row));
     let exact = rows()
-        .filter(|row| is_literal(&row.pattern) && row.pattern == number)
-        .max_by_key(|row| is_for_some(row));
+        .filter(|(_, row)| is_literal(&row.pattern) && row.pattern == number)
+        .max_by_key(|(_, row)| is_for_some(row));
     let best = || {
         rows()
-            .filter(|row| !is_literal(&row.pattern) && matches(&row.pattern, number))
-            .max_by_key(|row| (literal_digits(&row.pattern), is_for_some(row)))
+            .filter(|(_, row)| !is_literal(&row.pattern) && matches(&row.pattern, number))
+            .max_by_key(|(_, row)| (literal_digits(&row.pattern), is_for_some(row)))
     };
-    let row = exact.or_else(best).map(|row| Route { to: row.to, record: row.record });
+    let row = exact.or_else(best).map(|(place, row)| Row {
+        place: Some(place),
+        route: Route { to: row.to, record: row.record },
+        door: row.door,
+        from: row.from.clone(),
+    });
     row.or_else(|| extension(plan, source, number))
 }
 
 /// An agent reaches another by extension; nobody from outside does.
-fn extension(plan: &Plan, source: Source, number: &str) -> Option<Route> {
+fn extension(plan: &Plan, source: Source, number: &str) -> Option<Row> {
     let Source::Phone(_) = source else { return None };
     let mut seats = plan.seats.iter().zip((0_u16..).map(SeatId));
     let reached =
         |seat: &SeatPlan, id: &SeatId| seat.name != SELF_TEST && !plan.gone.seats.contains(id);
     let (_, seat) = seats.find(|(seat, id)| seat.extension == number && reached(seat, id))?;
-    Some(Route { to: Destination::Seat(seat), record: None })
+    let route = Route { to: Destination::Seat(seat), record: None };
+    Some(Row { place: None, route, door: Door::default(), from: Vec::new() })
 }
 
 /// Contract §2: `from` limits who may dial; a row to a trunk that breaks out to the telephone
@@ -108,22 +126,20 @@ mod tests {
             ..SeatPlan::named(name)
         };
         let row = |(pattern, to, from): &(&str, Destination, &[TrunkId])| NumberRow {
-            pattern: (*pattern).into(),
-            to: *to,
             from: from.to_vec(),
-            record: None,
+            ..NumberRow::new(*pattern, *to)
         };
         Plan {
             trunks: vec![trunk("carrier", true), trunk("pbx", false)],
             seats: vec![seat("ana", "1001"), seat("bruno", "1002")],
             teams: vec![],
             numbers: rows.iter().map(row).collect(),
-            gone: Default::default(),
+            ..Plan::default()
         }
     }
 
     fn to(plan: &Plan, source: Source, number: &str) -> Option<Destination> {
-        route(plan, source, number).map(|route| route.to)
+        route(plan, source, number).map(|row| row.route.to)
     }
 
     fn team(number: u16) -> Destination {

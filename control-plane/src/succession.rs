@@ -3,6 +3,7 @@
 
 use crate::{
     config::{Destination, Gone, NumberRow, Plan, Team},
+    door::{Closed, Door},
     ids::{SeatId, TeamId},
 };
 use sip_stack::ids::TrunkId;
@@ -37,19 +38,30 @@ impl Plan {
             teams: rest(self.teams.len(), &teams).map(TeamId).collect(),
         };
         let seat = |old: &SeatId| moved(&seats, old.0).map(SeatId);
+        let place = |to: Destination| {
+            Some(match to {
+                Destination::Seat(to) => Destination::Seat(SeatId(moved(&seats, to.0)?)),
+                Destination::Team(to) => Destination::Team(TeamId(moved(&teams, to.0)?)),
+                Destination::Trunk(to) => Destination::Trunk(TrunkId(moved(&trunks, to.0)?)),
+            })
+        };
+        let door = |door: Door| {
+            let closed = door.closed.and_then(|closed| match closed {
+                Closed::Goes(to) => place(to).map(Closed::Goes),
+                Closed::Hears(tune) => Some(Closed::Hears(tune)),
+            });
+            Door { closed, ..door }
+        };
         let team = |team: &Team| Team {
             seats: team.seats.iter().filter_map(seat).collect(),
+            door: door(team.door),
             ..team.clone()
         };
         let next_teams: Vec<Team> = next.teams.iter().map(team).collect();
         let row = |row: &NumberRow| {
-            let to = match row.to {
-                Destination::Seat(to) => Destination::Seat(SeatId(moved(&seats, to.0)?)),
-                Destination::Team(to) => Destination::Team(TeamId(moved(&teams, to.0)?)),
-                Destination::Trunk(to) => Destination::Trunk(TrunkId(moved(&trunks, to.0)?)),
-            };
             let from = row.from.iter().filter_map(|from| moved(&trunks, from.0)).map(TrunkId);
-            Some(NumberRow { to, from: from.collect(), ..row.clone() })
+            let (to, door) = (place(row.to)?, door(row.door));
+            Some(NumberRow { to, from: from.collect(), door, ..row.clone() })
         };
         let numbers = next.numbers.iter().filter_map(row).collect();
         let mut plan = Self {
@@ -57,6 +69,8 @@ impl Plan {
             seats: merged(&self.seats, &next.seats, &seats),
             teams: merged(&self.teams, &next_teams, &teams),
             numbers,
+            // No call holds one: what a calendar says is known anew.
+            hours: next.hours.clone(),
             gone,
         };
         plan.bury();
@@ -75,6 +89,11 @@ impl Plan {
         for id in &self.gone.seats {
             if let Some(seat) = self.seats.get_mut(usize::from(id.0)) {
                 seat.fixed = false;
+            }
+        }
+        for id in &self.gone.teams {
+            if let Some(team) = self.teams.get_mut(usize::from(id.0)) {
+                team.door = Door::default();
             }
         }
         for team in &mut self.teams {
@@ -117,8 +136,7 @@ fn merged<T: Clone>(old: &[T], next: &[T], ids: &[u16]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AnswerMode, SeatPlan, Trunk};
-    use std::time::Duration;
+    use crate::config::{SeatPlan, Trunk};
 
     fn plan(agents: &[&str], team: &[u16]) -> Plan {
         let seat = |name: &&str| SeatPlan {
@@ -131,23 +149,15 @@ mod tests {
             trunks: vec![Trunk { address, pstn: true, ..Trunk::named("carrier") }],
             seats: agents.iter().map(seat).collect(),
             teams: vec![Team {
-                mask_digits: false,
-                name: "front".into(),
                 seats: team.iter().copied().map(SeatId).collect(),
-                music: None,
-                ring: Duration::from_secs(20),
-                wrap_up: Duration::ZERO,
                 set_aside: None,
-                record: false,
-                answer: AnswerMode::AtOnce,
+                ..Team::named("front")
             }],
             numbers: vec![NumberRow {
-                pattern: "100".into(),
-                to: Destination::Seat(SeatId(0)),
                 from: vec![TrunkId(0)],
-                record: None,
+                ..NumberRow::new("100", Destination::Seat(SeatId(0)))
             }],
-            gone: Gone::default(),
+            ..Plan::default()
         }
     }
 

@@ -6,12 +6,14 @@
 mod answer;
 mod arrive;
 mod end;
+mod hours;
 mod replan;
 mod restart;
 mod sound;
 mod taping;
 
 use crate::{
+    calendar::Verdict,
     call::{Call, Callee, Offer, Phase, State},
     config::{Plan, Team},
     fact::{AgentState, ClaimResult, Fact, Party, Quality, SeatView, Step, What},
@@ -20,7 +22,7 @@ use crate::{
     seats::{self, PauseReason, Seat, SeatClaim, SeatTable},
     time::{Ahead, Stamp},
 };
-use media_core::order::{Digit, Recorded, Source as Hears};
+use media_core::order::{Digit, Recorded, Source as Hears, TuneId};
 use serde::{Deserialize, Serialize};
 use sip_stack::{
     event::{Cause, HangUp, Place, Source},
@@ -50,6 +52,11 @@ pub enum Input {
     },
     /// Ends a pause, wrap-up or being set aside.
     Available(SeatId),
+    /// What was said where nobody is there has ended; `whole`: with its last sample.
+    MessageEnded {
+        leg: LegId,
+        whole: bool,
+    },
     /// Two first heard each other, by the media thread's clock.
     Bridged {
         call: CallId,
@@ -258,6 +265,11 @@ pub enum Output {
     RecordResume {
         call: CallId,
     },
+    /// Says this to a leg, once and to its end. Owes `MessageEnded`.
+    Play {
+        leg: LegId,
+        tune: TuneId,
+    },
     /// Early media for the caller; media is ready first.
     Progress {
         leg: LegId,
@@ -287,6 +299,8 @@ enum Owner {
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Due {
+    /// What is said where nobody is there is not waited for any longer.
+    Message(CallId),
     Offer(OfferId),
     Seat(SeatId),
     /// A leg that says nothing is asked again.
@@ -317,6 +331,12 @@ pub struct Switchboard {
     /// How far the wall clock is ahead of `now`, give or take a second.
     #[serde(default)]
     ahead: Ahead,
+    /// What each calendar of the plan says.
+    #[serde(default)]
+    verdicts: Vec<Verdict>,
+    /// When the first of them says otherwise.
+    #[serde(default)]
+    calendars_due: Option<Stamp>,
     now: Stamp,
     seq: u64,
     #[serde(skip)]
@@ -343,6 +363,8 @@ impl Switchboard {
     pub fn new(plan: Arc<Plan>) -> Self {
         let queues = plan.teams.iter().map(|_| Queue::default()).collect();
         let seats = SeatTable::new(plan.seats.len());
+        // They are asked before anything else.
+        let calendars_due = (!plan.hours.is_empty()).then(Stamp::default);
         let touched =
             (0..u16::try_from(plan.seats.len()).unwrap_or(u16::MAX)).map(SeatId).collect();
         Self {
@@ -360,6 +382,8 @@ impl Switchboard {
             next_leg: 1,
             overloaded: false,
             ahead: Ahead::default(),
+            verdicts: Vec::new(),
+            calendars_due,
             now: Stamp::default(),
             seq: 0,
             outputs: VecDeque::new(),
@@ -374,6 +398,7 @@ impl Switchboard {
     pub fn handle(&mut self, input: &Input, seq: u64, now: Stamp) {
         self.seq = seq;
         self.now = self.now.max(now);
+        self.keep_hours(input);
         match input {
             Input::Arrived { .. } => self.arrived(input),
             Input::Available(seat) => self.seats.make_available(*seat, self.now),
@@ -393,6 +418,7 @@ impl Switchboard {
             Input::LegLeft { leg, cause } => self.leg_left(*leg, *cause),
             Input::LegSilent(leg) => self.leg_silent(*leg),
             Input::LegUnfit { leg, why } => self.leg_unfit(*leg, why),
+            Input::MessageEnded { leg, whole } => self.message_ended(*leg, *whole),
             Input::Restarted(restarted) => self.restarted(restarted),
             Input::MediaEnded { call, at, recorded, quality } => {
                 self.media_ended(*call, *at, *recorded, quality);
@@ -414,7 +440,8 @@ impl Switchboard {
             Input::SignedOut(seat) => self.seats.sign_out(*seat),
             Input::Stop => self.stop(),
             Input::TimeCame => self.time_came(),
-            Input::WallClock { ahead } => self.ahead = *ahead,
+            // Kept before anything else.
+            Input::WallClock { .. } => {}
         }
         if let Input::Available(seat)
         | Input::Pause { seat, .. }
@@ -438,8 +465,14 @@ impl Switchboard {
 
     /// When to feed `Input::TimeCame` next, and why.
     pub fn poll_timeout(&self) -> Option<(Stamp, &'static str)> {
+        let calendars = self.calendars_due.map(|at| (at, "a calendar opens or closes"));
+        self.next_deadline().into_iter().chain(calendars).min_by_key(|&(at, _)| at)
+    }
+
+    fn next_deadline(&self) -> Option<(Stamp, &'static str)> {
         let &(at, due) = self.deadlines.first()?;
         let why = match due {
+            Due::Message(_) => "what is said has had its time",
             Due::Offer(_) => "an offer lapses",
             Due::Seat(_) => "an agent's pause or wrap-up ends",
             Due::Silence(_) => "a silent leg is asked again",
@@ -490,6 +523,11 @@ impl Switchboard {
     /// Its process lived at least until then, though nothing more happened.
     pub(crate) fn lived_until(&mut self, at: Stamp) {
         self.now = self.now.max(at);
+    }
+
+    /// What each calendar of the plan says now.
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
     }
 
     /// A call that has not ended, for those who ask.
@@ -644,6 +682,7 @@ impl Switchboard {
             }
             self.deadlines.pop_first();
             match due {
+                Due::Message(call) => self.message_over(call),
                 Due::Offer(offer) => self.offer_lapsed(offer),
                 Due::Silence(leg) => self.ask_a_silent_leg(leg),
                 Due::Seat(seat) => {

@@ -31,10 +31,9 @@ fn plan() -> Plan {
     plan.seats[0].codecs = vec![Codec::Pcma, Codec::G729];
     plan.teams[0].answer = AnswerMode::WithAgent;
     let row = |pattern: &str, to, record| NumberRow {
-        pattern: pattern.into(),
-        to,
         from: vec![TrunkId(0)],
         record,
+        ..NumberRow::new(pattern, to)
     };
     plan.numbers = vec![
         row("100", Destination::Team(TeamId(0)), None),

@@ -6,7 +6,7 @@
 use control_plane::{
     call::State,
     cdr::{CallRecord, Ledger},
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     fact::{AgentState, Step, What},
     ids::{CallId, SeatId, TeamId},
     journal::{self, Chain, Past, Record},
@@ -88,7 +88,7 @@ impl Day {
             seats: vec![],
             teams: vec![],
             numbers: vec![],
-            gone: Default::default(),
+            ..Plan::default()
         };
         let (plan, fixed) = some_plan(&mut dice);
         let plan = Arc::new(empty.succeeded_by(&plan).unwrap().plan);
@@ -200,6 +200,7 @@ impl Day {
             | Output::Check { .. }
             | Output::Hear { .. }
             | Output::Part { .. }
+            | Output::Play { .. }
             | Output::Progress { .. }
             | Output::RecordPause { .. }
             | Output::RecordResume { .. }
@@ -493,8 +494,7 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
     }
     let places: Vec<SeatId> = (0..).map(SeatId).take(seats.len()).collect();
     let (mut teams, mut numbers) = (vec![], vec![]);
-    let row =
-        |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
+    let row = |pattern: &str, to| NumberRow::new(pattern, to);
     for name in TEAMS {
         if dice.random_bool(0.7) {
             let some = places.iter().copied().filter(|_| dice.random_bool(0.5));
@@ -505,22 +505,18 @@ fn some_plan(dice: &mut ChaCha20Rng) -> (Plan, BTreeMap<String, usize>) {
             numbers.push(row(name, Destination::Team(TeamId(u16::try_from(teams.len()).unwrap()))));
             let seconds = |dice: &mut ChaCha20Rng| Duration::from_secs(dice.random_range(1..20));
             teams.push(Team {
-                mask_digits: false,
-                name: name.into(),
                 seats: members,
-                music: None,
                 ring: seconds(dice),
                 wrap_up: seconds(dice),
                 set_aside: Some(seconds(dice)),
-                record: false,
-                answer: AnswerMode::AtOnce,
+                ..Team::named(name)
             });
         }
     }
     numbers.push(row("direct", Destination::Seat(SeatId(0))));
     numbers.push(row("out", Destination::Trunk(TrunkId(1))));
-    let gone = Default::default();
-    (Plan { trunks: vec![trunk("carrier"), trunk("pbx")], seats, teams, numbers, gone }, fixed)
+    let trunks = vec![trunk("carrier"), trunk("pbx")];
+    (Plan { trunks, seats, teams, numbers, ..Plan::default() }, fixed)
 }
 
 #[test]

@@ -284,6 +284,19 @@ fn read_text(path: &Path, report: &mut Report) -> Result<Source, Reported> {
 
 fn join(node: NodeHalf, site: SiteHalf) -> Config {
     let NodeHalf { node, sip, media, http, recording, limits } = node;
-    let SiteHalf { trunks, agents, music, teams, numbers } = site;
-    Config { node, sip, media, http, recording, limits, trunks, agents, music, teams, numbers }
+    let SiteHalf { trunks, agents, music, hours, teams, numbers } = site;
+    Config {
+        node,
+        sip,
+        media,
+        http,
+        recording,
+        limits,
+        trunks,
+        agents,
+        music,
+        hours,
+        teams,
+        numbers,
+    }
 }

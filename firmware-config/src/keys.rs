@@ -52,6 +52,8 @@ pub(crate) enum Takes {
     },
     Flag,
     Secret,
+    /// One of four ways a call may go.
+    Closed,
     /// Known, and refused with a reason.
     Nothing,
 }
@@ -96,7 +98,7 @@ const fn key(
 
 use Change::{Live, Restart};
 use LeftOut::{Is, Means, Refused};
-use Takes::{Decimal, Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
+use Takes::{Closed, Decimal, Flag, Nothing, Secret, Text, Texts, Whole, Wholes, Word, Words};
 
 const COMFORT_NOISE: &str = "Long silence beside G.711 is sent as comfort noise (RFC 3389) where the far side agrees, not as frames.";
 const SRTP: &str = "Whether audio is encrypted (SRTP, keys by SDES): off, optional where the other side offers it, or \
@@ -471,6 +473,42 @@ pub(crate) const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "hours",
+        many: true,
+        about: "When somebody is there: a week, its holidays and exceptions, by the clock of a place.",
+        keys: &[
+            key("name", Text("office"), Refused, Live, NAME),
+            key(
+                "time_zone",
+                Text("America/Argentina/Buenos_Aires"),
+                Refused,
+                Live,
+                "Whose clock it goes by, daylight saving included: a name of the IANA database, which is built in.",
+            ),
+            key(
+                "weekly",
+                Texts("mon-fri 09:00-18:00"),
+                Is("[]"),
+                Live,
+                "Days and times; an end that is not later than its beginning is on the next day, 24:00 the end of a day.",
+            ),
+            key(
+                "holidays",
+                Texts("12-25 Christmas"),
+                Is("[]"),
+                Live,
+                "Closed all day: a date of every year or of one (2026-12-26), and a name if you like.",
+            ),
+            key(
+                "exceptions",
+                Texts("2026-12-24 09:00-12:00 Christmas Eve"),
+                Is("[]"),
+                Live,
+                "What holds on one date in the place of week and holidays: times, or closed, and a name if you like.",
+            ),
+        ],
+    },
+    Table {
         name: "team",
         many: true,
         about: "Agents who answer one queue.",
@@ -533,7 +571,23 @@ pub(crate) const TABLES: &[Table] = &[
                 Word(&["at_once", "with_agent"]),
                 Is("\"at_once\""),
                 Live,
-                "200 with music, or music before the answer: waiting is not billed.",
+                "200 with music, or music before the answer: waiting is not billed. The message of closed is heard the \
+                 same way.",
+            ),
+            key(
+                "hours",
+                Text("office"),
+                Means("always"),
+                Live,
+                "When it takes calls; who waits stays.",
+            ),
+            key(
+                "closed",
+                Closed,
+                Means("480"),
+                Live,
+                "Where calls go out of hours, and where nobody is signed in: a message (a tune of [[music]], heard to \
+                 its end), a team, an agent or a trunk.",
             ),
         ],
     },
@@ -561,6 +615,15 @@ pub(crate) const TABLES: &[Table] = &[
             key("team", Text("support"), Means("another way"), Live, "Leads to its queue."),
             key("agent", Text("ana"), Means("another way"), Live, "Leads to one agent."),
             key("trunk", Text("pbx"), Means("another way"), Live, "Is passed on to a trunk."),
+            key("hours", Text("office"), Means("always"), Live, "When it takes calls."),
+            key(
+                "closed",
+                Closed,
+                Means("480"),
+                Live,
+                "Where its calls go out of hours: a message, a team, an agent or a trunk. A message of a number that \
+                 leads to no team is heard before the answer.",
+            ),
             key("flow", Nothing, Means("another way"), Restart, "Not served by this version."),
         ],
     },

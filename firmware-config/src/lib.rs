@@ -6,7 +6,9 @@
 
 mod address;
 mod agent;
+mod calendar;
 mod check;
+mod closed;
 mod codec;
 mod demo;
 mod dtmf;
@@ -29,9 +31,12 @@ mod site;
 mod srtp;
 mod team;
 mod trunk;
+mod zone;
 
 pub use address::{Host, Peer};
 pub use agent::{Agent, Contact};
+pub use calendar::Hours;
+pub use closed::Closed;
 pub use codec::Codec;
 pub use demo::{Demo, demo_text};
 pub use dtmf::Dtmf;
@@ -54,6 +59,7 @@ pub use secret::Secret;
 pub use srtp::Srtp;
 pub use team::{Answer, Channel, Strategy, Team};
 pub use trunk::Trunk;
+pub use zone::{KNOWN_AHEAD, Zone, moment};
 
 /// Both halves, valid as a whole.
 #[derive(Clone, Debug)]
@@ -67,6 +73,7 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     pub agents: Vec<Agent>,
     pub music: Vec<Music>,
+    pub hours: Vec<Hours>,
     pub teams: Vec<Team>,
     /// In the order of the file; which row wins is the router's to say.
     pub numbers: Vec<Number>,

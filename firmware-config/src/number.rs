@@ -1,6 +1,7 @@
 //! Numbers: what can be dialled, by whom, and where it leads.
 
 use crate::{
+    closed::{self, Closed},
     fault::{Report, Reported},
     reader::{At, Entry, Given, Names, Section, SourceFile},
     team::distinct,
@@ -17,6 +18,10 @@ pub struct Number {
     pub from: Option<Vec<usize>>,
     /// None leaves it to the team.
     pub record: Option<bool>,
+    /// Place in [`Config::hours`](crate::Config::hours); none is always.
+    pub hours: Option<usize>,
+    /// Where its calls go out of hours.
+    pub closed: Option<Closed>,
 }
 
 /// Where a number leads: a place in the list of that kind.
@@ -30,6 +35,8 @@ pub enum Destination {
 /// The names a row may use.
 pub(crate) struct Known<'a> {
     pub(crate) agents: &'a Names,
+    pub(crate) hours: &'a Names,
+    pub(crate) music: &'a Names,
     pub(crate) teams: &'a Names,
     pub(crate) trunks: &'a Names,
     pub(crate) trunk_tables: &'a [Entry<trunk::Placed>],
@@ -45,7 +52,19 @@ pub(crate) fn read(section: &mut Section<'_>, known: &Known<'_>) -> Result<Numbe
     });
     let record = section.flag("record");
     let leads_to = leads_to(section, known);
-    Ok(Number { number: number?.value, leads_to: leads_to?, from: from?, record: record? })
+    let hours = section.parsed("hours", "office", |text| known.hours.find(text));
+    let closed = closed::read(section).and_then(|written| match written {
+        Some(written) => written.found(section, known).map(Some),
+        None => Ok(None),
+    });
+    let (hours, closed) = (hours?.map(|at| at.value), closed?);
+    if hours.is_none() && closed.is_some() {
+        let what =
+            "says where calls go when it is closed, and not when that is; write hours = \"office\"";
+        return Err(section.refuse_table(what));
+    }
+    let (number, leads_to, from, record) = (number?.value, leads_to?, from?, record?);
+    Ok(Number { number, leads_to, from, record, hours, closed })
 }
 
 fn leads_to(section: &mut Section<'_>, known: &Known<'_>) -> Result<Destination, Reported> {
@@ -82,7 +101,7 @@ fn leads_to(section: &mut Section<'_>, known: &Known<'_>) -> Result<Destination,
 }
 
 /// A trunk calls can be sent to.
-fn callable_trunk(text: &str, known: &Known<'_>) -> Result<usize, String> {
+pub(crate) fn callable_trunk(text: &str, known: &Known<'_>) -> Result<usize, String> {
     let place = known.trunks.find(text)?;
     let table = known.trunk_tables.get(place).and_then(|entry| entry.content.as_ref().ok());
     if table.is_some_and(|placed| placed.trunk.address.is_none()) {

@@ -437,6 +437,12 @@ impl<'a> Section<'a> {
         self.report.fault(&self.file.name, self.line, &message)
     }
 
+    /// `label what`, at this line.
+    pub(crate) fn refuse_at(&mut self, line: usize, what: &str) -> Reported {
+        let message = format!("{}{what}", self.label);
+        self.report.fault(&self.file.name, Some(line), &message)
+    }
+
     /// `label what`, where the table begins: of the host, not of what was written.
     pub(crate) fn refuse_for_host(&mut self, what: &str) -> Reported {
         let message = format!("{}{what}", self.label);

@@ -4,6 +4,8 @@
 use crate::{
     Config,
     agent::Agent,
+    calendar::{shown_exception, shown_holiday, shown_weekly},
+    closed::Closed,
     codec::Codec,
     keys::{Change, change},
     limits::Limits,
@@ -179,6 +181,17 @@ fn blocks(config: &Config) -> Vec<Block> {
         let lines = vec![("name", text(&music.name)), ("file", file), ("gain_db", gain)];
         all.push(many("music", &music.name, lines));
     }
+    for hours in &config.hours {
+        let list = |items: Vec<String>| list(&items);
+        let lines = vec![
+            ("name", text(&hours.name)),
+            ("time_zone", text(hours.zone.name())),
+            ("weekly", list(hours.weekly.iter().map(shown_weekly).collect())),
+            ("holidays", list(hours.holidays.iter().map(shown_holiday).collect())),
+            ("exceptions", list(hours.exceptions.iter().map(shown_exception).collect())),
+        ];
+        all.push(many("hours", &hours.name, lines));
+    }
     all.extend(config.teams.iter().map(|team| many("team", &team.name, of_team(team, config))));
     for number in &config.numbers {
         let from = number.from.iter().flatten();
@@ -271,6 +284,7 @@ fn of_team(team: &Team, config: &Config) -> Vec<(&'static str, Line)> {
         ("mask_digits", plain(&team.mask_digits.to_string())),
         ("answer", text(answer)),
     ]);
+    lines.extend(door(team.hours, team.closed, config));
     lines
 }
 
@@ -285,7 +299,27 @@ fn of_number(number: &Number, from: &[&str], config: &Config) -> Vec<(&'static s
         Destination::Trunk(at) => ("trunk", text(name(&config.trunks, at, |trunk| &trunk.name))),
     });
     lines.extend(number.record.map(|record| ("record", plain(&record.to_string()))));
+    lines.extend(door(number.hours, number.closed, config));
     lines
+}
+
+/// When somebody is there, and where calls go when nobody is.
+fn door(
+    hours: Option<usize>,
+    closed: Option<Closed>,
+    config: &Config,
+) -> impl Iterator<Item = (&'static str, Line)> {
+    let hours = hours.map(|at| ("hours", text(name(&config.hours, at, |hours| &hours.name))));
+    let closed = closed.map(|closed| {
+        let (way, to) = match closed {
+            Closed::Agent(at) => ("agent", name(&config.agents, at, |agent| &agent.name)),
+            Closed::Message(at) => ("message", name(&config.music, at, |music| &music.name)),
+            Closed::Team(at) => ("team", name(&config.teams, at, |team| &team.name)),
+            Closed::Trunk(at) => ("trunk", name(&config.trunks, at, |trunk| &trunk.name)),
+        };
+        ("closed", plain(&format!("{{ {way} = {} }}", quoted(to))))
+    });
+    hours.into_iter().chain(closed)
 }
 
 fn name<T>(all: &[T], at: usize, name: fn(&T) -> &String) -> &str {

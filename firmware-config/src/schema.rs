@@ -1,6 +1,9 @@
 //! The JSON Schema (draft 2020-12) of both files, for editors and for whoever writes them by program.
 
-use crate::keys::{Key, LeftOut, SCHEMA_VALUE, TABLES, Table, Takes};
+use crate::{
+    closed::WAYS,
+    keys::{Key, LeftOut, SCHEMA_VALUE, TABLES, Table, Takes},
+};
 use serde_json::{Map, Value, json};
 
 /// One schema for `node.toml`, `site.toml` and a file with both halves. It knows every key, type,
@@ -83,6 +86,7 @@ fn of_key(key: &Key) -> Value {
         }),
         Takes::Flag => json!({ "type": "boolean" }),
         Takes::Secret => secret(),
+        Takes::Closed => json!({ "oneOf": WAYS.map(one_key) }),
         Takes::Nothing => json!({ "not": {} }),
     };
     let takes_hold = format!("Changes: {}.", key.change.word());
@@ -98,18 +102,20 @@ fn of_key(key: &Key) -> Value {
 }
 
 fn secret() -> Value {
-    let place = |key: &str| {
-        let text = json!({ "type": "string", "minLength": 1 });
-        json!({
-            "type": "object",
-            "required": [key],
-            "additionalProperties": false,
-            "properties": { key: text },
-        })
-    };
     json!({ "oneOf": [
         { "type": "string", "minLength": 1, "description": "As text; warned about." },
-        place("file"),
-        place("credential"),
+        one_key("file"),
+        one_key("credential"),
     ] })
+}
+
+/// A table with this key and no other.
+fn one_key(key: &str) -> Value {
+    let text = json!({ "type": "string", "minLength": 1 });
+    json!({
+        "type": "object",
+        "required": [key],
+        "additionalProperties": false,
+        "properties": { key: text },
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     check::{name, one_of},
+    closed::{self, Closed, Written},
     fault::Reported,
     reader::{At, Names, Section, refuse_twice},
 };
@@ -28,6 +29,16 @@ pub struct Team {
     /// Which keys are pressed stands nowhere, and their tones in no recording.
     pub mask_digits: bool,
     pub answer: Answer,
+    /// Place in [`Config::hours`](crate::Config::hours); none is always.
+    pub hours: Option<usize>,
+    /// Where calls go out of hours, and where nobody is signed in.
+    pub closed: Option<Closed>,
+}
+
+/// A team, and what it has written of names that may not be known yet.
+pub(crate) struct Placed {
+    pub(crate) team: Team,
+    pub(crate) closed: Option<Written>,
 }
 
 /// Where a caller comes from.
@@ -56,7 +67,8 @@ pub(crate) fn read(
     section: &mut Section<'_>,
     agents: &Names,
     music: &Names,
-) -> Result<Team, Reported> {
+    hours: &Names,
+) -> Result<Placed, Reported> {
     let name = section.parsed("name", "support", name);
     let name = section.required("name", name, r#""support""#);
     let members = section.parsed_list("agents", "ana", |text| agents.find(text));
@@ -82,8 +94,12 @@ pub(crate) fn read(
         one_of(text, &[("at_once", Answer::AtOnce), ("with_agent", Answer::WithAgent)])
     });
 
+    let hours = section.parsed("hours", "office", |text| hours.find(text));
+    let closed = closed::read(section);
+
     let set_aside = seconds(set_aside?, 30);
-    Ok(Team {
+    let closed = closed?;
+    let team = Team {
         name: name?.value,
         agents: members?,
         channels: channels?,
@@ -95,7 +111,10 @@ pub(crate) fn read(
         record: record?.unwrap_or(false),
         mask_digits: mask_digits?.unwrap_or(false),
         answer: answer?.map_or(Answer::AtOnce, |at| at.value),
-    })
+        hours: hours?.map(|at| at.value),
+        closed: None,
+    };
+    Ok(Placed { team, closed })
 }
 
 fn seconds(given: Option<At<u32>>, default: u64) -> Duration {

@@ -99,13 +99,8 @@ fn plan() -> Arc<Plan> {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],
         seats: vec![],
         teams: vec![],
-        numbers: vec![NumberRow {
-            pattern: "9*".to_owned(),
-            to: Destination::Trunk(TrunkId(1)),
-            from: vec![],
-            record: None,
-        }],
-        gone: Default::default(),
+        numbers: vec![NumberRow::new("9*", Destination::Trunk(TrunkId(1)))],
+        ..Plan::default()
     })
 }
 

@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 use control_plane::ports::REST;
 use media_core::order::{
-    Event, LegName, LegReport, Order, PortName, PromptEnd, Recorded, Source, TalkName,
+    Event, LegName, LegReport, Order, PortName, PromptEnd, PromptName, Recorded, Source, TalkName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,6 +16,9 @@ use std::{
 const SILENT_AFTER: Duration = Duration::from_secs(6);
 /// Less than this after the first `Connect` nothing can have been heard.
 const FIRST_PACKET: Duration = Duration::from_millis(20);
+
+/// How long what is said to one leg is.
+const MESSAGE: Duration = Duration::from_secs(3);
 
 /// What happened is said so much later at most.
 pub const WORD_MAX: Duration = Duration::from_millis(WORD_MAX_MS);
@@ -43,6 +46,8 @@ pub struct MediaModel {
     /// In order: the real events come through one ring.
     events: VecDeque<(Instant, Event)>,
     silences: BTreeMap<(Instant, LegName), SocketAddr>,
+    /// What is said to whom, and until when.
+    prompts: BTreeMap<(Instant, LegName), PromptName>,
     /// Who sends nothing: said once per silence.
     mute: BTreeSet<SocketAddr>,
     /// Who was said to be silent.
@@ -77,6 +82,7 @@ impl MediaModel {
             talks: BTreeMap::new(),
             events: VecDeque::new(),
             silences: BTreeMap::new(),
+            prompts: BTreeMap::new(),
             mute: BTreeSet::new(),
             silent: BTreeSet::new(),
         }
@@ -105,10 +111,10 @@ impl MediaModel {
                 self.leg(leg, order)?;
                 self.say(Event::Digit { leg, digit, duration, at: now }, now);
             }
-            // Nobody who orders them waits for more than that they end.
             Order::Play { leg, prompt, tune: _, on_digit: _ } => {
+                // Nothing is heard where nobody listens yet.
                 self.leg(leg, order)?;
-                self.say(Event::PromptEnded { leg, prompt, how: PromptEnd::Played }, now);
+                self.prompts.insert((now + MESSAGE, leg), prompt);
             }
             Order::StopPrompts { leg } => _ = self.leg(leg, order)?,
             Order::Secure { leg, keys: _ } => _ = self.leg(leg, order)?,
@@ -146,6 +152,7 @@ impl MediaModel {
         self.talks.clear();
         self.events.clear();
         self.silences.clear();
+        self.prompts.clear();
         self.silent.clear();
     }
 
@@ -187,7 +194,8 @@ impl MediaModel {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let event = self.events.front().map(|&(at, _)| at);
         let silence = self.silences.first_key_value().map(|(&(at, _), _)| at);
-        [event, silence].into_iter().flatten().min()
+        let prompt = self.prompts.first_key_value().map(|(&(at, _), _)| at);
+        [event, silence, prompt].into_iter().flatten().min()
     }
 
     /// What is to be said by now.
@@ -198,6 +206,10 @@ impl MediaModel {
                 self.silent.insert(leg);
                 self.say(Event::Silent { leg, at }, now);
             }
+        }
+        while let Some(first) = self.prompts.first_entry().filter(|first| first.key().0 <= now) {
+            let ((_, leg), prompt) = first.remove_entry();
+            self.say(Event::PromptEnded { leg, prompt, how: PromptEnd::Played }, now);
         }
         let &(at, event) = self.events.front().filter(|(at, _)| *at <= now)?;
         self.events.pop_front();
@@ -287,6 +299,11 @@ impl MediaModel {
             talk.bridged &= talk.caller != name && talk.other != name;
         }
         self.silences.retain(|(_, silent), _| *silent != name);
+        let of_leg = self.prompts.iter().find(|((_, leg), _)| *leg == name);
+        if let Some((&key, &prompt)) = of_leg {
+            self.prompts.remove(&key);
+            self.say(Event::PromptEnded { leg: name, prompt, how: PromptEnd::Left }, now);
+        }
         self.closing.insert(name, leg.port);
         let packets = u64::from(leg.remote.is_some());
         let report = LegReport { packets_received: packets, ..LegReport::default() };

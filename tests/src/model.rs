@@ -8,6 +8,7 @@ pub use truth::MORNING;
 
 use crate::media_model::Pair;
 use control_plane::{
+    door::{Found, Passed},
     fact::{Fact, Step, What},
     ids::{CallId, SeatId},
     time::Stamp,
@@ -60,6 +61,8 @@ pub struct Model {
     first_turn: bool,
     /// The media plane has no room for another call.
     loaded: bool,
+    /// The team is away; `None`: nobody can say in this moment.
+    pub closed: Option<bool>,
     pub seen: Seen,
 }
 
@@ -146,6 +149,9 @@ const DEATH: &str = "the box has died";
 #[derive(Debug)]
 struct Call {
     dialog: usize,
+    /// Nobody of its team was signed in, said the box.
+    nobody: bool,
+    told: bool,
     bridged: bool,
     requeued: bool,
     recorded: bool,
@@ -177,6 +183,7 @@ impl Model {
             deaths: vec![],
             first_turn: false,
             loaded: false,
+            closed: None,
             seen: Seen::default(),
         }
     }
@@ -339,7 +346,14 @@ impl Model {
             if self.dialogs[dialog].from_user != *from {
                 return Err(format!("{call} arrived from {from}"));
             }
-            let new = Call { dialog, bridged: false, requeued: false, recorded: false };
+            let new = Call {
+                dialog,
+                nobody: false,
+                told: false,
+                bridged: false,
+                requeued: false,
+                recorded: false,
+            };
             self.calls.insert(*call, new);
             return Ok(());
         }
@@ -363,6 +377,22 @@ impl Model {
                 let place = of.dialog;
                 self.goes(place, "the call is over", now);
             }
+            Step::Door(Passed { found: Found::NobodySignedIn, .. }) => of.nobody = true,
+            Step::Door(_) => {}
+            Step::Hearing => {
+                of.told = true;
+                // Nobody waits for them.
+                self.dialogs[of.dialog].number.queue = false;
+                if self.closed == Some(false) && !of.nobody {
+                    return Err(format!("{call} is told that nobody is there, and somebody is"));
+                }
+            }
+            Step::Heard { .. } if !of.told => {
+                return Err(format!("{call} has heard what it was not told"));
+            }
+            Step::Queued { .. } if self.closed == Some(true) => {
+                return Err(format!("{call} waits for a team that is away"));
+            }
             Step::Accepted { .. }
             | Step::Answered
             | Step::AnsweredTooLate { .. }
@@ -378,6 +408,7 @@ impl Model {
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }
+            | Step::Heard { .. }
             | Step::Routed { .. }
             | Step::Digit { .. }
             | Step::OneWayAudio { .. }
@@ -448,6 +479,12 @@ impl Model {
     /// Whether a signed-in agent whom nobody calls is paused for good.
     pub fn is_paused(&self, seat: SeatId) -> bool {
         self.paused.contains(&seat)
+    }
+
+    /// This caller was told that nobody is there.
+    pub fn was_told(&self, call_id: &str) -> bool {
+        let call = self.by_call_id.get(call_id).and_then(|&place| self.dialogs[place].call);
+        call.and_then(|call| self.calls.get(&call)).is_some_and(|call| call.told)
     }
 
     /// This caller has talked to a person.

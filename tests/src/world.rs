@@ -32,6 +32,7 @@ use control_plane::{
     cdr::CallRecord,
     exchange::{Exchange, Restart},
     switchboard::Switchboard,
+    time::Ahead,
 };
 use crash::Journal;
 use day::Deed;
@@ -117,6 +118,8 @@ pub struct World {
     reached: Reached,
     cdrs: Vec<(CallRecord, Instant)>,
     journal: Option<Journal>,
+    /// How far somebody has set the wall clock ahead.
+    ahead: Ahead,
     /// The box is dead until then.
     down_until: Option<Instant>,
     /// When the box's process last began, if it is not its first.
@@ -129,7 +132,8 @@ impl World {
     /// `epoch`: any instant; the day is the same for each.
     pub fn new(seed: u64, epoch: Instant) -> Self {
         let mut dice = Dice::new(seed, 0);
-        let site = Site::new(&mut dice);
+        // With dice of its own: the other days stay as they were.
+        let site = Site::new(&mut dice, Dice::new(seed, 6).percent(30));
         let exchange = site.exchange(dice.seed(), epoch);
         let faults = Faults::of_the_day(&mut dice);
         let carriers = site.carriers(seed, &mut dice);
@@ -162,6 +166,7 @@ impl World {
             reached: Reached::default(),
             cdrs: vec![],
             journal: None,
+            ahead: Ahead::default(),
             down_until: None,
             restarted: None,
             doomed: false,

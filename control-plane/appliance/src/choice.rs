@@ -9,6 +9,7 @@ use crate::{
     generations::{By, Clocks, Generations, Meta, New, PlanText},
     live::{Alarms, Refused, first_lines, seen},
     plan,
+    start::wall,
 };
 use firmware_config::{
     Config, Fault, Host, Missing, Sources, Warning, from_sources, from_sources_without,
@@ -221,7 +222,7 @@ pub(crate) fn choose(
                     );
                     tracing::error!("{what}");
                     alarms.fallback = Some(what);
-                    let plan = PlanText::of(&plan::plan(&config))?;
+                    let plan = PlanText::of(&plan::plan(&config, wall()))?;
                     let seen = own_seen.unwrap_or_default();
                     again(&generations, &meta, By::Fallback, (plan, seen), now)?
                 }
@@ -240,7 +241,7 @@ pub(crate) fn choose(
         alarms.fallback =
             Some(format!("no generation can be had; {} holds\n{what}", file.display()));
     }
-    let plan = PlanText::of(&plan::plan(config))?;
+    let plan = PlanText::of(&plan::plan(config, wall()))?;
     let chosen = Chosen::New { plan, seen: own_seen.unwrap_or_default(), before: number };
     let on_disk = OnDiskAtStart { generations, file, chosen, sources, alarms };
     Ok((config.clone(), Kept { lock, on_disk }))

@@ -7,6 +7,7 @@ use crate::{
     generations::{By, Clocks, Confirm, Generations, Meta, New, PlanText, hash},
     plan,
     pump::{Handle, RequestError},
+    start::wall,
 };
 use firmware_config::{
     Change, Config, Difference, Fault, Missing, Sources, diff, from_sources, masked, render,
@@ -307,7 +308,7 @@ impl Live {
         let new = New {
             by: made.by,
             sources: &sources,
-            plan: PlanText::of(&plan::plan(&config))?,
+            plan: PlanText::of(&plan::plan(&config, wall()))?,
             seen: own.map(|own| seen(&own)).unwrap_or_default(),
             before: made.before,
             of: made.of,

@@ -4,7 +4,7 @@
 
 use crate::view::View;
 use control_plane::{
-    cdr::{CallRecord, offer_end_word},
+    cdr::{CallRecord, offer_end_word, to_rfc3339},
     config::{SELF_TEST, SELF_TEST_NUMBER},
     fact::{End, Fact, Step, What},
 };
@@ -109,6 +109,9 @@ impl Line {
             | Step::Requeued
             | Step::Resumed
             | Step::Ringing { .. }
+            | Step::Door(_)
+            | Step::Heard { .. }
+            | Step::Hearing
             | Step::Routed { .. }
             | Step::Silent { .. }
             | Step::TwoWayAudio { .. } => line,
@@ -132,6 +135,11 @@ impl Line {
                 }
             }
             What::Claim(result) => tracing::debug!(seq, ?result, "claim"),
+            What::Hours(id, verdict) => {
+                let (open, by) = (verdict.open, verdict.why.to_string());
+                let until = verdict.until.map(to_rfc3339);
+                tracing::info!(seq, hours = id.0, open, by, until, "a calendar opens or closes");
+            }
             What::Plan(plan) => {
                 // The self-test's own are not configured.
                 let agents = plan.seats.iter().filter(|seat| seat.name != SELF_TEST).count();
@@ -290,12 +298,7 @@ mod tests {
         let mut plan = test_plan::plan();
         plan.seats[1].name = SELF_TEST.to_owned();
         plan.trunks[1].name = SELF_TEST.to_owned();
-        let row = |pattern: &str| NumberRow {
-            pattern: pattern.to_owned(),
-            to: Destination::Seat(SeatId(0)),
-            from: vec![],
-            record: None,
-        };
+        let row = |pattern: &str| NumberRow::new(pattern, Destination::Seat(SeatId(0)));
         plan.numbers = vec![row("100"), row(SELF_TEST_NUMBER)];
 
         let log = logged("info", || {

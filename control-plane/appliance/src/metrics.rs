@@ -196,7 +196,7 @@ impl Metrics {
             What::Claim(ClaimResult::Busy) => self.claims_busy.inc(),
             What::Claim(ClaimResult::Granted) => self.claims_granted.inc(),
             What::Plan(plan) => self.replan(plan),
-            What::Seat(..) => {}
+            What::Hours(..) | What::Seat(..) => {}
         }
         if let Some(record) = ended {
             self.call_ended(record);
@@ -263,6 +263,9 @@ impl Metrics {
             | Step::RecordingFailed { .. }
             | Step::Resumed
             | Step::Ringing { .. }
+            | Step::Door(_)
+            | Step::Heard { .. }
+            | Step::Hearing
             | Step::Routed { .. }
             | Step::Silent { .. }
             | Step::TwoWayAudio { .. } => {}

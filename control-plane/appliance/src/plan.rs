@@ -4,21 +4,24 @@ use control_plane::config::{
     AnswerMode, Destination, Dtmf, Gone, NumberRow, Plan, SELF_TEST, SELF_TEST_NUMBER, SeatPlan,
     Team, Trunk,
 };
-use control_plane::ids::{SeatId, TeamId};
+use control_plane::door::{Closed, Door};
+use control_plane::ids::{HoursId, SeatId, TeamId};
 use control_plane::succession::{NoIdLeft, Succession};
+use control_plane::time::Stamp;
 use firmware_config::Config;
 use media_core::order::TuneId;
 use sip_stack::sdp::{codec::Codec, secure::Srtp};
 use sip_stack::{Flow, Limits, NetworkId, Secret, Target, Transport, TrunkId, User};
 use std::{net::SocketAddr, time::Duration};
 
-/// How calls flow.
-pub fn plan(config: &Config) -> Plan {
+/// How calls flow, made while the wall clock says this.
+pub fn plan(config: &Config, wall: Stamp) -> Plan {
     let mut plan = Plan {
         trunks: config.trunks.iter().map(trunk).collect(),
         seats: config.agents.iter().map(seat).collect(),
         teams: config.teams.iter().map(team).collect(),
         numbers: config.numbers.iter().map(number).collect(),
+        hours: config.hours.iter().map(|hours| hours.known_at(wall)).collect(),
         gone: Gone::default(),
     };
     add_self_test(&mut plan, config);
@@ -44,12 +47,14 @@ fn add_self_test(plan: &mut Plan, config: &Config) {
         set_aside: Some(Duration::from_secs(1)),
         record: true,
         answer: AnswerMode::AtOnce,
+        door: Door::default(),
     });
     plan.numbers.push(NumberRow {
         pattern: SELF_TEST_NUMBER.to_owned(),
         to: Destination::Team(own_team),
         from: vec![own_trunk],
         record: None,
+        door: Door::default(),
     });
 }
 
@@ -79,17 +84,27 @@ pub fn sip(config: &Config, tcp: SocketAddr, seed: [u8; 32]) -> sip_stack::Confi
 }
 
 /// The plan that takes the place of `now`, and the trunks and users at its ids. `tunes`: the names of
-/// the tunes the media thread has, in its order.
+/// the tunes the media thread has, in its order. `wall`: what the wall clock says.
 pub fn successor(
     now: &Plan,
     config: &Config,
     tunes: &[String],
+    wall: Stamp,
 ) -> Result<(Plan, sip_stack::Config), NoIdLeft> {
-    let mut next = plan(config);
+    let mut next = plan(config, wall);
+    let tune = |of: TuneId| {
+        let music = config.music.get(usize::from(of.0))?;
+        tunes.iter().position(|tune| *tune == music.name).map(|at| TuneId(place(at)))
+    };
     for team in &mut next.teams {
-        let named = team.music.and_then(|tune| config.music.get(usize::from(tune.0)));
-        let at = named.and_then(|music| tunes.iter().position(|tune| *tune == music.name));
-        team.music = at.map(|at| TuneId(place(at)));
+        team.music = team.music.and_then(tune);
+    }
+    let doors = next.teams.iter_mut().map(|team| &mut team.door);
+    for door in doors.chain(next.numbers.iter_mut().map(|row| &mut row.door)) {
+        door.closed = door.closed.and_then(|closed| match closed {
+            Closed::Goes(_) => Some(closed),
+            Closed::Hears(message) => tune(message).map(Closed::Hears),
+        });
     }
     let Succession { plan, trunks, seats } = now.succeeded_by(&next)?;
     // Only trunks, users and limits are taken of it.
@@ -234,7 +249,22 @@ fn team(team: &firmware_config::Team) -> Team {
             firmware_config::Answer::AtOnce => AnswerMode::AtOnce,
             firmware_config::Answer::WithAgent => AnswerMode::WithAgent,
         },
+        door: door(team.hours, team.closed),
     }
+}
+
+fn door(hours: Option<usize>, closed: Option<firmware_config::Closed>) -> Door {
+    let closed = closed.map(|closed| match closed {
+        firmware_config::Closed::Agent(agent) => {
+            Closed::Goes(Destination::Seat(SeatId(place(agent))))
+        }
+        firmware_config::Closed::Message(tune) => Closed::Hears(TuneId(place(tune))),
+        firmware_config::Closed::Team(team) => Closed::Goes(Destination::Team(TeamId(place(team)))),
+        firmware_config::Closed::Trunk(trunk) => {
+            Closed::Goes(Destination::Trunk(TrunkId(place(trunk))))
+        }
+    });
+    Door { hours: hours.map(|hours| HoursId(place(hours))), closed }
 }
 
 fn number(number: &firmware_config::Number) -> NumberRow {
@@ -248,6 +278,7 @@ fn number(number: &firmware_config::Number) -> NumberRow {
         },
         from: from.map(|&trunk| TrunkId(place(trunk))).collect(),
         record: number.record,
+        door: door(number.hours, number.closed),
     }
 }
 

@@ -15,8 +15,9 @@ use control_plane::{
     headroom::Measured,
     journal::{Chain, Moment},
     succession::NoIdLeft,
+    time::Stamp,
 };
-use firmware_config::Config;
+use firmware_config::{Config, Hours};
 use media_core::{
     music::Tune,
     order::{Order, TuneId},
@@ -51,9 +52,11 @@ use tokio::{
     time::sleep_until,
 };
 
+mod calendars;
 mod losses;
 mod probes;
 
+use calendars::Calendars;
 use losses::{Change, Losses};
 use probes::Probes;
 pub use probes::Tested;
@@ -355,6 +358,7 @@ pub(crate) struct Pump {
     bans: Arc<Vec<Ban>>,
     bans_logged: u64,
     connections_not_accepted: u64,
+    calendars: Calendars,
     /// Calls were told to end; the loop ends when they have, or at this moment.
     stopping: Option<Instant>,
 }
@@ -418,9 +422,15 @@ impl Pump {
             bans: Arc::default(),
             bans_logged: 0,
             connections_not_accepted: 0,
+            calendars: Calendars::default(),
             stopping: None,
         };
         (pump, handle)
+    }
+
+    /// Keeps what the plan knows of these up to date; it was made while the wall clock said this.
+    pub(crate) fn with_hours(self, hours: Vec<Hours>, made_at: Stamp) -> Self {
+        Self { calendars: Calendars { hours, made_at }, ..self }
     }
 
     /// Until `stop` was asked for and the last words are said.
@@ -650,9 +660,11 @@ impl Pump {
                 let _gone = answer.send(done);
             }
             Some(Ask::Reconfigure(config, tunes, answer)) => {
-                let next = plan::successor(self.exchange.plan(), &config, &tunes);
+                let wall = wall();
+                let next = plan::successor(self.exchange.plan(), &config, &tunes, wall);
                 let done = next.map(|(plan, sip)| {
                     self.exchange.reconfigure(Arc::new(plan), sip, now);
+                    self.calendars = Calendars { hours: config.hours, made_at: wall };
                 });
                 self.show_counts(None);
                 // Whoever asked may have gone.
@@ -734,7 +746,11 @@ impl Pump {
     /// A box may boot without a clock and be told the time later, or run for months.
     fn look_at_the_wall_clock(&mut self) {
         let before = self.exchange.board().ahead();
-        self.exchange.handle_wall_clock(wall(), Instant::now());
+        let (wall, now) = (wall(), Instant::now());
+        self.exchange.handle_wall_clock(wall, now);
+        if let Some(hours) = self.calendars.look(wall) {
+            self.exchange.renew_hours(hours, now);
+        }
         let after = self.exchange.board().ahead();
         if before != after {
             let seconds = after.0 / 1_000_000;

@@ -30,7 +30,7 @@ use control_plane::{
     switchboard::Cut,
     time::Stamp,
 };
-use firmware_config::Config;
+use firmware_config::{Config, Hours};
 use media_core::{
     engine::EngineConfig,
     music::Tune,
@@ -124,7 +124,7 @@ impl Appliance {
         kept: Option<Kept>,
         reader: Reader,
     ) -> Result<Running, StartError> {
-        let plan = Arc::new(plan::plan(&config));
+        let plan = Arc::new(plan::plan(&config, wall()));
         let http_listener = bind_http(config.http.admin).await?;
         let udp = udp::bind(config.sip.udp).map_err(StartError::Udp)?;
         let tcp = tcp::bind(config.sip.tcp).map_err(StartError::Tcp)?;
@@ -192,7 +192,17 @@ impl Appliance {
         // The calls that ended with the last process get their records like any other.
         let first = first_turn(&mut exchange, history.unpaid, &history.cdr_dir, &view)?;
         turns.try_send(first).map_err(|_| StartError::Thread(io::ErrorKind::BrokenPipe.into()))?;
-        let parts = Parts { exchange, store, media, udp, tcp, turns, view, journal };
+        let parts = Parts {
+            exchange,
+            store,
+            media,
+            udp,
+            tcp,
+            turns,
+            view,
+            journal,
+            hours: config.hours.clone(),
+        };
         let kept = kept.map(OnDiskAtStart::hold).transpose().map_err(fail)?;
         address::write(&config.node.data_dir, &config.http).map_err(fail)?;
         let (handle, pump) = spawn_pump(parts)?;
@@ -233,12 +243,14 @@ struct Parts {
     turns: mpsc::SyncSender<follower::Turn>,
     view: crate::pump::SharedView,
     journal: Arc<StoreCounts>,
+    hours: Vec<Hours>,
 }
 
 /// The pump has a thread and a runtime of its own: no request can stand in a call's way.
 fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>>), StartError> {
-    let Parts { exchange, store, media, udp, tcp, turns, view, journal } = parts;
+    let Parts { exchange, store, media, udp, tcp, turns, view, journal, hours } = parts;
     let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
+    let pump = pump.with_hours(hours, wall());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -368,7 +380,8 @@ fn first_turn(
     view: &crate::pump::SharedView,
 ) -> Result<follower::Turn, StartError> {
     let facts = std::iter::from_fn(|| exchange.poll_fact());
-    let facts = facts.filter(|fact| matches!(fact.what, What::Seat(..))).collect();
+    let facts =
+        facts.filter(|fact| matches!(fact.what, What::Hours(..) | What::Seat(..))).collect();
     let mut ended = unpaid;
     // A journal that could be used only in part may take a call for one that was cut off which has
     // ended since, and was told.
@@ -461,7 +474,7 @@ mod tests {
             seats: vec![],
             teams: vec![],
             numbers: vec![],
-            gone: Default::default(),
+            ..Plan::default()
         };
         let mut past = Past::none(&Arc::new(plan));
         let mut tell = |at, step| {

@@ -1,10 +1,11 @@
 //! What the outside may read of the running box: folded from facts, never asked of the pump.
 
 use control_plane::{
+    calendar::Verdict,
     cdr::{CallRecord, CallState, Ledger, to_rfc3339},
     config::{self, Plan, SELF_TEST},
     fact::{AgentState, Fact, SeatView, Step, What},
-    ids::{CallId, SeatId, TeamId},
+    ids::{CallId, HoursId, SeatId, TeamId},
     seats::PauseReason,
     time::Stamp,
 };
@@ -35,6 +36,8 @@ pub struct View {
     contacts: BTreeMap<SeatId, Vec<sip_stack::Contact>>,
     /// The team each call was queued for, and since when its caller waits for a voice.
     queued: BTreeMap<CallId, (TeamId, Option<Stamp>)>,
+    /// What each calendar says.
+    verdicts: BTreeMap<HoursId, Verdict>,
     ended: Ended,
 }
 
@@ -64,6 +67,23 @@ pub struct Queue {
     pub waiting: usize,
     pub longest_wait_seconds: f64,
     pub agents_available: usize,
+}
+
+/// A calendar, as `GET /api/v1/hours` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Hours {
+    pub name: String,
+    /// Whose clock it goes by.
+    pub time_zone: String,
+    /// `open` or `closed`.
+    pub state: &'static str,
+    /// By which rule: its week, a holiday or an exception, with its name.
+    pub by: String,
+    /// RFC 3339; null if nothing changes in the next 400 days.
+    pub until: Option<String>,
+    /// Whose calls go by it.
+    pub numbers: Vec<String>,
+    pub team_names: Vec<String>,
 }
 
 /// A trunk, as `GET /api/v1/trunks` shows it.
@@ -159,6 +179,7 @@ impl View {
             seats: vec![OFFLINE; plan.seats.len()],
             contacts: BTreeMap::new(),
             queued: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
             ended: Ended::default(),
             plan,
         }
@@ -178,8 +199,10 @@ impl View {
         match &fact.what {
             What::Call(call, step) => self.follow_waiting(*call, step, fact.at),
             What::Claim(_) => {}
+            What::Hours(id, verdict) => _ = self.verdicts.insert(*id, verdict.clone()),
             What::Plan(plan) => {
                 self.seats.resize(plan.seats.len(), OFFLINE);
+                self.verdicts.retain(|id, _| usize::from(id.0) < plan.hours.len());
                 self.plan = Arc::clone(plan);
             }
             What::Seat(seat, is) => self.follow_seat(*seat, is.clone(), fact.at),
@@ -239,6 +262,9 @@ impl View {
             | Step::Arrived { .. }
             | Step::Bridged
             | Step::Digit { .. }
+            | Step::Door(_)
+            | Step::Heard { .. }
+            | Step::Hearing
             | Step::Held
             | Step::OfferEnded { .. }
             | Step::Offered { .. }
@@ -384,6 +410,26 @@ impl View {
         }
     }
 
+    /// Every calendar, and whose calls go by it.
+    pub fn hours(&self) -> Vec<Hours> {
+        let all = self.plan.hours.iter().zip((0..).map(HoursId));
+        all.filter_map(|(hours, id)| {
+            let verdict = self.verdicts.get(&id)?;
+            let numbers = self.plan.numbers.iter().filter(|row| row.door.hours == Some(id));
+            let teams = self.plan.teams.iter().filter(|team| team.door.hours == Some(id));
+            Some(Hours {
+                name: hours.name.clone(),
+                time_zone: hours.zone.name.clone(),
+                state: if verdict.open { "open" } else { "closed" },
+                by: verdict.why.to_string(),
+                until: verdict.until.map(to_rfc3339),
+                numbers: numbers.map(|row| row.pattern.clone()).collect(),
+                team_names: teams.map(|team| team.name.clone()).collect(),
+            })
+        })
+        .collect()
+    }
+
     /// The trunk of this name, if it is configured.
     pub fn trunk(&self, name: &str) -> Option<TrunkId> {
         let named = |(trunk, id): &(&config::Trunk, TrunkId)| {
@@ -417,7 +463,11 @@ impl View {
     pub fn talking(&self) -> usize {
         let talking = |record: &&CallRecord| match record.state {
             CallState::Held | CallState::Talking => true,
-            CallState::Ended | CallState::Offered | CallState::Queued | CallState::Ringing => false,
+            CallState::Ended
+            | CallState::Flow
+            | CallState::Offered
+            | CallState::Queued
+            | CallState::Ringing => false,
         };
         self.active().filter(talking).count()
     }

@@ -570,6 +570,7 @@ impl SipLegs {
             | Output::EndMedia { .. }
             | Output::Hear { .. }
             | Output::Part { .. }
+            | Output::Play { .. }
             | Output::RecordPause { .. }
             | Output::RecordResume { .. } => {
                 debug_assert!(false, "the exchange carries out {output:?} itself");

@@ -1,12 +1,13 @@
 //! A call comes in: where it goes, or why not.
 
-use super::{Input, Media, Output, Owner, Switchboard};
+use super::{Input, Media, Output, Owner, Switchboard, hours::Message};
 use crate::{
     call::{Call, Callee, Passing, Phase, State, Taping},
     config::{AnswerMode, Destination, Team, Terms},
+    door::{self, Found, Out, Passed},
     fact::{ClaimResult, End, Party, Reason, Step, What},
     ids::{CallId, SeatId, TeamId},
-    route::{self, Route},
+    route::{self, Route, Row},
     seats::Refusal,
 };
 use sip_stack::{
@@ -30,6 +31,16 @@ struct No {
 impl No {
     fn new(status: u16, end: End, reason: Reason) -> Self {
         Self { status, end, reason, retry_after_seconds: None, warning: None }
+    }
+
+    fn codec(code: u16, text: &str) -> Self {
+        let warning = Some((code, text.to_owned()));
+        Self { warning, ..Self::new(488, End::Rejected, Reason::NoCodec) }
+    }
+
+    fn ports() -> Self {
+        let retry_after_seconds = Some(RETRY_AFTER_SECONDS);
+        Self { retry_after_seconds, ..Self::new(503, End::Congestion, Reason::NoPorts) }
     }
 }
 
@@ -61,7 +72,8 @@ impl Switchboard {
                 sip_call_id: sip_call_id.clone(),
             },
         );
-        let found = route::route(&self.plan, *source, &number);
+        let row = route::route(&self.plan, *source, &number);
+        let found = row.as_ref().map(|row| row.route);
         self.calls.insert(
             id,
             Call {
@@ -82,9 +94,9 @@ impl Switchboard {
                 passing: None,
             },
         );
-        let taken = match found {
+        let taken = match row {
             None => Err(No::new(404, End::Rejected, Reason::NoSuchNumber)),
-            Some(route) => self.take(id, *leg, *source, route, media),
+            Some(row) => self.come_in(id, *leg, *source, &row, media),
         };
         if let Err(no) = taken {
             self.turn_away(id, *leg, no);
@@ -105,6 +117,65 @@ impl Switchboard {
         self.team(Some(team)).map(Team::terms)
     }
 
+    /// Through the doors of its number and its team, as far as they are open.
+    fn come_in(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        source: Source,
+        row: &Row,
+        media: &Media,
+    ) -> Result<(), No> {
+        let is_there = |&seat: &SeatId| self.seats.is_signed_in(seat);
+        let anybody =
+            |team| self.team(Some(team)).is_some_and(|team| team.seats.iter().any(is_there));
+        let (out, passed) = door::go_through(&self.plan, (row, source), &self.verdicts, anybody);
+        let empty = matches!(passed.last(), Some(Passed { found: Found::NobodySignedIn, .. }));
+        let why = if empty { Reason::NobodySignedIn } else { Reason::Closed };
+        for passed in passed {
+            self.tell(id, Step::Door(passed));
+        }
+        match out {
+            Out::To(to) => {
+                let route = Route { to, ..row.route };
+                let terms = self.terms(Some(route));
+                if let Some(call) = self.calls.get_mut(&id) {
+                    (call.route, call.terms) = (Some(route), terms);
+                }
+                self.take(id, leg, source, route, media)
+            }
+            Out::Shut => Err(No::new(480, End::Unreachable, why)),
+            Out::Hears { tune, team } => {
+                self.has_room()?;
+                match media {
+                    Media::Agreed => {}
+                    Media::NoCodec { code, text } => return Err(No::codec(*code, text)),
+                    // Nothing can be said in it.
+                    Media::Passes { .. } => return Err(No::new(480, End::Unreachable, why)),
+                    Media::NoPorts => return Err(No::ports()),
+                }
+                self.claim_if_agent(id, leg, source)?;
+                self.say(id, leg, Message { tune, team, why });
+                Ok(())
+            }
+        }
+    }
+
+    fn has_room(&self) -> Result<(), No> {
+        if self.overloaded {
+            let no = No::new(503, End::Congestion, Reason::Overloaded);
+            return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
+        }
+        Ok(())
+    }
+
+    fn claim_if_agent(&mut self, id: CallId, leg: LegId, source: Source) -> Result<(), No> {
+        match source {
+            Source::Phone(user) => self.claim_own_seat(id, leg, SeatId(user.0)),
+            Source::Trunk(_) => Ok(()),
+        }
+    }
+
     fn take(
         &mut self,
         id: CallId,
@@ -114,10 +185,7 @@ impl Switchboard {
         media: &Media,
     ) -> Result<(), No> {
         self.tell(id, Step::Routed { to: route.to });
-        if self.overloaded {
-            let no = No::new(503, End::Congestion, Reason::Overloaded);
-            return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
-        }
+        self.has_room()?;
         self.can_be_reached(route.to)?;
         let hops_left = self.calls.get(&id).map_or(0, |call| call.max_forwards);
         if hops_left == 0 && matches!(route.to, Destination::Trunk(_)) {
@@ -125,31 +193,22 @@ impl Switchboard {
         }
         match media {
             Media::Agreed => {}
-            Media::NoCodec { code, text } => {
-                let no = No::new(488, End::Rejected, Reason::NoCodec);
-                return Err(No { warning: Some((*code, text.clone())), ..no });
-            }
+            Media::NoCodec { code, text } => return Err(No::codec(*code, text)),
             Media::Passes { codec, also, code, text } => {
                 let mut offered = std::iter::once(codec).chain(also);
                 let Some(&codec) = offered.find(|&&codec| self.passes(route, codec)) else {
                     let text = format!(
                         "{text}; {codec} passes through to one who has it too, where nothing is recorded or played"
                     );
-                    let no = No::new(488, End::Rejected, Reason::NoCodec);
-                    return Err(No { warning: Some((*code, text)), ..no });
+                    return Err(No::codec(*code, &text));
                 };
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.passing = Some(Passing { codec, warning: (*code, text.clone()) });
                 }
             }
-            Media::NoPorts => {
-                let no = No::new(503, End::Congestion, Reason::NoPorts);
-                return Err(No { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..no });
-            }
+            Media::NoPorts => return Err(No::ports()),
         }
-        if let Source::Phone(user) = source {
-            self.claim_own_seat(id, leg, SeatId(user.0))?;
-        }
+        self.claim_if_agent(id, leg, source)?;
         match route.to {
             Destination::Team(team) => self.take_into_queue(id, leg, team),
             Destination::Seat(seat) => self.offer_directly(id, seat),

@@ -50,6 +50,8 @@ impl Switchboard {
             let end = match call.state {
                 State::Talking { .. } => Some(End::Completed),
                 State::Offered { .. } | State::Waiting => Some(End::Abandoned),
+                // There was nobody whom they could have waited for.
+                State::Hearing { .. } => Some(End::Unreachable),
                 State::Over => None,
             };
             if let Some(end) = end {
@@ -292,6 +294,9 @@ impl Switchboard {
         match state {
             State::Offered { offer } => self.caller_left_an_offer(offer),
             State::Talking { offer, .. } => self.withdraw_talk(offer),
+            State::Hearing { until, .. } => {
+                _ = self.deadlines.remove(&(until, Due::Message(call_id)))
+            }
             State::Over | State::Waiting => {}
         }
     }

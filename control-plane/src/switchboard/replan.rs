@@ -15,6 +15,7 @@ impl Switchboard {
     pub(super) fn replan(&mut self, plan: &Arc<Plan>) {
         let before = std::mem::replace(&mut self.plan, Arc::clone(plan));
         self.note(What::Plan(Arc::clone(plan)));
+        self.ask_calendars();
         self.seats.grow(plan.seats.len());
         self.queues.resize_with(plan.teams.len().max(self.queues.len()), Queue::default);
         for seat in &plan.gone.seats {

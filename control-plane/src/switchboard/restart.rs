@@ -80,6 +80,7 @@ impl Switchboard {
             | Output::EndMedia { .. }
             | Output::Hear { .. }
             | Output::Part { .. }
+            | Output::Play { .. }
             | Output::Progress { .. }
             | Output::RecordPause { .. }
             | Output::RecordResume { .. }
@@ -97,6 +98,8 @@ impl Switchboard {
     fn go_on_under(&mut self, plan: Arc<Plan>) {
         let before = std::mem::replace(&mut self.plan, plan);
         self.note(What::Plan(Arc::clone(&self.plan)));
+        self.verdicts.clear();
+        self.ask_calendars();
         let moves = Moves::between(&before, &self.plan);
         let seats = std::mem::take(&mut self.seats);
         self.seats = seats.moved(&moves.seats, self.plan.seats.len());

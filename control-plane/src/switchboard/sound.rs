@@ -4,7 +4,9 @@
 
 use super::{Input, Switchboard};
 use crate::{
+    calendar::Hours,
     config::{Destination, Plan},
+    door::{Closed, Door},
     ids::{OfferId, SeatId},
     seats::{Seat, SeatClaim},
     time::Stamp,
@@ -31,18 +33,30 @@ impl Plan {
     /// Every id of it is one of its places, and there are ids for them.
     pub(crate) fn is_sound(&self) -> bool {
         let (trunks, seats, teams) = (self.trunks.len(), self.seats.len(), self.teams.len());
-        let enough = [trunks, seats, teams].into_iter().all(|many| many <= usize::from(u16::MAX));
+        let hours = self.hours.len();
+        let enough =
+            [trunks, seats, teams, hours].into_iter().all(|many| many <= usize::from(u16::MAX));
         let is_in = |id: u16, of: usize| usize::from(id) < of;
         let members = self.teams.iter().all(|team| team.seats.iter().all(|s| is_in(s.0, seats)));
-        let rows = self.numbers.iter().all(|row| match row.to {
+        let place = |to: Destination| match to {
             Destination::Seat(to) => is_in(to.0, seats),
             Destination::Team(to) => is_in(to.0, teams),
             Destination::Trunk(to) => is_in(to.0, trunks),
-        });
+        };
+        let door = |door: Door| {
+            let closed = match door.closed {
+                Some(Closed::Goes(to)) => place(to),
+                Some(Closed::Hears(_)) | None => true,
+            };
+            closed && door.hours.is_none_or(|id| is_in(id.0, hours))
+        };
+        let rows = self.numbers.iter().all(|row| place(row.to) && door(row.door));
+        let doors =
+            self.teams.iter().all(|team| door(team.door)) && self.hours.iter().all(Hours::is_sound);
         let gone = self.gone.trunks.iter().all(|id| is_in(id.0, trunks))
             && self.gone.seats.iter().all(|id| is_in(id.0, seats))
             && self.gone.teams.iter().all(|id| is_in(id.0, teams));
-        enough && members && rows && gone
+        enough && members && rows && doors && gone
     }
 }
 
@@ -70,6 +84,7 @@ impl Input {
             | Self::LegSilent(_)
             | Self::LegUnfit { .. }
             | Self::MediaEnded { .. }
+            | Self::MessageEnded { .. }
             | Self::Overload { .. }
             | Self::Pause { .. }
             | Self::Phones(_)

@@ -1,5 +1,6 @@
 //! The switchboard's rules, one by one. Whole days are simulated in the crate `tests`.
 
+mod hours;
 mod restarted;
 
 use super::*;
@@ -115,7 +116,7 @@ impl Bench {
     fn steps(&self) -> Vec<&Step> {
         let steps = self.facts.iter().map(|fact| match &fact.what {
             What::Call(_, step) => Some(step),
-            What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
+            What::Claim(_) | What::Hours(..) | What::Plan(_) | What::Seat(..) => None,
         });
         steps.flatten().collect()
     }
@@ -131,28 +132,24 @@ fn plan() -> Plan {
         address: address.map(|address| address.parse().unwrap()),
         ..Trunk::named(name)
     };
-    let row =
-        |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
+    let row = |pattern: &str, to| NumberRow::new(pattern, to);
     Plan {
         trunks: vec![trunk("carrier", None), trunk("pbx", Some("127.0.0.11:5080"))],
         seats: vec![seat("ana"), seat("bruno")],
         teams: vec![Team {
-            mask_digits: false,
-            name: "support".into(),
             seats: vec![ANA, BRUNO],
             music: Some(TuneId(0)),
-            ring: Duration::from_secs(20),
             wrap_up: Duration::from_secs(10),
             set_aside: Some(Duration::from_secs(30)),
             record: true,
-            answer: AnswerMode::AtOnce,
+            ..Team::named("support")
         }],
         numbers: vec![
             row(SUPPORT, Destination::Team(TeamId(0))),
             row(DIRECT, Destination::Seat(ANA)),
             row(PBX, Destination::Trunk(TrunkId(1))),
         ],
-        gone: Default::default(),
+        ..Plan::default()
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test takes what it needs, and one takes all")]
 
 use control_plane::{
-    config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    config::{Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
     exchange::{Exchange, Restart, Start},
     ids::{SeatId, TeamId},
     switchboard::Switchboard,
@@ -10,11 +10,7 @@ use control_plane::{
 };
 use media_core::order::PortName;
 use sip_stack::{Config, Limits, Target, User, ids::TrunkId};
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 pub(crate) const BOX: &str = "198.51.100.1:5060";
 pub(crate) const CARRIER: &str = "192.0.2.1:5060";
@@ -66,27 +62,20 @@ fn trunk(name: &str, address: Option<SocketAddr>, pstn: bool) -> Trunk {
 
 /// Calls to 100 reach these seats, calls to 9* the PBX.
 pub(crate) fn plan(seats: Vec<SeatPlan>) -> Plan {
-    let row =
-        |pattern: &str, to| NumberRow { pattern: pattern.into(), to, from: vec![], record: None };
+    let row = |pattern: &str, to| NumberRow::new(pattern, to);
     Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some(address(PBX)), false)],
         teams: vec![Team {
-            mask_digits: false,
-            name: "front".into(),
             seats: (0..).take(seats.len()).map(SeatId).collect(),
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
             set_aside: None,
-            record: false,
-            answer: AnswerMode::AtOnce,
+            ..Team::named("front")
         }],
         seats,
         numbers: vec![
             row("100", Destination::Team(TeamId(0))),
             row("9*", Destination::Trunk(TrunkId(1))),
         ],
-        gone: Default::default(),
+        ..Plan::default()
     }
 }
 

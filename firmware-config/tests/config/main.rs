@@ -3,6 +3,7 @@
 
 mod accepted;
 mod folder;
+mod hours;
 mod refused;
 mod rendered;
 mod schema;

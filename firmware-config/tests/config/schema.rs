@@ -20,7 +20,11 @@ fn tables() -> Vec<(&'static str, String, Value)> {
         let file = ["node.toml", "site.toml"].into_iter().find(|file| {
             let text = contract(file);
             // The contract leaves this table out.
-            let added = name == "limits" && *file == "node.toml";
+            let added = match name.as_str() {
+                "limits" => *file == "node.toml",
+                "hours" => *file == "site.toml",
+                _ => false,
+            };
             added || text.contains(&format!("[{name}]"))
         });
         Some((file.unwrap_or_else(|| panic!("{name} stands in no file")), name, keys))
@@ -34,7 +38,11 @@ fn with_line(file: &str, table: &str, line: &str) -> Folder {
     let text = contract(file);
     let key = line.split(' ').next().unwrap();
     let header = format!("[{table}]");
-    let text = if text.contains(&header) { text } else { format!("{text}\n{header}\n") };
+    let text = match text.contains(&header) {
+        true => text,
+        false if table == "hours" => format!("{text}\n[{header}]\n"),
+        false => format!("{text}\n{header}\n"),
+    };
     let (before, after) = text.split_once(&header).unwrap();
     let (header, rest) = after.split_once('\n').unwrap();
     let (own, others) = rest.split_at(rest.find("\n[").unwrap_or(rest.len()));

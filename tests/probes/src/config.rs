@@ -1,7 +1,22 @@
 //! Two configuration files: accepted whole, or refused with places that exist.
 
+use control_plane::{calendar::Hours, time::Stamp};
 use firmware_config::{Host, from_strings};
 use std::path::Path;
+
+/// 1970, 2026, and as far as a line of the journal may say.
+const ASKED: [Stamp; 3] = [Stamp(0), Stamp(1_796_083_200_000_000), Stamp(u64::MAX >> 2)];
+
+/// Whatever is accepted can be asked at any time, and says when it says otherwise.
+fn ask(hours: &Hours) {
+    for at in ASKED {
+        let verdict = hours.at(at);
+        assert!(verdict.until.is_none_or(|until| until > at), "{at:?}: {verdict:?}");
+        if let Some(until) = verdict.until {
+            assert_ne!(hours.at(until).open, verdict.open, "{at:?}: {verdict:?}");
+        }
+    }
+}
 
 /// The first text is `node.toml`, what follows a line of dashes `site.toml`; one alone is both.
 ///
@@ -22,6 +37,9 @@ pub fn config(bytes: &[u8]) {
     match from_strings(node, site, Path::new("/nonexistent"), &host) {
         Ok(loaded) => {
             assert!(!loaded.config.node.name.is_empty() || loaded.config.numbers.is_empty());
+            for hours in &loaded.config.hours {
+                ask(&hours.known_at(ASKED[0]));
+            }
         }
         Err(faults) => {
             assert!(!faults.is_empty(), "refused without a reason");

@@ -23,7 +23,14 @@ impl Model {
         if let Some(&dialog) =
             self.by_call_id.get(&cdr.sip_call_id).filter(|_| self.died().is_some())
         {
-            let new = Call { dialog, bridged: false, requeued: false, recorded: false };
+            let new = Call {
+                dialog,
+                nobody: false,
+                told: false,
+                bridged: false,
+                requeued: false,
+                recorded: false,
+            };
             self.calls.entry(id).or_insert(new);
         }
         let Some(call) = self.calls.get_mut(&id) else {
@@ -48,7 +55,7 @@ impl Model {
         (bridged, requeued): (bool, bool),
     ) -> Result<(), String> {
         let Some(end) = cdr.end else { return Err("it ended without an end".to_owned()) };
-        if !fits(end, dialog.refused, bridged, requeued) {
+        if !fits(cdr, end, dialog.refused, (bridged, requeued)) {
             return Err(format!(
                 "recorded as {end:?}; its caller saw refusal {:?}, bridged {bridged}",
                 dialog.refused
@@ -139,7 +146,7 @@ impl Model {
             // What was said in an earlier turn is known with all that led to it.
             Some((_, gone)) if gone < death.at => {
                 let Some(end) = cdr.end else { return Err("it ended without an end".to_owned()) };
-                if !fits(end, dialog.refused, heard.0, heard.1) {
+                if !fits(cdr, end, dialog.refused, heard) {
                     return Err(format!(
                         "recorded as {end:?}, its caller saw {:?}",
                         dialog.refused
@@ -227,8 +234,18 @@ impl Model {
 
 /// Whether this end is what a caller went through who was refused so, or answered, and did or did
 /// not hear a person.
-fn fits(end: End, refused: Option<u16>, bridged: bool, requeued: bool) -> bool {
+fn fits(
+    cdr: &CallRecord,
+    end: End,
+    refused: Option<u16>,
+    (bridged, requeued): (bool, bool),
+) -> bool {
     use End::*;
+    // Whoever is told that nobody is there has waited for nobody, whoever hangs up.
+    if cdr.events.iter().any(|step| step.event == "hearing") {
+        let told = matches!(refused, None | Some(480 | 487 | 503));
+        return told && !bridged && matches!(end, Unreachable | Rejected | Failed);
+    }
     let Some(status) = refused else {
         return match end {
             Completed => true,

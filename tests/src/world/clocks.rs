@@ -1,8 +1,8 @@
 //! The wall clock of the box is set while people talk: nobody notices, and the box knows what time it is.
 
-use super::{World, day::Deed};
+use super::{World, day::Deed, site::AWAY};
 use crate::{dice::Dice, model::MORNING};
-use control_plane::time::{Ahead, Clock};
+use control_plane::time::{Ahead, Clock, Stamp};
 use std::time::Duration;
 
 /// What the box goes by may be so far from what the clock says.
@@ -26,8 +26,22 @@ impl World {
         }
     }
 
+    fn wall(&self) -> Stamp {
+        self.ahead.wall(Clock::new(self.epoch, MORNING).stamp(self.now))
+    }
+
+    /// Whether the team is away now, read from the clock on the wall. `None`: it opens or closes just now.
+    pub(super) fn is_closed(&self) -> Option<bool> {
+        let wall = self.wall();
+        let minute = |at: Stamp| u16::try_from(at.0 / 60_000_000 % 60).unwrap_or_default();
+        let near = |at: Stamp| minute(at) == minute(wall);
+        let settled = near(wall + 2 * NEAR) && near(wall - 2 * NEAR);
+        settled.then(|| self.site.closes && minute(wall) == AWAY)
+    }
+
     pub(super) fn set_clock(&mut self, ahead: Ahead) -> Result<(), String> {
-        let wall = ahead.wall(Clock::new(self.epoch, MORNING).stamp(self.now));
+        self.ahead = ahead;
+        let wall = self.wall();
         self.exchange.handle_wall_clock(wall, self.now);
         self.drain()?;
         self.reached.clock_set += 1;

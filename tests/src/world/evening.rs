@@ -88,6 +88,7 @@ impl World {
             .filter(|dialog| dialog.dialled == site::TEAM)
             .filter(|dialog| !self.model.was_cut_off(&dialog.call_id))
             .filter(|dialog| !self.model.was_dismissed(&dialog.call_id))
+            .filter(|dialog| !self.model.was_told(&dialog.call_id))
             .map(|dialog| dialog.call_id.clone())
             .collect()
     }

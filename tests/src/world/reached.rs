@@ -67,6 +67,10 @@ reached! {
     fork_with_two_2xx,
     /// Called while the media plane had no room for another call, and told so.
     refused_for_load,
+    /// Called while nobody was there, and told so.
+    told_closed,
+    /// Heard it to its last sample.
+    heard_whole,
     /// The wall clock of the box.
     clock_set,
     /// It knew of its call no more and was back before the box had given it up.
@@ -78,7 +82,7 @@ impl Reached {
         match &fact.what {
             What::Call(_, step) => self.count_step(step),
             What::Seat(_, view) if view.reason == Some(PauseReason::Requested) => self.paused += 1,
-            What::Claim(_) | What::Plan(_) | What::Seat(..) => {}
+            What::Claim(_) | What::Hours(..) | What::Plan(_) | What::Seat(..) => {}
         }
     }
 
@@ -93,6 +97,8 @@ impl Reached {
     fn count_step(&mut self, step: &Step) {
         match step {
             Step::Arrived { .. } => self.calls += 1,
+            Step::Hearing => self.told_closed += 1,
+            Step::Heard { whole: true } => self.heard_whole += 1,
             Step::Bridged => self.bridged += 1,
             Step::OfferEnded { how, .. } => match how {
                 OfferEnd::CallerLeft => self.abandoned_while_offered += 1,
@@ -120,6 +126,8 @@ impl Reached {
             | Step::RecordingBegan
             | Step::RecordingFailed { .. }
             | Step::Ringing { .. }
+            | Step::Door(_)
+            | Step::Heard { whole: false }
             | Step::Routed { .. }
             | Step::Digit { .. }
             | Step::OneWayAudio { .. }

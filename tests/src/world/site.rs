@@ -7,10 +7,12 @@ use crate::{
     sip_peer::{SipPeer, habits::Habits},
 };
 use control_plane::{
+    calendar::{Hours, Offset, Span, Weekly, Zone},
     config::{AnswerMode, Destination, NumberRow, Plan, SeatPlan, Team, Trunk},
+    door::{Closed, Door},
     exchange::{Exchange, Restart, Start},
     headroom::Limits,
-    ids::{SeatId, TeamId},
+    ids::{HoursId, SeatId, TeamId},
     switchboard::Switchboard,
     time::Stamp,
 };
@@ -77,19 +79,27 @@ const fn ip(net: u8, host: u8) -> std::net::Ipv4Addr {
 pub(super) struct Site {
     pub(super) address: SocketAddr,
     plan: Arc<Plan>,
+    /// The team closes in the middle of the storm.
+    pub(super) closes: bool,
     /// Whose each phone is.
     phones: Vec<SeatId>,
 }
 
 impl Site {
-    pub(super) fn new(dice: &mut Dice) -> Self {
+    pub(super) fn new(dice: &mut Dice, closes: bool) -> Self {
         let at_once = dice.percent(60);
         let answer = if at_once { AnswerMode::AtOnce } else { AnswerMode::WithAgent };
         let mut phones = vec![];
         for ((_, _, hosts, _), seat) in AGENTS.iter().zip(0..) {
             phones.extend(hosts.iter().map(|_| SeatId(seat)));
         }
-        Self { address: ADDRESS, plan: Arc::new(plan(answer)), phones }
+        let mut plan = plan(answer);
+        if closes {
+            plan.hours = vec![hours()];
+            let closed = Some(Closed::Hears(TuneId(1)));
+            plan.teams[0].door = Door { hours: Some(HoursId(0)), closed };
+        }
+        Self { address: ADDRESS, plan: Arc::new(plan), closes, phones }
     }
 
     pub(super) fn board(&self) -> Switchboard {
@@ -222,15 +232,31 @@ fn user((_, extension, hosts, fixed): &(&str, &str, &[u8], bool)) -> sip_stack::
     }
 }
 
+/// In every hour of every day the team is away for this minute.
+pub(super) const AWAY: u16 = 1;
+
+/// Of a place three hours west of Greenwich.
+fn hours() -> Hours {
+    let spans = (0..24).flat_map(|hour: u16| {
+        let (from, to) = (hour * 60, hour * 60 + 60);
+        [Span { from, to: from + AWAY }, Span { from: from + AWAY + 1, to }]
+    });
+    let spans: Vec<_> = spans.collect();
+    let offsets = vec![Offset { from: Stamp(0), seconds: -3 * 3_600 }];
+    let days = (0..7).flat_map(|day| spans.iter().map(move |&open| Weekly { day, open }));
+    Hours {
+        name: "office".to_owned(),
+        zone: Zone { name: "America/Argentina/Buenos_Aires".to_owned(), offsets },
+        weekly: days.collect(),
+        holidays: vec![],
+        exceptions: vec![],
+    }
+}
+
 fn plan(answer: AnswerMode) -> Plan {
     let trunk =
         |name: &str, address, pstn| Trunk { address: Some(address), pstn, ..Trunk::named(name) };
-    let row = |pattern: &str, to, record| NumberRow {
-        pattern: pattern.to_owned(),
-        to,
-        from: vec![],
-        record,
-    };
+    let row = |pattern: &str, to, record| NumberRow { record, ..NumberRow::new(pattern, to) };
     Plan {
         trunks: vec![
             trunk(CARRIERS[0], CARRIER, true),
@@ -247,8 +273,6 @@ fn plan(answer: AnswerMode) -> Plan {
             })
             .collect(),
         teams: vec![Team {
-            mask_digits: false,
-            name: "ventas".to_owned(),
             seats: TEAM_SEATS.to_vec(),
             music: Some(TuneId(0)),
             ring: RING,
@@ -256,6 +280,7 @@ fn plan(answer: AnswerMode) -> Plan {
             answer,
             set_aside: Some(Duration::from_secs(5)),
             record: true,
+            ..Team::named("ventas")
         }],
         numbers: vec![
             row(TEAM, Destination::Team(TeamId(0)), None),
@@ -264,6 +289,6 @@ fn plan(answer: AnswerMode) -> Plan {
             row("9?????", TO_PBX, None),
             row("0*", TO_CARRIER, None),
         ],
-        gone: Default::default(),
+        ..Plan::default()
     }
 }

@@ -54,12 +54,14 @@ impl World {
             self.note(|| match &fact.what {
                 What::Call(call, step) => format!("decided   {call} {step:?}"),
                 What::Claim(result) => format!("claim     {result:?}"),
+                What::Hours(hours, verdict) => format!("hours     {hours:?} {verdict:?}"),
                 What::Plan(plan) => format!("plan      {} agents", plan.seats.len()),
                 What::Seat(seat, view) => {
                     format!("seat      {} {:?} {:?}", seat.0, view.state, view.reason)
                 }
             });
             self.reached.count(&fact);
+            self.model.closed = self.is_closed();
             self.model.fact(&fact, self.now)?;
             self.check_given_up(&fact)?;
         }

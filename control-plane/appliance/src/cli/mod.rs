@@ -5,6 +5,7 @@ mod ban;
 mod call;
 mod config;
 mod host;
+mod hours;
 mod music;
 mod output;
 mod queue;
@@ -73,6 +74,9 @@ enum Verb {
     /// Queues.
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// When somebody is there.
+    #[command(subcommand)]
+    Hours(hours::Verb),
     /// Recordings.
     #[command(subcommand)]
     Recording(recording::Verb),
@@ -122,6 +126,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Ban(verb) => ask(&target, async |client| ban::run(verb, client, out).await),
         Verb::Trunk(verb) => ask(&target, async |client| trunk::run(verb, client, out).await),
         Verb::Queue(verb) => ask(&target, async |client| queue::run(verb, client, out).await),
+        Verb::Hours(verb) => ask(&target, async |client| hours::run(verb, client, out).await),
         Verb::Recording(verb) => match recording::offline(verb, &target, out)? {
             None => Ok(()),
             Some(verb) => ask(&target, async |client| recording::run(verb, client, out).await),

@@ -29,7 +29,7 @@ impl Bench {
             seats: vec![],
             teams: vec![],
             numbers: vec![],
-            gone: Default::default(),
+            ..Plan::default()
         };
         let new = New {
             by: By::Apply,

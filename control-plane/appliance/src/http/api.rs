@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     pump::{BoxState, Counts, read},
-    view::{Agent, AgentAndPhones, Queue, Since, View, Which},
+    view::{Agent, AgentAndPhones, Hours, Queue, Since, View, Which},
 };
 use axum::{
     Json,
@@ -205,6 +205,12 @@ pub(super) async fn cdrs(
 #[utoipa::path(get, path = "/api/v1/queues", responses((status = 200, body = Items<Queue>)))]
 pub(super) async fn queues(Of(state): Shared) -> Json<Items<Queue>> {
     Json(Items { items: read(state.handle.view()).queues(now()) })
+}
+
+/// Every calendar: whether it is open, until when, and whose calls go by it.
+#[utoipa::path(get, path = "/api/v1/hours", responses((status = 200, body = Items<Hours>)))]
+pub(super) async fn hours(Of(state): Shared) -> Json<Items<Hours>> {
+    Json(Items { items: read(state.handle.view()).hours() })
 }
 
 /// Every source that is not heard at this moment.

@@ -22,6 +22,7 @@ use utoipa::{
         api::call,
         api::act,
         api::cdrs,
+        api::hours,
         api::queues,
         config::show,
         config::history,

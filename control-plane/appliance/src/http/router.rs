@@ -31,7 +31,7 @@ const CHANGED_WITHIN: Duration = Duration::from_secs(120);
 const UPLOADED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Every path that is served, and by what.
-fn routes() -> [(&'static str, Route); 32] {
+fn routes() -> [(&'static str, Route); 33] {
     [
         ("/api/v1/agents", get(api::agents)),
         ("/api/v1/agents/{name}", get(api::agent)),
@@ -49,6 +49,7 @@ fn routes() -> [(&'static str, Route); 32] {
         ("/api/v1/config/generations", get(config::history)),
         ("/api/v1/config/reload", post(config::reload)),
         ("/api/v1/config/rollback", post(config::roll_back)),
+        ("/api/v1/hours", get(api::hours)),
         ("/api/v1/music", get(music::list)),
         ("/api/v1/music/{name}", put(music::put).delete(music::take_away)),
         ("/api/v1/openapi.json", get(openapi::document)),

@@ -63,7 +63,7 @@ pub(super) struct Call {
     team: Option<String>,
     /// Who talked to the caller last, or is being offered the call.
     agent: Option<String>,
-    /// `ringing`, `queued`, `offered`, `talking`, `held` or `ended`.
+    /// `ringing`, `flow` (it hears that nobody is there), `queued`, `offered`, `talking`, `held` or `ended`.
     #[schema(value_type = String)]
     state: control_plane::cdr::CallState,
     started_at: Option<String>,

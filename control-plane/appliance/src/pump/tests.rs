@@ -49,7 +49,7 @@ impl Bench {
             seats: vec![],
             teams: vec![],
             numbers: vec![],
-            gone: Default::default(),
+            ..Plan::default()
         };
         let plan = Arc::new(plan);
         let ledger = Ledger::new(Arc::clone(&plan));

@@ -35,18 +35,13 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("clavija-store-{}-{name}", process::id()));
         drop(fs::remove_dir_all(&dir));
         let seat = SeatPlan { extension: "1001".into(), ..SeatPlan::named("ana") };
-        let row = NumberRow {
-            pattern: "100".into(),
-            to: Destination::Seat(SeatId(0)),
-            from: vec![],
-            record: None,
-        };
+        let row = NumberRow::new("100", Destination::Seat(SeatId(0)));
         let plan = Plan {
             trunks: vec![],
             seats: vec![seat],
             teams: vec![],
             numbers: vec![row],
-            gone: Default::default(),
+            ..Plan::default()
         };
         let plan = Arc::new(plan);
         let board = Switchboard::new(Arc::clone(&plan));

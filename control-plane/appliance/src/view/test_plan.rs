@@ -25,18 +25,14 @@ pub(crate) fn plan() -> Plan {
         trunks: vec![trunk("carrier", None, true), trunk("pbx", Some("127.0.0.11:5080"), false)],
         seats: vec![seat("ana", "1001"), seat("bruno", "1002")],
         teams: vec![Team {
-            mask_digits: false,
-            name: "support".to_owned(),
             seats: vec![SeatId(0), SeatId(1)],
-            music: None,
-            ring: Duration::from_secs(20),
-            wrap_up: Duration::ZERO,
             answer: control_plane::config::AnswerMode::AtOnce,
             set_aside: Some(Duration::from_secs(30)),
             record: true,
+            ..Team::named("support")
         }],
         numbers: Vec::<NumberRow>::new(),
-        gone: Default::default(),
+        ..Plan::default()
     }
 }
 

@@ -16,7 +16,9 @@ impl Bench {
     fn endings(&self) -> Vec<(Stamp, Option<Recorded>)> {
         let ends = self.facts.iter().filter_map(|fact| match &fact.what {
             What::Call(_, Step::Ended { recorded, .. }) => Some((fact.at, *recorded)),
-            What::Call(..) | What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
+            What::Call(..) | What::Claim(_) | What::Hours(..) | What::Plan(_) | What::Seat(..) => {
+                None
+            }
         });
         ends.collect()
     }
@@ -193,7 +195,9 @@ fn a_late_answer_is_of_the_trunk_of_that_name_and_of_nobody_if_that_is_gone() {
         bench.ends(leg, Cause::Released);
         let told = bench.facts[before..].iter().filter_map(|fact| match fact.what {
             What::Call(_, Step::AnsweredTooLate { to, .. }) => Some(to),
-            What::Call(..) | What::Claim(_) | What::Plan(_) | What::Seat(..) => None,
+            What::Call(..) | What::Claim(_) | What::Hours(..) | What::Plan(_) | What::Seat(..) => {
+                None
+            }
         });
         told.collect::<Vec<_>>()
     };
