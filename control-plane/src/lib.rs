@@ -14,6 +14,7 @@ pub mod cdr;
 pub mod config;
 pub mod door;
 pub mod exchange;
+pub mod explain;
 pub mod fact;
 pub mod headroom;
 pub mod ids;

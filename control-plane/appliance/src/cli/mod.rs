@@ -12,6 +12,7 @@ mod queue;
 mod recording;
 mod run;
 mod selftest;
+mod simulate;
 mod status;
 mod target;
 mod trunk;
@@ -57,6 +58,8 @@ enum Verb {
     },
     /// Has the running appliance call itself: tones, digits, hold and recording, step by step.
     Selftest,
+    /// Says where a call would go and why, as if everybody were signed in; touches nothing.
+    Simulate(simulate::Asked),
     /// What the running appliance is doing.
     Status,
     /// Calls.
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             many_threads()?.block_on(demo::run(stay, &mut WhileRead(io::stdout())))
         }
         Verb::Selftest => ask(&target, async |client| selftest::run(client, out).await),
+        Verb::Simulate(asked) => simulate::run(&asked, &target, out),
         Verb::Status => ask(&target, async |client| status::status(client, out).await),
         Verb::Call(verb) => ask(&target, async |client| call::run(verb, client, out).await),
         Verb::Agent(verb) => ask(&target, async |client| agent::run(verb, client, out).await),
