@@ -4,7 +4,7 @@
 # whole workspace: cargo joins the features of what it builds together, and another selection would be another build.
 FAST = --workspace --profile fast
 # The tests that drive the real binary with real peers, in real time.
-BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test session_timers --test dispatcher --test phone_codecs --test encrypted_phones --test keys_of_real_peers --test sealed --test opus_recordings --test bad_network --test flood --test hostile_tcp --test torture
+BOX = --test selftest --test peers --test refuses_to_start --test first_call --test hundred_callers --test crash --test real_phones --test session_timers --test dispatcher --test phone_codecs --test encrypted_phones --test keys_of_real_peers --test sealed --test opus_recordings --test bad_network --test networks --test flood --test hostile_tcp --test torture
 SEED ?= 1
 SEEDS_LONG ?= 10000
 # How often ten recorded calls are cut off by kill -9; `make test` does it twice.

@@ -29,6 +29,7 @@ for what in "$@"; do
         need kamailio kamailio
         # A router between the box and a phone, a further network, and hashes that nobody here wrote.
         need nft nftables
+        need tcpdump tcpdump
         need unshare util-linux
         need openssl openssl
         # Plays and judges recordings that are Opus.

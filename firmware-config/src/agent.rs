@@ -6,6 +6,7 @@ use crate::{
     codec::{self, Codec},
     dtmf::{self, Dtmf},
     fault::{Report, Reported},
+    network::{self, Network},
     reader::{At, Entry, Given, Section, SourceFile, refuse_twice},
     secret::{self, Secret},
     srtp::{self, Srtp},
@@ -40,6 +41,8 @@ pub struct Contact {
     pub address: SocketAddr,
     /// It says `;transport=tcp`.
     pub tcp: bool,
+    /// Where it is, by the place in [`crate::Config::networks`].
+    pub network: usize,
 }
 
 /// An agent with the lines of what is compared with other agents.
@@ -50,7 +53,12 @@ pub(crate) struct Placed {
     plain_at: Option<usize>,
 }
 
-pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Reported> {
+/// `networks`: `None` where they could not be read.
+pub(crate) fn read(
+    section: &mut Section<'_>,
+    host: &Host,
+    networks: Option<&[Network]>,
+) -> Result<Placed, Reported> {
     let name = section.parsed("name", "ana", name);
     let name = section.required("name", name, r#""ana""#);
     let extension = section.parsed("extension", "1001", extension);
@@ -61,8 +69,21 @@ pub(crate) fn read(section: &mut Section<'_>, host: &Host) -> Result<Placed, Rep
     let comfort_noise = section.flag("comfort_noise");
     let srtp = srtp::read(section);
     let dtmf = dtmf::read(section);
+    let network = section.text("network", "lan");
 
-    let (password, contact) = (password?, contact?);
+    let (password, mut contact) = (password?, contact?);
+    let network = network?;
+    if let (Some(at), None) = (&network, &contact) {
+        let what = "is of no use without a contact: a phone that registers is where it comes from; \
+                    remove the key";
+        return Err(section.refuse(at.line, "network", what));
+    }
+    if let (Some(contact), Some(networks)) = (&mut contact, networks) {
+        let named = network.as_ref().map(|at| at.value.as_str());
+        let line = network.as_ref().map_or(contact.line, |at| at.line);
+        let found = network::find(networks, named, Some(contact.value.address.ip()));
+        contact.value.network = found.map_err(|why| section.refuse(line, "network", &why))?;
+    }
     if password.is_none() && contact.is_none() {
         let what = "has neither password nor contact, so no phone could be theirs; write password \
                     = { file = \"…\" } for a phone that registers or contact = \
@@ -88,7 +109,9 @@ fn read_contact(section: &mut Section<'_>) -> Given<At<Contact>> {
     let given = section.text("contact", "sip:1001@192.0.2.10:5060")?;
     let Some(At { value: uri, line }) = given else { return Ok(None) };
     match parse_contact(&uri) {
-        Ok((address, tcp)) => Ok(Some(At { value: Contact { uri, address, tcp }, line })),
+        Ok((address, tcp)) => {
+            Ok(Some(At { value: Contact { uri, address, tcp, network: 0 }, line }))
+        }
         Err(why) => {
             let what = format!("{:?} {why}", without_password(&uri));
             Err(section.refuse(line, "contact", &what))

@@ -184,8 +184,8 @@ fn read_halves(
         return Section::read_root(first, &table, report, |root| {
             let schema = read_schema(root);
             let node = NodeHalf::read(root, host);
-            let site = SiteHalf::read(root, host);
-            refuse_networks(root)?;
+            let networks = node.as_ref().ok().map(|node| node.networks.as_slice());
+            let site = SiteHalf::read(root, host, networks);
             schema?;
             Ok((node?, site?))
         });
@@ -194,7 +194,6 @@ fn read_halves(
         let schema = read_schema(root);
         let node = NodeHalf::read(root, host);
         let misplaced = refuse_other_half(root, &site::TABLES, "in the file node.site names");
-        refuse_networks(root)?;
         schema?;
         misplaced?;
         node
@@ -203,9 +202,9 @@ fn read_halves(
     let table = second.parse(report)?;
     let site = Section::read_root(&second, &table, report, |root| {
         let schema = read_schema(root);
-        let site = SiteHalf::read(root, host);
+        let networks = node.as_ref().ok().map(|node| node.networks.as_slice());
+        let site = SiteHalf::read(root, host, networks);
         let misplaced = refuse_other_half(root, &node::TABLES, "in the file that names this one");
-        refuse_networks(root)?;
         schema?;
         misplaced?;
         site
@@ -255,15 +254,6 @@ fn refuse_other_half(
     refused.map_or(Ok(()), Err)
 }
 
-/// Left out in silence, an operator's networks would mix what they were meant to keep apart.
-fn refuse_networks(root: &mut Section<'_>) -> Result<(), Reported> {
-    let Some(networks) = root.value("network") else { return Ok(()) };
-    let line = root.line_of(networks);
-    let what = "several networks are not served by this version; write one address in sip.udp and \
-                media.address";
-    Err(root.refuse(line, "network", what))
-}
-
 fn read_text(path: &Path, report: &mut Report) -> Result<Source, Reported> {
     let name = path.display().to_string();
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
@@ -283,7 +273,7 @@ fn read_text(path: &Path, report: &mut Report) -> Result<Source, Reported> {
 }
 
 fn join(node: NodeHalf, site: SiteHalf) -> Config {
-    let NodeHalf { node, sip, media, http, recording, limits } = node;
+    let NodeHalf { node, sip, media, http, recording, limits, networks } = node;
     let SiteHalf { trunks, agents, music, hours, teams, numbers } = site;
     Config {
         node,
@@ -292,6 +282,7 @@ fn join(node: NodeHalf, site: SiteHalf) -> Config {
         http,
         recording,
         limits,
+        networks,
         trunks,
         agents,
         music,

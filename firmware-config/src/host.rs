@@ -207,8 +207,8 @@ fn governor(found: Option<&str>) -> Finding {
 }
 
 fn ports(facts: &HostFacts, config: &Config) -> Finding {
-    let sip = config.sip.udp.port();
-    let wanted = |port: &&u16| config.media.ports.contains(*port) || **port == sip;
+    let sip: BTreeSet<_> = config.networks.iter().map(|network| network.sip.port()).collect();
+    let wanted = |port: &&u16| config.media.ports.contains(*port) || sip.contains(*port);
     let taken: Vec<String> =
         facts.open_ports.iter().filter(wanted).map(ToString::to_string).collect();
     let found = match taken.as_slice() {

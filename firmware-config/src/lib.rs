@@ -21,6 +21,7 @@ mod limits;
 mod mask;
 mod music;
 mod nearest;
+mod network;
 mod node;
 mod number;
 mod reader;
@@ -51,6 +52,7 @@ pub use limits::Limits;
 pub use mask::masked;
 pub use music::{Music, import_music};
 pub use nearest::nearest;
+pub use network::Network;
 pub use node::{Http, Media, Node, Recording, RecordingFormat, Sip};
 pub use number::{Destination, Number};
 pub use render::{Difference, diff, render};
@@ -61,6 +63,8 @@ pub use team::{Answer, Channel, Strategy, Team};
 pub use trunk::Trunk;
 pub use zone::{KNOWN_AHEAD, Zone, moment};
 
+use std::ops::RangeInclusive;
+
 /// Both halves, valid as a whole.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -70,6 +74,8 @@ pub struct Config {
     pub http: Http,
     pub recording: Recording,
     pub limits: Limits,
+    /// The first is what `sip` and `media` say.
+    pub networks: Vec<Network>,
     pub trunks: Vec<Trunk>,
     pub agents: Vec<Agent>,
     pub music: Vec<Music>,
@@ -77,6 +83,17 @@ pub struct Config {
     pub teams: Vec<Team>,
     /// In the order of the file; which row wins is the router's to say.
     pub numbers: Vec<Number>,
+}
+
+impl Config {
+    /// The ports of the network at this place: each has an equal share of `media.ports`, in their
+    /// order, from an even port to an odd one.
+    pub fn ports_of(&self, network: usize) -> RangeInclusive<u16> {
+        let share = network::share_of(&self.media, self.networks.len()).unwrap_or_default() * 2;
+        let first = usize::from(*self.media.ports.start()) + network * share;
+        let port = |port: usize| u16::try_from(port).unwrap_or(u16::MAX);
+        port(first)..=port((first + share).saturating_sub(1))
+    }
 }
 
 /// A configuration and what its operator should look at.

@@ -6,7 +6,8 @@ use crate::{
     fault::Reported,
     keys::{CPU_MAX, OPUS_COMPLEXITY_MAX, THREADS_MAX},
     limits::{self, Limits},
-    reader::{At, Given, Section},
+    network::{self, NETWORKS_MAX, Network},
+    reader::{At, Entry, Given, Names, Section},
     secret::{self, Read, Secret},
 };
 use media_core::record::seal::SealKey;
@@ -18,13 +19,14 @@ use std::{
 };
 
 /// The first-level tables of this half.
-pub(crate) const TABLES: [&str; 6] = ["node", "sip", "media", "http", "recording", "limits"];
+pub(crate) const TABLES: [&str; 7] =
+    ["node", "sip", "media", "http", "recording", "limits", "network"];
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Defaults where the key has one, examples in messages everywhere.
-const SIP: SocketAddr = SocketAddr::new(ANY, 5060);
+pub(crate) const SIP: SocketAddr = SocketAddr::new(ANY, 5060);
 const SIP_TLS: SocketAddr = SocketAddr::new(ANY, 5061);
 pub(crate) const ADMIN: SocketAddr = SocketAddr::new(LOOPBACK, 8080);
 const AGENTS: SocketAddr = SocketAddr::new(ANY, 8443);
@@ -50,6 +52,8 @@ pub struct Sip {
     pub advertise: SocketAddr,
     /// Realm and domain of the addresses of record.
     pub domain: String,
+    /// The first `[[network]]`, if that says where this is; `None`: `[sip]` does.
+    pub network: Option<String>,
 }
 
 /// Where audio comes and goes.
@@ -118,15 +122,19 @@ pub(crate) struct NodeHalf {
     pub(crate) http: Http,
     pub(crate) recording: Recording,
     pub(crate) limits: Limits,
+    pub(crate) networks: Vec<Network>,
 }
 
 impl NodeHalf {
     pub(crate) fn read(root: &mut Section<'_>, host: &Host) -> Result<Self, Reported> {
         let node = root.table("node", read_node);
         let data_dir = node.as_ref().ok().map(|node| node.data_dir.clone()).unwrap_or_default();
-        let sip = root.table("sip", |section| read_sip(section, host));
+        let networks = root.each("network", |section| network::read(section, host));
+        let first = networks.as_ref().ok().and_then(|all| all.first()?.content.as_ref().ok());
+        let sip = root.table("sip", |section| read_sip(section, first, host));
         let heard_at = sip.as_ref().map(|sip| sip.udp).map_err(|reported| *reported);
-        let media = root.table("media", |section| read_media(section, heard_at, host));
+        let first = first.filter(|_| sip.as_ref().is_ok_and(|sip| sip.network.is_some()));
+        let media = root.table("media", |section| read_media(section, heard_at, first, host));
         let http = root.table("http", |section| {
             let default = data_dir.join("admin.token");
             read_http(section, default)
@@ -142,8 +150,53 @@ impl NodeHalf {
         });
         let limits = root.table("limits", limits::read);
         let (node, sip, media, http) = (node?, sip?, media?, http?);
-        Ok(Self { node, sip, media, http, recording: recording?, limits: limits? })
+        let networks = join_networks(root, &sip, &media, networks?)?;
+        Ok(Self { node, sip, media, http, recording: recording?, limits: limits?, networks })
     }
+}
+
+/// The first, and those behind it.
+fn join_networks(
+    root: &mut Section<'_>,
+    sip: &Sip,
+    media: &Media,
+    entries: Vec<Entry<Network>>,
+) -> Result<Vec<Network>, Reported> {
+    _ = Names::of("network", &entries, root.file, root.report);
+    let own = sip.network.is_none().then(|| Ok(Network::of(sip, media)));
+    let named = entries.iter().map(|entry| entry.content.clone());
+    let all: Vec<_> = own.into_iter().chain(named).collect::<Result<_, _>>()?;
+    network::refuse_shared(&all, &entries, root.file, root.report);
+    let line = entries.first().and_then(|entry| entry.name.as_ref()).map(|name| name.line);
+    if all.len() > NETWORKS_MAX {
+        let what = format!("there are {}; write {NETWORKS_MAX} at most", all.len());
+        return Err(root.refuse(line.unwrap_or_default(), "network", &what));
+    }
+    if network::share_of(media, all.len()).is_none() {
+        let what = format!(
+            "each of {} networks has an equal share of media.ports, which hold {} pairs; write a \
+             range with at least {} ports",
+            all.len(),
+            media.ports.len() / 2,
+            all.len() * 4
+        );
+        return Err(root.refuse(line.unwrap_or_default(), "network", &what));
+    }
+    let taken = all.iter().find(|one| meets(&media.ports, one.media, one.sip));
+    if let Some(taken) = taken.filter(|one| one.name.is_some()) {
+        let (first, last) = (media.ports.start(), media.ports.end());
+        let what =
+            format!("media.ports {first}-{last} hold the port of {}; write another", taken.sip);
+        return Err(root.refuse(line.unwrap_or_default(), "network", &what));
+    }
+    if all.len() > 1 && sip.domain.parse::<IpAddr>().is_ok() {
+        let what = format!(
+            "sip.domain {} is an address, and every network reads it in From; write a name",
+            sip.domain
+        );
+        root.warn(line.unwrap_or_default(), "network", &what);
+    }
+    Ok(all)
 }
 
 fn read_node(section: &mut Section<'_>) -> Result<Node, Reported> {
@@ -158,7 +211,12 @@ fn read_node(section: &mut Section<'_>) -> Result<Node, Reported> {
     Ok(Node { name: name?.value, data_dir: data_dir?, drain })
 }
 
-fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
+/// `first`: the first `[[network]]`, which says where SIP is heard if this table does not.
+fn read_sip(
+    section: &mut Section<'_>,
+    first: Option<&Network>,
+    host: &Host,
+) -> Result<Sip, Reported> {
     let udp = listening(section, "udp", SIP);
     let port = udp.as_ref().ok().and_then(Option::as_ref).map_or(SIP.port(), |at| at.value.port());
     let advertise = section.parsed("advertise", "203.0.113.10:5060", |text| reachable(text, port));
@@ -168,9 +226,16 @@ fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
     not_opened(section, "tls", SIP_TLS, "SIP over TLS");
     let unused = [section.path("certificate", "sip.pem"), section.path("key", "sip.key")];
 
-    let udp = udp?.map_or(SIP, |udp| udp.value);
-    let tcp = tcp?.map_or(udp, |tcp| tcp.value);
-    let advertise = match advertise? {
+    let (udp, tcp, advertise) = (udp?, tcp?, advertise?);
+    let first = first.filter(|_| udp.is_none() && tcp.is_none() && advertise.is_none());
+    if let Some(Network { name, sip, tcp, advertise, .. }) = first {
+        all(unused)?;
+        let (network, domain) = (name.clone(), domain?.value);
+        return Ok(Sip { udp: *sip, tcp: *tcp, advertise: *advertise, domain, network });
+    }
+    let udp = udp.map_or(SIP, |udp| udp.value);
+    let tcp = tcp.map_or(udp, |tcp| tcp.value);
+    let advertise = match advertise {
         Some(given) => given.value,
         None => {
             let ip = behind(section, host, "udp", udp.ip(), "advertise")?;
@@ -178,12 +243,13 @@ fn read_sip(section: &mut Section<'_>, host: &Host) -> Result<Sip, Reported> {
         }
     };
     all(unused)?;
-    Ok(Sip { udp, tcp, advertise, domain: domain?.value })
+    Ok(Sip { udp, tcp, advertise, domain: domain?.value, network: None })
 }
 
 fn read_media(
     section: &mut Section<'_>,
     heard_at: Result<SocketAddr, Reported>,
+    first: Option<&Network>,
     host: &Host,
 ) -> Result<Media, Reported> {
     let address = section.parsed("address", "192.0.2.10", bound_ip);
@@ -201,13 +267,22 @@ fn read_media(
         Some(given) => whole_pairs(section, &given),
         None => Ok(20000..=29999),
     });
-    let address = match address? {
-        Some(given) => given.value,
-        None => heard_at?.ip(),
+    let (address, advertise) = (address?, advertise?);
+    let given = [(&address, "address"), (&advertise, "advertise")];
+    let given = given.into_iter().find_map(|(at, key)| Some((at.as_ref()?.line, key)));
+    if let Some((line, key)) = given.filter(|_| first.is_some()) {
+        let what = "each [[network]] says its own, as sip.udp is not given; remove it here";
+        return Err(section.refuse(line, key, what));
+    }
+    let address = match (address, first) {
+        (Some(given), _) => given.value,
+        (None, Some(first)) => first.media,
+        (None, None) => heard_at?.ip(),
     };
-    let advertise = match advertise? {
-        Some(given) => given.value,
-        None => behind(section, host, "address", address, "advertise")?,
+    let advertise = match (advertise, first) {
+        (Some(given), _) => given.value,
+        (None, Some(first)) => first.media_advertise,
+        (None, None) => behind(section, host, "address", address, "advertise")?,
     };
     let (ports, threads) = (ports?, threads?);
     if meets(&ports, address, heard_at?) {
@@ -334,7 +409,7 @@ fn cores(section: &mut Section<'_>, threads: Option<u32>) -> Result<Vec<u16>, Re
 }
 
 /// The address peers can use when the operator names none.
-fn behind(
+pub(crate) fn behind(
     section: &mut Section<'_>,
     host: &Host,
     bound_key: &str,

@@ -9,6 +9,7 @@ use crate::{
     codec::Codec,
     keys::{Change, change},
     limits::Limits,
+    network::Network,
     node::Recording,
     number::{Destination, Number},
     secret::Secret,
@@ -131,6 +132,10 @@ fn blocks(config: &Config) -> Vec<Block> {
     let one = |table, lines| Block { table, many: false, id: String::new(), lines };
     let many = |table, id: &str, lines| Block { table, many: true, id: id.to_owned(), lines };
     let (node, sip, media, http) = (&config.node, &config.sip, &config.media, &config.http);
+    // Where the networks say where the first one is.
+    let said_here = |(key, _): &(&str, Line)| {
+        sip.network.is_none() || !["udp", "tcp", "advertise", "address"].contains(key)
+    };
     let ports = format!("{}-{}", media.ports.start(), media.ports.end());
     let mut all = vec![
         one(
@@ -143,16 +148,19 @@ fn blocks(config: &Config) -> Vec<Block> {
         ),
         one(
             "sip",
-            vec![
+            [
                 ("udp", text(&sip.udp.to_string())),
                 ("tcp", text(&sip.tcp.to_string())),
                 ("advertise", text(&sip.advertise.to_string())),
                 ("domain", text(&sip.domain)),
-            ],
+            ]
+            .into_iter()
+            .filter(said_here)
+            .collect(),
         ),
         one(
             "media",
-            vec![
+            [
                 ("address", text(&media.address.to_string())),
                 ("advertise", text(&media.advertise.to_string())),
                 ("ports", text(&ports)),
@@ -161,7 +169,10 @@ fn blocks(config: &Config) -> Vec<Block> {
                 ("lateness_ms_max", plain(&media.lateness_max.as_millis().to_string())),
                 ("load_percent_max", plain(&media.load_percent_max.to_string())),
                 ("opus_complexity", plain(&media.opus_complexity.to_string())),
-            ],
+            ]
+            .into_iter()
+            .filter(said_here)
+            .collect(),
         ),
         one(
             "http",
@@ -173,8 +184,15 @@ fn blocks(config: &Config) -> Vec<Block> {
         one("recording", of_recording(&config.recording)),
         one("limits", limits(&config.limits)),
     ];
-    all.extend(config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk))));
-    all.extend(config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent))));
+    let networks = config.networks.as_slice();
+    let named = networks.iter().filter_map(|network| Some((network.name.as_ref()?, network)));
+    all.extend(named.map(|(name, network)| many("network", name, of_network(network))));
+    all.extend(
+        config.trunks.iter().map(|trunk| many("trunk", &trunk.name, of_trunk(trunk, networks))),
+    );
+    all.extend(
+        config.agents.iter().map(|agent| many("agent", &agent.name, of_agent(agent, networks))),
+    );
     for music in &config.music {
         let file = path(&music.file).leads_to(Behind::Tune(Arc::clone(&music.tune)));
         let gain = plain(&music.gain.db().to_string());
@@ -223,9 +241,27 @@ fn of_recording(recording: &Recording) -> Vec<(&'static str, Line)> {
     lines
 }
 
-fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
+fn of_network(network: &Network) -> Vec<(&'static str, Line)> {
+    let mut lines: Vec<_> = network.name.iter().map(|name| ("name", text(name))).collect();
+    lines.push(("sip", text(&network.sip.to_string())));
+    lines.push(("media", text(&network.media.to_string())));
+    // One that was given holds for both.
+    if network.advertise.ip() == network.media_advertise {
+        lines.push(("advertise", text(&network.advertise.to_string())));
+    }
+    lines.extend(network.interface.iter().map(|interface| ("interface", text(interface))));
+    lines
+}
+
+/// Of whom is there, if it has one to be called by.
+fn name_of(networks: &[Network], place: usize) -> Option<(&'static str, Line)> {
+    Some(("network", text(networks.get(place)?.name.as_ref()?)))
+}
+
+fn of_trunk(trunk: &Trunk, networks: &[Network]) -> Vec<(&'static str, Line)> {
     let peers: Vec<String> = trunk.peers.iter().map(ToString::to_string).collect();
     let mut lines = vec![("name", text(&trunk.name)), ("peers", list(&peers))];
+    lines.extend(name_of(networks, trunk.network));
     lines.extend(trunk.address.map(|address| ("address", text(&address.to_string()))));
     lines.push(("transport", text(if trunk.tcp { "tcp" } else { "udp" })));
     lines.push(("calls_max", plain(&trunk.calls_max.to_string())));
@@ -240,10 +276,12 @@ fn of_trunk(trunk: &Trunk) -> Vec<(&'static str, Line)> {
     lines
 }
 
-fn of_agent(agent: &Agent) -> Vec<(&'static str, Line)> {
+fn of_agent(agent: &Agent, networks: &[Network]) -> Vec<(&'static str, Line)> {
     let mut lines = vec![("name", text(&agent.name)), ("extension", text(&agent.extension))];
     lines.extend(agent.password.as_ref().map(|password| ("password", secret(password))));
     lines.extend(agent.contact.as_ref().map(|contact| ("contact", text(&contact.uri))));
+    let place = agent.contact.as_ref().map(|contact| contact.network);
+    lines.extend(place.and_then(|place| name_of(networks, place)));
     lines.push(("codecs", codecs(&agent.codecs)));
     lines.push(("comfort_noise", plain(&agent.comfort_noise.to_string())));
     lines.push(("srtp", text(agent.srtp.word())));

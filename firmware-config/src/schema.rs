@@ -25,10 +25,6 @@ pub fn schema() -> Value {
             "description": "Not looked into and not served by this version, with a warning.",
         }),
     );
-    properties.insert(
-        "network".to_owned(),
-        json!({ "not": {}, "description": "Several networks are not served by this version." }),
-    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:clavija:config:v1",

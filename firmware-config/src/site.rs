@@ -7,6 +7,7 @@ use crate::{
     closed,
     fault::Reported,
     music::{self, Music},
+    network::Network,
     number::{self, Known, Number},
     reader::{Entry, Names, Section},
     team::{self, Team},
@@ -27,11 +28,16 @@ pub(crate) struct SiteHalf {
 }
 
 impl SiteHalf {
-    pub(crate) fn read(root: &mut Section<'_>, host: &Host) -> Result<Self, Reported> {
+    /// `networks`: those the node half has, if it could be read.
+    pub(crate) fn read(
+        root: &mut Section<'_>,
+        host: &Host,
+        networks: Option<&[Network]>,
+    ) -> Result<Self, Reported> {
         // Known keys all, even where the reading ends before their turn.
         TABLES.iter().for_each(|key| _ = root.value(key));
-        let trunks = root.each("trunk", trunk::read);
-        let agents = root.each("agent", |section| agent::read(section, host));
+        let trunks = root.each("trunk", |section| trunk::read(section, networks));
+        let agents = root.each("agent", |section| agent::read(section, host, networks));
         let music = root.each("music", music::read);
         let hours = root.each("hours", calendar::read);
         let whatsapp = read_whatsapp(root);

@@ -6,6 +6,7 @@ use crate::{
     codec::{self, Codec},
     dtmf::{self, Dtmf},
     fault::{Report, Reported},
+    network::{self, Network},
     reader::{At, Entry, Section, SourceFile},
     srtp::{self, Srtp},
 };
@@ -15,6 +16,8 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trunk {
     pub name: String,
+    /// Where it is, by the place in [`crate::Config::networks`].
+    pub network: usize,
     /// Who may call without a challenge, from any port.
     pub peers: Vec<Peer>,
     /// Where calls to it are sent; none if it only calls us.
@@ -42,7 +45,11 @@ pub(crate) struct Placed {
     peers: Vec<At<Peer>>,
 }
 
-pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
+/// `networks`: `None` where they could not be read.
+pub(crate) fn read(
+    section: &mut Section<'_>,
+    networks: Option<&[Network]>,
+) -> Result<Placed, Reported> {
     let name = section.parsed("name", "carrier", name);
     let name = section.required("name", name, r#""carrier""#);
     let peers = section.parsed_list("peers", "203.0.113.7", str::parse::<Peer>);
@@ -57,15 +64,18 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     let comfort_noise = section.flag("comfort_noise");
     let srtp = srtp::read(section);
     let dtmf = dtmf::read(section);
-    let network = section.text("network", "lan").and_then(|given| match given {
-        Some(at) => {
-            let what = "several networks are not served by this version; remove the key";
-            Err(section.refuse(at.line, "network", what))
-        }
-        None => Ok(()),
-    });
+    let network = section.text("network", "lan");
 
-    let (peers, address) = (peers?.unwrap_or_default(), address?.map(|at| at.value));
+    let (peers, address) = (peers?.unwrap_or_default(), address?);
+    let network = network.and_then(|named| {
+        let line = named.as_ref().map(|at| at.line).or_else(|| address.as_ref().map(|at| at.line));
+        let named = named.as_ref().map(|at| at.value.as_str());
+        let found = networks.map_or(Ok(0), |networks| {
+            network::find(networks, named, address.as_ref().map(|at| at.value.ip()))
+        });
+        found.map_err(|why| section.refuse(line.unwrap_or_default(), "network", &why))
+    });
+    let address = address.map(|at| at.value);
     if peers.is_empty() && address.is_none() {
         let what = "has neither peers nor address, so no call could come or go; write peers = \
                     [\"203.0.113.7\"], address = \"203.0.113.7:5060\" or both";
@@ -74,9 +84,9 @@ pub(crate) fn read(section: &mut Section<'_>) -> Result<Placed, Reported> {
     for peer in peers.iter().filter(|peer| peer.value.prefix_bits() == 0) {
         section.warn(peer.line, "peers", "a prefix of 0 lets everybody call without a challenge");
     }
-    network?;
     let trunk = Trunk {
         name: name?.value,
+        network: network?,
         peers: peers.iter().map(|peer| peer.value).collect(),
         address,
         tcp: tcp?.is_some_and(|tcp| tcp.value),
@@ -98,14 +108,16 @@ pub(crate) fn refuse_shared_peers(
     file: &SourceFile,
     report: &mut Report,
 ) {
-    let mut seen: Vec<(&str, &At<Peer>)> = vec![];
+    let mut seen: Vec<(&Trunk, &At<Peer>)> = vec![];
     for placed in trunks.iter().filter_map(|entry| entry.content.as_ref().ok()) {
-        let name = placed.trunk.name.as_str();
+        let trunk = &placed.trunk;
         let before = seen.len();
         for peer in &placed.peers {
-            let others = seen.iter().take(before);
-            if let Some((other, theirs)) = others.copied().find(|(_, p)| p.value.meets(&peer.value))
-            {
+            let others = seen.iter().take(before).copied();
+            // The same address in another network is another host.
+            let mut others = others.filter(|(other, _)| other.network == trunk.network);
+            if let Some((other, theirs)) = others.find(|(_, p)| p.value.meets(&peer.value)) {
+                let (name, other) = (&trunk.name, &other.name);
                 let message = format!(
                     "trunk {name:?}: peers: {} meets {} of trunk {other:?} on line {}; write \
                      addresses and networks that belong to one trunk only",
@@ -113,7 +125,7 @@ pub(crate) fn refuse_shared_peers(
                 );
                 report.fault(&file.name, Some(peer.line), &message);
             }
-            seen.push((name, peer));
+            seen.push((trunk, peer));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A network of a test's own: its threads and processes see no other, and no other sees theirs.
 
-use crate::wait;
+use crate::{folder::TestFolder, wait};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::{
     ffi::OsStr,
@@ -171,6 +171,102 @@ impl Router {
             ));
         });
     }
+}
+
+/// A router with two addresses for one box: what is sent to the outer one reaches it, and what it sends
+/// out comes from there (RFC 2663 §4.1.1, static). Neither the box nor whoever is beyond knows of it.
+#[derive(Debug)]
+pub struct OneToOne {
+    _room: Room,
+    /// Where the outer address is the box.
+    pub beyond: Room,
+}
+
+impl OneToOne {
+    /// The outer address.
+    pub const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10));
+
+    /// Between this thread's network, where the box is 10.1.0.2, and one beyond it, where a peer is
+    /// 203.0.113.2 on `eth0`.
+    ///
+    /// # Panics
+    /// If the networks cannot be made.
+    pub fn start() -> Self {
+        let (room, beyond) = (Room::new(), Room::new());
+        room.cable(("wan0", "10.1.0.2/24"), ("in0", "10.1.0.1/24"));
+        ip(&["route", "add", "203.0.113.0/24", "via", "10.1.0.1"]);
+        let public = format!("{}/24", Self::PUBLIC);
+        room.run(|| {
+            beyond.cable(("out0", &public), ("eth0", "203.0.113.2/24"));
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("root may say who forwards");
+            nft("add table ip static");
+            nft("add chain ip static in { type nat hook prerouting priority -100 ; }");
+            nft(&format!("add rule ip static in ip daddr {} dnat to 10.1.0.2", Self::PUBLIC));
+            nft("add chain ip static out { type nat hook postrouting priority 100 ; }");
+            nft(&format!("add rule ip static out ip saddr 10.1.0.2 snat to {}", Self::PUBLIC));
+        });
+        Self { _room: room, beyond }
+    }
+}
+
+/// All that passes an interface of this thread's network, kept in a file until it is stopped.
+#[derive(Debug)]
+pub struct Capture {
+    child: Child,
+    folder: TestFolder,
+}
+
+impl Capture {
+    /// # Panics
+    /// If `tcpdump` is missing or does not begin.
+    pub fn start(interface: &str) -> Self {
+        let folder = TestFolder::new("capture");
+        let file = folder.join("all.pcap");
+        let log = File::create(folder.join("log.txt")).expect("the test's folder can be written");
+        let child = Command::new("tcpdump")
+            .args(["-i", interface, "-U", "-n", "-s", "0", "-Z", "root", "-w"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("tcpdump is missing: apt-get install tcpdump");
+        wait::until("tcpdump to listen", || {
+            fs::metadata(&file).ok().filter(|about| about.len() >= 24).map(drop)
+        });
+        Self { child, folder }
+    }
+
+    /// What was kept, as pcap: what was said stands in it as it was.
+    ///
+    /// # Panics
+    /// If it has not run until now.
+    pub fn stop(mut self) -> Vec<u8> {
+        let running = self.child.try_wait().expect("our own child can be asked");
+        assert!(running.is_none(), "tcpdump has ended: {running:?}");
+        self.end();
+        fs::read(self.folder.join("all.pcap")).expect("tcpdump wrote it")
+    }
+
+    fn end(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// IPv6 addresses of interfaces that this thread's network gets from now on can be used at once: nobody is
+/// asked whether they are somebody else's.
+///
+/// # Panics
+/// Without the right to.
+pub fn addresses_at_once() {
+    let written = fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+    written.expect("root may say what the kernel waits for");
 }
 
 fn plug((name, address): (&str, &str)) {

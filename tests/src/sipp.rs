@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -284,10 +284,22 @@ fn scripts() -> PathBuf {
 
 /// Whether a UDP or TCP socket of any process in this thread's network is bound there, as the kernel's table says (`man 5 proc`).
 fn is_bound(address: SocketAddr) -> bool {
-    let SocketAddr::V4(v4) = address else { return false };
-    let ip = u32::from_le_bytes(v4.ip().octets());
-    let wanted = format!(": {ip:08X}:{:04X} ", v4.port());
-    ["udp", "tcp"].into_iter().any(|table| {
+    // Words of the kernel's own byte order.
+    let word = |octets: [u8; 4]| format!("{:08X}", u32::from_le_bytes(octets));
+    let (ip, tables) = match address.ip() {
+        IpAddr::V4(v4) => (word(v4.octets()), ["udp", "tcp"]),
+        IpAddr::V6(v6) => {
+            let words = v6
+                .octets()
+                .chunks_exact(4)
+                .map(|four| [four[0], four[1], four[2], four[3]])
+                .map(word)
+                .collect();
+            (words, ["udp6", "tcp6"])
+        }
+    };
+    let wanted = format!(": {ip}:{:04X} ", address.port());
+    tables.into_iter().any(|table| {
         let table = fs::read_to_string(format!("/proc/thread-self/net/{table}"));
         table.is_ok_and(|table| table.contains(&wanted))
     })

@@ -71,7 +71,7 @@ impl Message {
     pub fn audio(&self) -> Option<(SocketAddr, u8)> {
         let body = self.text.split_once("\r\n\r\n")?.1;
         let line = |start: &str| body.lines().find_map(|line| line.strip_prefix(start));
-        let ip: IpAddr = line("c=IN IP4 ")?.trim().parse().ok()?;
+        let ip: IpAddr = line("c=IN IP4 ").or_else(|| line("c=IN IP6 "))?.trim().parse().ok()?;
         let mut words = line("m=audio ")?.split_whitespace();
         let port = words.next()?.parse().ok()?;
         let payload_type = words.nth(1)?.parse().ok()?;

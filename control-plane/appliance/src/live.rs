@@ -565,7 +565,8 @@ fn may(differences: &[Difference], wish: Wish, pending: bool) -> Result<(), Refu
                     apply with --confirm";
         return Err(conflict("confirm-pending", what));
     }
-    let touched = keys(&|one| ACCESS.contains(&one.key.as_str()));
+    let touched =
+        keys(&|one| ACCESS.contains(&one.key.as_str()) || one.key.starts_with("network."));
     if let Some(keys) = touched.filter(|_| wish.confirm.is_none()) {
         let what =
             format!("{keys}: this may lock you out, so it must be confirmed; add --confirm 10m");

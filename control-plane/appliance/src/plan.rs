@@ -11,7 +11,7 @@ use control_plane::time::Stamp;
 use firmware_config::Config;
 use media_core::order::TuneId;
 use sip_stack::sdp::{codec::Codec, secure::Srtp};
-use sip_stack::{Flow, Limits, NetworkId, Secret, Target, Transport, TrunkId, User};
+use sip_stack::{Flow, Limits, Network, NetworkId, Secret, Target, Transport, TrunkId, User};
 use std::{net::SocketAddr, time::Duration};
 
 /// How calls flow, made while the wall clock says this.
@@ -65,7 +65,7 @@ pub fn sip(config: &Config, tcp: SocketAddr, seed: [u8; 32]) -> sip_stack::Confi
         local: config.sip.udp,
         advertise: config.sip.advertise,
         advertise_tcp: advertise_tcp(&config.sip, tcp),
-        networks: vec![],
+        networks: config.networks.iter().skip(1).map(sip_network).collect(),
         domain: config.sip.domain.clone(),
         user_agent: concat!("clavija/", env!("CARGO_PKG_VERSION")).to_owned(),
         trunks: config.trunks.iter().map(sip_trunk).chain([own_trunk()]).collect(),
@@ -139,7 +139,7 @@ fn trunk(trunk: &firmware_config::Trunk) -> Trunk {
         dtmf: dtmf(trunk.dtmf),
         comfort_noise: trunk.comfort_noise,
         name: trunk.name.clone(),
-        network: NetworkId::FIRST,
+        network: network(trunk.network),
         address: trunk.address,
         transport: transport(trunk.tcp),
         pstn: trunk.pstn,
@@ -192,7 +192,7 @@ fn sip_trunk(trunk: &firmware_config::Trunk) -> sip_stack::Trunk {
     };
     sip_stack::Trunk {
         name: trunk.name.clone(),
-        network: NetworkId::FIRST,
+        network: network(trunk.network),
         peers: trunk.peers.iter().map(cidr).collect(),
         address: trunk.address,
         calls_max: trunk.calls_max,
@@ -230,7 +230,7 @@ fn user(agent: &firmware_config::Agent) -> User {
         password: agent.password.as_ref().and_then(|secret| secret.reveal()).map(Secret::new),
         contact: agent.contact.as_ref().map(|contact| Target {
             uri: contact.uri.clone(),
-            to: Flow::new(transport(contact.tcp), contact.address),
+            to: Flow::new(transport(contact.tcp), contact.address).within(network(contact.network)),
         }),
     }
 }
@@ -280,6 +280,16 @@ fn number(number: &firmware_config::Number) -> NumberRow {
         record: number.record,
         door: door(number.hours, number.closed),
     }
+}
+
+/// It is heard at one address over UDP and TCP.
+fn sip_network(network: &firmware_config::Network) -> Network {
+    let firmware_config::Network { sip, advertise, .. } = network;
+    Network { local: *sip, advertise: *advertise, advertise_tcp: *advertise }
+}
+
+fn network(place: usize) -> NetworkId {
+    NetworkId(u8::try_from(place).expect("the configuration allows 16 networks at most"))
 }
 
 fn place(index: usize) -> u16 {

@@ -33,9 +33,10 @@ use sip_net::{
     tcp::{self, News, Tcp},
     udp::{self, Udp, UdpCounts},
 };
-use sip_stack::{Ban, Probed, TrunkId, TrunkLoad, event::Way};
+use sip_stack::{Ban, Far, NetworkId, Probed, TrunkId, TrunkLoad, event::Way};
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
@@ -44,6 +45,7 @@ use std::{
         atomic::{AtomicU8, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -319,8 +321,55 @@ impl Handle {
 
 /// The sockets of the SIP side.
 struct Sockets {
-    udp: Udp,
-    tcp: Tcp,
+    /// By network.
+    udps: Vec<Udp>,
+    tcps: Vec<Tcp>,
+}
+
+impl Sockets {
+    fn listen(bound: Vec<(udp::Bound, tcp::Bound)>) -> io::Result<Self> {
+        let (mut udps, mut tcps) = (vec![], vec![]);
+        for (udp, tcp) in bound {
+            udps.push(udp.listen()?);
+            tcps.push(tcp.listen()?);
+        }
+        Ok(Self { udps, tcps })
+    }
+}
+
+/// Each network's, by its name.
+fn by_network<T>(all: &mut [T]) -> impl Iterator<Item = (NetworkId, &mut T)> {
+    (0..).map(NetworkId).zip(all)
+}
+
+/// Until there may be something to receive in some network.
+async fn readable(udps: &[Udp]) -> io::Result<()> {
+    poll_fn(|context| {
+        let mut any = Poll::Pending;
+        // Whoever is not asked does not wake us.
+        for udp in udps {
+            match udp.poll_readable(context) {
+                Poll::Ready(Ok(())) => any = Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        any
+    })
+    .await
+}
+
+/// The next thing that happens to a connection, and in which network.
+async fn next_news(tcps: &mut [Tcp]) -> (NetworkId, News) {
+    poll_fn(|context| {
+        for (network, tcp) in by_network(tcps) {
+            if let Poll::Ready(news) = tcp.poll_next(context) {
+                return Poll::Ready((network, news));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// The loop and what it owns.
@@ -434,11 +483,11 @@ impl Pump {
     }
 
     /// Until `stop` was asked for and the last words are said.
-    pub(crate) async fn run(mut self, udp: udp::Bound, tcp: tcp::Bound) -> io::Result<()> {
+    pub(crate) async fn run(mut self, bound: Vec<(udp::Bound, tcp::Bound)>) -> io::Result<()> {
         // An eventfd waits and reads like a pipe; this is the runtime's safe way to wait for one.
         let bell = self.media.bell()?.as_fd().try_clone_to_owned()?;
         let bell = pipe::Receiver::from_owned_fd_unchecked(bell)?;
-        let mut sip = Sockets { udp: udp.listen()?, tcp: tcp.listen()? };
+        let mut sip = Sockets::listen(bound)?;
         self.show_counts(None);
         loop {
             self.finish_turn(&mut sip, Instant::now());
@@ -463,18 +512,20 @@ impl Pump {
                     self.hear_media();
                 }
                 ask = self.asks.recv() => self.answer(ask),
-                readable = sip.udp.readable() => {
+                readable = readable(&sip.udps) => {
                     readable?;
-                    self.hear_datagrams(&mut sip.udp).await;
+                    self.hear_datagrams(&mut sip.udps).await;
                 }
-                news = sip.tcp.next() => self.hear_connection(news, &mut sip.tcp),
+                (network, news) = next_news(&mut sip.tcps) => {
+                    self.hear_connection(network, news, &mut sip.tcps);
+                }
             }
             let now = Instant::now();
             if let Some((due, _why)) = self.exchange.poll_timeout() {
                 self.exchange.was_late(now.saturating_duration_since(due), now);
             }
             // Whatever woke us: nobody who speaks over TCP waits for a flood over UDP to end.
-            self.hear_connections(&mut sip.tcp);
+            self.hear_connections(&mut sip.tcps);
             self.exchange.handle_timeout(Instant::now());
         }
         self.finish(&mut sip);
@@ -492,9 +543,13 @@ impl Pump {
         self.give_orders();
         self.give_tunes();
         while let Some(transmit) = self.exchange.poll_transmit() {
+            // The endpoint knows no network that has no sockets.
+            let network = usize::from(transmit.network.0);
             if transmit.way != Way::Datagram {
-                sip.tcp.send(&transmit);
-            } else if sip.udp.try_send(&transmit).is_err() {
+                if let Some(tcp) = sip.tcps.get_mut(network) {
+                    tcp.send(&transmit);
+                }
+            } else if sip.udps.get(network).is_none_or(|udp| udp.try_send(&transmit).is_err()) {
                 // UDP promises nothing; what matters is sent again by its transaction.
                 self.datagrams_refused += 1;
             }
@@ -503,9 +558,9 @@ impl Pump {
         self.probes.answer(&mut self.exchange, now);
         if now.duration_since(self.counted) >= COUNT_EVERY {
             self.counted = now;
-            sip.tcp.check(now);
+            sip.tcps.iter_mut().for_each(|tcp| tcp.check(now));
             self.measure(now);
-            self.show_counts(Some(&sip.udp));
+            self.show_counts(Some(&sip.udps));
         }
     }
 
@@ -585,30 +640,44 @@ impl Pump {
         }
     }
 
-    async fn hear_datagrams(&mut self, udp: &mut Udp) {
+    /// Of all networks: a flood in one is not heard before what comes in another.
+    async fn hear_datagrams(&mut self, udps: &mut [Udp]) {
         let now = Instant::now();
         let exchange = &mut self.exchange;
-        let taken = udp.receive(DATAGRAMS_PER_TURN, |from, bytes| {
-            exchange.handle_datagram(from, bytes, now);
-        });
-        if taken == DATAGRAMS_PER_TURN {
+        let mut more = false;
+        for (network, udp) in by_network(udps) {
+            let taken = udp.receive(DATAGRAMS_PER_TURN, |address, bytes| {
+                exchange.handle_datagram_of(Far { network, address }, bytes, now);
+            });
+            more |= taken == DATAGRAMS_PER_TURN;
+        }
+        if more {
             // There is more, and the tasks that read connections have had no turn of their own.
             tokio::task::yield_now().await;
         }
     }
 
-    fn hear_connections(&mut self, tcp: &mut Tcp) {
-        for _ in 0..NEWS_PER_TURN {
-            let Some(news) = tcp.try_next() else { return };
-            self.hear_connection(news, tcp);
+    fn hear_connections(&mut self, tcps: &mut [Tcp]) {
+        for place in 0..tcps.len() {
+            for _ in 0..NEWS_PER_TURN {
+                let news = by_network(tcps).nth(place);
+                let Some((network, news)) = news.and_then(|(at, tcp)| Some((at, tcp.try_next()?)))
+                else {
+                    break;
+                };
+                self.hear_connection(network, news, tcps);
+            }
         }
     }
 
-    fn hear_connection(&mut self, news: News, tcp: &mut Tcp) {
+    fn hear_connection(&mut self, network: NetworkId, news: News, tcps: &mut [Tcp]) {
         let now = Instant::now();
         match news {
-            News::Accepted(stream, from) => {
-                if let Some(conn) = self.exchange.handle_accepted(from, now) {
+            News::Accepted(stream, address) => {
+                let from = Far { network, address };
+                if let (Some(conn), Some(tcp)) =
+                    (self.exchange.handle_accepted(from, now), tcps.get_mut(usize::from(network.0)))
+                {
                     tcp.take(conn, stream);
                 }
             }
@@ -822,9 +891,12 @@ impl Pump {
         }
     }
 
-    fn show_counts(&mut self, udp: Option<&Udp>) {
+    fn show_counts(&mut self, udps: Option<&[Udp]>) {
         self.tell_bans();
-        let udp = udp.map_or_else(|| self.counts.borrow().udp, Udp::counts);
+        let udp = match udps {
+            Some(udps) => udps.iter().map(Udp::counts).fold(UdpCounts::default(), UdpCounts::with),
+            None => self.counts.borrow().udp,
+        };
         let calls = self.exchange.board().calls().count();
         self.calls.send_if_modified(|shown| std::mem::replace(shown, calls) != calls);
         let media = self.media.counters();
@@ -879,7 +951,7 @@ impl Pump {
             self.exchange.handle_media(event, now);
         }
         self.finish_turn(sip, now);
-        self.show_counts(Some(&sip.udp));
+        self.show_counts(Some(&sip.udps));
         self.state.store(BoxState::Stopped as u8, Ordering::Release);
         self.store.close();
     }

@@ -21,7 +21,7 @@ use crate::{
 use control_plane::{
     cdr::CallRecord,
     config::Plan,
-    exchange::{Exchange, Start},
+    exchange::{Exchange, MediaNetwork, Start},
     fact::What,
     headroom::Limits,
     ids::CallId,
@@ -34,11 +34,11 @@ use firmware_config::{Config, Hours};
 use media_core::{
     engine::EngineConfig,
     music::Tune,
-    order::{Recorded, TalkName},
+    order::{PortName, Recorded, TalkName},
 };
 use media_rt::{
     handle::{Media, MediaConfig, RingSizes},
-    ports::{PortError, PortPool},
+    ports::{PortError, PortPool, Share},
     recorder::{FolderError, RecorderConfig, check_folder},
     wav,
 };
@@ -93,10 +93,8 @@ pub enum StartError {
     Random(String),
     #[error("the pump's thread: {0}")]
     Thread(io::Error),
-    #[error("sip.udp {0}")]
-    Udp(BindError),
-    #[error("sip.tcp {0}")]
-    Tcp(BindError),
+    #[error("{key} {source}")]
+    Sip { key: String, source: BindError },
     #[error("http.admin_token_file {}: {source}; name a file this user may write", file.display())]
     Token { file: PathBuf, source: io::Error },
     #[error("node.data_dir {}: {source}; name a folder this user may write to", dir.display())]
@@ -126,9 +124,8 @@ impl Appliance {
     ) -> Result<Running, StartError> {
         let plan = Arc::new(plan::plan(&config, wall()));
         let http_listener = bind_http(config.http.admin).await?;
-        let udp = udp::bind(config.sip.udp).map_err(StartError::Udp)?;
-        let tcp = tcp::bind(config.sip.tcp).map_err(StartError::Tcp)?;
-        let ports = PortPool::open(config.media.address, config.media.ports.clone())?;
+        let sockets = config.networks.iter().map(bind_sip).collect::<Result<Vec<_>, _>>()?;
+        let ports = PortPool::open_shares(&shares(&config))?;
         for taken in ports.taken() {
             tracing::warn!(port = taken.port, why = %taken.why, "a media port is left out");
         }
@@ -144,7 +141,7 @@ impl Appliance {
         let history = History::read(&config, &plan, &journal)?;
         let journal_dir = config.node.data_dir.join("journal");
         let store = Store::begin(&journal_dir, history.past.moment(), Arc::clone(&journal))?;
-        let names = ports.names();
+        let (names, networks) = media_networks(&config, &ports.names());
         let fail = |source| StartError::DataDir { dir: config.node.data_dir.clone(), source };
         let music = music::AtStart::read(&config, reader).await;
         let media = start_media(&config, &plan, ports, music.tunes())?;
@@ -173,11 +170,11 @@ impl Appliance {
         let now = Instant::now();
         let (board, restart) = history.past.restart(Arc::clone(&plan), cut);
         let start = Start {
-            sip: plan::sip(&config, tcp.address(), seed()?),
+            sip: plan::sip(&config, config.sip.tcp, seed()?),
             board,
             ports: names,
             media_address: config.media.advertise,
-            networks: vec![],
+            networks,
             seed: seed()?,
             wall: wall(),
             login_key: login_key::of(&config.node.data_dir, seed()?),
@@ -196,8 +193,7 @@ impl Appliance {
             exchange,
             store,
             media,
-            udp,
-            tcp,
+            sockets,
             turns,
             view,
             journal,
@@ -233,13 +229,50 @@ impl Appliance {
     }
 }
 
+/// The sockets of SIP in one network.
+fn bind_sip(network: &firmware_config::Network) -> Result<(udp::Bound, tcp::Bound), StartError> {
+    let key = |own: &str| match &network.name {
+        Some(name) => format!("network.{name}.sip"),
+        None => own.to_owned(),
+    };
+    let interface = network.interface.as_deref();
+    let udp = udp::bind_to(network.sip, interface)
+        .map_err(|source| StartError::Sip { key: key("sip.udp"), source })?;
+    let tcp = tcp::bind_to(network.tcp, interface)
+        .map_err(|source| StartError::Sip { key: key("sip.tcp"), source })?;
+    Ok((udp, tcp))
+}
+
+/// Which ports are bound where.
+fn shares(config: &Config) -> Vec<Share> {
+    let share = |(place, network): (usize, &firmware_config::Network)| Share {
+        address: network.media,
+        interface: network.interface.clone(),
+        range: config.ports_of(place),
+    };
+    config.networks.iter().enumerate().map(share).collect()
+}
+
+/// The ports of the first network, and the others.
+fn media_networks(config: &Config, names: &[PortName]) -> (Vec<PortName>, Vec<MediaNetwork>) {
+    let ports = |place: usize| {
+        let own = config.ports_of(place);
+        names.iter().copied().filter(|name| own.contains(&name.0)).collect()
+    };
+    let others = config.networks.iter().enumerate().skip(1);
+    let others = others.map(|(place, network)| MediaNetwork {
+        address: network.media_advertise,
+        ports: ports(place),
+    });
+    (ports(0), others.collect())
+}
+
 /// What goes to the pump's thread.
 struct Parts {
     exchange: Exchange,
     store: Store,
     media: Media,
-    udp: udp::Bound,
-    tcp: tcp::Bound,
+    sockets: Vec<(udp::Bound, tcp::Bound)>,
     turns: mpsc::SyncSender<follower::Turn>,
     view: crate::pump::SharedView,
     journal: Arc<StoreCounts>,
@@ -248,7 +281,7 @@ struct Parts {
 
 /// The pump has a thread and a runtime of its own: no request can stand in a call's way.
 fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>>), StartError> {
-    let Parts { exchange, store, media, udp, tcp, turns, view, journal, hours } = parts;
+    let Parts { exchange, store, media, sockets, turns, view, journal, hours } = parts;
     let (pump, handle) = Pump::new(exchange, store, media, turns, view, journal);
     let pump = pump.with_hours(hours, wall());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -257,7 +290,7 @@ fn spawn_pump(parts: Parts) -> Result<(Handle, thread::JoinHandle<io::Result<()>
         .map_err(StartError::Thread)?;
     let thread = thread::Builder::new()
         .name("pump".to_owned())
-        .spawn(move || runtime.block_on(pump.run(udp, tcp)))
+        .spawn(move || runtime.block_on(pump.run(sockets)))
         .map_err(StartError::Thread)?;
     Ok((handle, thread))
 }
@@ -278,7 +311,7 @@ fn start_media(
             tunes,
             shared: shared_codings(plan, config.media.opus_complexity),
             rtcp_interval: RTCP_INTERVAL,
-            cname: format!("clavija@{}", config.media.advertise),
+            cname: cname()?,
             ntp_epoch: ntp(wall()),
         },
         recorder: RecorderConfig {
@@ -439,6 +472,12 @@ async fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn recording_name(talk: TalkName) -> String {
     CallId(talk.0).to_string()
+}
+
+/// RFC 7022 §4.2: 96 random bits, for the life of the process. An address would be one of some network,
+/// told in all of them.
+fn cname() -> Result<String, StartError> {
+    Ok(seed()?.iter().take(12).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn seed() -> Result<[u8; 32], StartError> {

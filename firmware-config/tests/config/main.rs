@@ -4,6 +4,7 @@
 mod accepted;
 mod folder;
 mod hours;
+mod networks;
 mod refused;
 mod rendered;
 mod schema;

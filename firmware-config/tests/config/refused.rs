@@ -440,20 +440,6 @@ fn what_a_team_cannot_do_is_refused_with_what_it_can() {
 }
 
 #[test]
-fn several_networks_are_refused_because_leaving_them_out_would_mix_them() {
-    let folder = Folder::with_contract();
-    folder.write("node.toml", contract("node.toml") + "\n[[network]]\nname = \"lan\"\n");
-    assert!(folder.fault().starts_with("node.toml:27: network: several networks are not served"));
-
-    check(
-        "site.toml",
-        "pstn = false",
-        "pstn = false\nnetwork = \"lan\"",
-        &["network", "not served by this version"],
-    );
-}
-
-#[test]
 fn both_files_begin_with_the_schema() {
     check(
         "node.toml",

@@ -10,6 +10,16 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// The contract's file, and in the one that says what the box is one network more.
+fn text_of(file: &str) -> String {
+    let more = if file == "node.toml" {
+        "\n[[network]]\nname = \"lan\"\nsip = \"192.0.2.1:5062\"\n"
+    } else {
+        ""
+    };
+    contract(file) + more
+}
+
 /// The tables of the contract's files, and in which file they stand.
 fn tables() -> Vec<(&'static str, String, Value)> {
     let schema = schema();
@@ -18,7 +28,7 @@ fn tables() -> Vec<(&'static str, String, Value)> {
         let one = if of["type"] == "array" { of["items"].clone() } else { of };
         let keys = one.get("properties")?.clone();
         let file = ["node.toml", "site.toml"].into_iter().find(|file| {
-            let text = contract(file);
+            let text = text_of(file);
             // The contract leaves this table out.
             let added = match name.as_str() {
                 "limits" => *file == "node.toml",
@@ -35,7 +45,7 @@ fn tables() -> Vec<(&'static str, String, Value)> {
 /// The contract with one more line in the first table of this name.
 fn with_line(file: &str, table: &str, line: &str) -> Folder {
     let folder = Folder::with_contract();
-    let text = contract(file);
+    let text = text_of(file);
     let key = line.split(' ').next().unwrap();
     let header = format!("[{table}]");
     let text = match text.contains(&header) {

@@ -21,24 +21,49 @@ pub struct PortPool {
     taken: Vec<Taken>,
 }
 
+/// Ports of one network: bound to its address, and to its interface if it has one of its own.
+#[derive(Clone, Debug)]
+pub struct Share {
+    pub address: IpAddr,
+    pub interface: Option<String>,
+    pub range: RangeInclusive<u16>,
+}
+
 impl PortPool {
     /// Binds the range. A pair of which one port is taken is left out and named in
     /// [`taken`](Self::taken); fewer than the two pairs a call needs is an error.
     pub fn open(address: IpAddr, range: RangeInclusive<u16>) -> Result<Self, PortError> {
-        let (first, last) = (*range.start(), *range.end());
-        let names: Vec<PortName> = pair_names(&range).collect();
-        if names.len() < PAIRS_MIN {
-            return Err(PortError::TooSmall { first, last, pairs: names.len() });
+        Self::open_shares(&[Share { address, interface: None, range }])
+    }
+
+    /// The same of several networks, whose ranges have no port in common: each has its two pairs at
+    /// least, or there is no pool.
+    pub fn open_shares(shares: &[Share]) -> Result<Self, PortError> {
+        let all: Vec<Vec<PortName>> =
+            shares.iter().map(|share| pair_names(&share.range).collect()).collect();
+        let pairs = all.iter().map(Vec::len).sum();
+        for (Share { range, .. }, names) in shares.iter().zip(&all) {
+            let (first, last) = (*range.start(), *range.end());
+            if names.len() < PAIRS_MIN {
+                return Err(PortError::TooSmall { first, last, pairs: names.len() });
+            }
         }
         let accepted = raise_descriptor_limit();
-        check_descriptors(first, last, names.len(), accepted)?;
-        let mut pool = Self { pairs: Vec::with_capacity(names.len()), taken: Vec::new() };
-        for name in names {
-            pool.add(address, name)?;
-        }
-        if pool.pairs.len() < PAIRS_MIN {
-            let free = pool.pairs.len();
-            return Err(PortError::Taken { first, last, free, taken: List(pool.taken) });
+        let first = shares.iter().map(|share| *share.range.start()).min().unwrap_or_default();
+        let last = shares.iter().map(|share| *share.range.end()).max().unwrap_or_default();
+        check_descriptors(first, last, pairs, accepted)?;
+        let mut pool = Self { pairs: Vec::with_capacity(pairs), taken: Vec::new() };
+        for (share, names) in shares.iter().zip(all) {
+            let (pairs, taken) = (pool.pairs.len(), pool.taken.len());
+            for name in names {
+                pool.add(share, name)?;
+            }
+            let free = pool.pairs.len() - pairs;
+            if free < PAIRS_MIN {
+                let (first, last) = (*share.range.start(), *share.range.end());
+                let taken = List(pool.taken.split_off(taken));
+                return Err(PortError::Taken { first, last, free, taken });
+            }
         }
         Ok(pool)
     }
@@ -57,8 +82,8 @@ impl PortPool {
         Pairs::new(self.pairs)
     }
 
-    fn add(&mut self, address: IpAddr, name: PortName) -> Result<(), PortError> {
-        let bound = bind(address, name.0).and_then(|rtp| Ok((rtp, bind(address, name.0 + 1)?)));
+    fn add(&mut self, share: &Share, name: PortName) -> Result<(), PortError> {
+        let bound = bind(share, name.0).and_then(|rtp| Ok((rtp, bind(share, name.0 + 1)?)));
         match bound {
             Ok((rtp, rtcp)) => {
                 let (taken, drops) = (AtomicBool::new(false), <[AtomicU32; 2]>::default());
@@ -67,7 +92,13 @@ impl PortPool {
             Err(Failed::Taken(port, source)) => {
                 self.taken.push(Taken { port, why: source.to_string() });
             }
-            Err(Failed::Socket(source)) => return Err(PortError::Socket { address, source }),
+            Err(Failed::Socket(source)) => {
+                return Err(PortError::Socket { address: share.address, source });
+            }
+            Err(Failed::Interface(source)) => {
+                let interface = share.interface.clone().unwrap_or_default();
+                return Err(PortError::Interface { interface, source });
+            }
         }
         Ok(())
     }
@@ -172,6 +203,8 @@ pub enum PortError {
     Descriptors { first: u16, last: u16, needed: u64, accepted: u64, fits: u64 },
     #[error("media.address {address}: {source}; write an address of this host")]
     Socket { address: IpAddr, source: io::Error },
+    #[error("network.interface {interface}: {source}; write one that `ip link` shows")]
+    Interface { interface: String, source: io::Error },
 }
 
 /// What is taken, in a line: the first few by name and how many more.
@@ -223,13 +256,18 @@ fn pair_names(range: &RangeInclusive<u16>) -> impl Iterator<Item = PortName> + u
 enum Failed {
     Taken(u16, io::Error),
     Socket(io::Error),
+    Interface(io::Error),
 }
 
-fn bind(address: IpAddr, port: u16) -> Result<Socket, Failed> {
-    let to = SocketAddr::new(address, port);
+fn bind(Share { address, interface, .. }: &Share, port: u16) -> Result<Socket, Failed> {
+    let to = SocketAddr::new(*address, port);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))
-        .and_then(|socket| prepare(socket, address))
+        .and_then(|socket| prepare(socket, *address))
         .map_err(Failed::Socket)?;
+    if let Some(interface) = interface {
+        // Before the bind: from then on only the privileged may (Linux 5.7).
+        socket.bind_device(Some(interface.as_bytes())).map_err(Failed::Interface)?;
+    }
     match socket.bind(&to.into()) {
         Ok(()) => Ok(socket),
         Err(error) if belongs_to_another(&error) => Err(Failed::Taken(port, error)),
@@ -325,6 +363,45 @@ mod tests {
 
         assert!(error.contains("1 even/odd pairs are free"), "{error}");
         assert!(error.contains("21000 (") && error.contains("21003 ("), "{error}");
+    }
+
+    #[test]
+    fn each_network_has_its_ports_at_its_own_address() {
+        let share = |last, range| Share { address: own(last), interface: None, range };
+
+        let pool = PortPool::open_shares(&[share(7, 21_000..=21_003), share(8, 21_004..=21_009)]);
+
+        let pool = pool.unwrap();
+        let bound = |pair: &Pair| pair.rtp.local_addr().unwrap().as_socket().unwrap();
+        let bound: Vec<SocketAddr> = pool.pairs.iter().map(bound).collect();
+        let at = |last, port| SocketAddr::new(own(last), port);
+        let wanted = [at(7, 21_000), at(7, 21_002), at(8, 21_004), at(8, 21_006), at(8, 21_008)];
+        assert_eq!(bound, wanted);
+        let pairs = pool.into_pairs();
+        assert!(
+            (0..5).all(|place| pairs.place(PortName(21_000 + 2 * place)) == Some(place.into()))
+        );
+    }
+
+    #[test]
+    fn a_network_that_has_too_few_ports_left_is_refused_with_its_own_range() {
+        let _other = UdpSocket::bind((own(10), 21_004)).unwrap();
+        let share = |last, range| Share { address: own(last), interface: None, range };
+
+        let shares = [share(9, 21_000..=21_003), share(10, 21_004..=21_007)];
+        let error = PortPool::open_shares(&shares).unwrap_err().to_string();
+
+        assert!(error.starts_with("media.ports 21004-21007: 1 even/odd pairs are free"), "{error}");
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_refused_by_name() {
+        let interface = Some("nowhere0".to_owned());
+        let share = Share { address: own(11), interface, range: 21_000..=21_003 };
+
+        let error = PortPool::open_shares(&[share]).unwrap_err().to_string();
+
+        assert!(error.starts_with("network.interface nowhere0: "), "{error}");
     }
 
     #[test]

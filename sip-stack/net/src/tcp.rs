@@ -4,18 +4,20 @@
 //! Each connection has a task that reads and holds nothing but one portion; what waits to be sent
 //! is held here, up to a bound. Which connections may be, and for how long, the endpoint says.
 
-use crate::udp::{BindError, mark};
+use crate::udp::{BindError, bind_device, mark};
 use sip_stack::event::{Closed, Transmit, Way};
 use sip_stack::flow::ConnId;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -49,21 +51,31 @@ const PROBE_AFTER: Duration = Duration::from_secs(60);
 pub struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
+    interface: Option<String>,
 }
 
 /// Binds a listener. Only this address: a wildcard must be asked for.
 pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
-    let fail = |source| BindError { address, source };
-    let listener = open(address).map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
-    Ok(Bound { listener, address })
+    bind_to(address, None)
 }
 
-fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// The same, hearing and connecting by this interface alone.
+pub fn bind_to(address: SocketAddr, interface: Option<&str>) -> Result<Bound, BindError> {
+    let fail = |source| BindError { address, source };
+    let listener = open(address, interface).map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok(Bound { listener, address, interface: interface.map(str::to_owned) })
+}
+
+fn open(address: SocketAddr, interface: Option<&str>) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // Connections of the last process may still be closing.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() && !address.ip().is_unspecified() {
+        socket.set_only_v6(true)?;
+    }
+    bind_device(&socket, interface)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
@@ -81,6 +93,7 @@ impl Bound {
         let acceptor = tokio::spawn(accept(listener, tell.clone())).abort_handle();
         Ok(Tcp {
             local: self.address.ip(),
+            interface: self.interface,
             told,
             tell,
             acceptor,
@@ -120,6 +133,7 @@ enum Told {
 pub struct Tcp {
     /// What connections of ours come from.
     local: IpAddr,
+    interface: Option<String>,
     told: mpsc::Receiver<Told>,
     tell: mpsc::Sender<Told>,
     acceptor: AbortHandle,
@@ -152,14 +166,21 @@ impl Drop for Tcp {
 impl Tcp {
     /// The next thing that happens.
     pub async fn next(&mut self) -> News {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for who waits for several: only the last task that asked is woken.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<News> {
         loop {
             if let Some(news) = self.own.pop_front() {
-                return news;
+                return Poll::Ready(news);
             }
             // We hold a sender ourselves, so the channel is never closed.
-            let Some(told) = self.told.recv().await else { return std::future::pending().await };
+            let Poll::Ready(Some(told)) = self.told.poll_recv(context) else {
+                return Poll::Pending;
+            };
             if let Some(news) = self.sort(told) {
-                return news;
+                return Poll::Ready(news);
             }
         }
     }
@@ -247,8 +268,9 @@ impl Tcp {
 
     fn connect(&mut self, conn: ConnId, to: SocketAddr) {
         let (local, tell) = (self.local, self.tell.clone());
+        let interface = self.interface.clone();
         let connecting = async move {
-            let told = match connect(local, to).await {
+            let told = match connect(local, interface.as_deref(), to).await {
                 Ok(stream) => Told::Connected(conn, stream),
                 Err(error) => {
                     tracing::debug!(%to, %error, "no connection");
@@ -378,8 +400,11 @@ async fn accept(listener: TcpListener, tell: mpsc::Sender<Told>) {
     }
 }
 
-async fn connect(local: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(local: IpAddr, interface: Option<&str>, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(interface) = interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
     if !local.is_unspecified() && local.is_ipv4() == to.is_ipv4() {
         socket.bind(SocketAddr::new(local, 0))?;
     }

@@ -2,7 +2,13 @@
 
 use sip_stack::event::Transmit;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::{io, net::SocketAddr, os::fd::AsRawFd};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    task::{Context, Poll},
+};
 use tokio::net::UdpSocket;
 
 /// Bytes asked of the kernel for each direction; it gives what its limits allow. A second of a
@@ -30,6 +36,17 @@ pub struct UdpCounts {
     pub dropped: u32,
 }
 
+impl UdpCounts {
+    /// Of two listeners: the smaller buffer, and what both have dropped.
+    pub fn with(self, other: Self) -> Self {
+        let one = [self.buffer_bytes, other.buffer_bytes].into_iter().filter(|bytes| *bytes > 0);
+        Self {
+            buffer_bytes: one.min().unwrap_or_default(),
+            dropped: self.dropped.wrapping_add(other.dropped),
+        }
+    }
+}
+
 /// A bound listener that nobody reads yet.
 #[derive(Debug)]
 pub struct Bound {
@@ -39,13 +56,18 @@ pub struct Bound {
 
 /// Binds a listener. Only this address: a wildcard must be asked for.
 pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+    bind_to(address, None)
+}
+
+/// The same, hearing and speaking by this interface alone.
+pub fn bind_to(address: SocketAddr, interface: Option<&str>) -> Result<Bound, BindError> {
     let fail = |source| BindError { address, source };
-    let socket = open(address).map_err(fail)?;
+    let socket = open(address, interface).map_err(fail)?;
     let address = socket.local_addr().map_err(fail)?;
     Ok(Bound { socket, address })
 }
 
-fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+fn open(address: SocketAddr, interface: Option<&str>) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // Both are wishes: a smaller buffer or an unmarked packet still carries calls.
@@ -58,8 +80,23 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
             tracing::debug!(%address, %error, "a socket option was refused");
         }
     }
+    // Two networks may have an address each of both families.
+    if address.is_ipv6() && !address.ip().is_unspecified() {
+        socket.set_only_v6(true)?;
+    }
+    bind_device(&socket, interface)?;
     socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())
+}
+
+/// Before the bind: from then on only the privileged may (Linux 5.7).
+pub(crate) fn bind_device(socket: &Socket, interface: Option<&str>) -> io::Result<()> {
+    match interface {
+        Some(interface) => socket.bind_device(Some(interface.as_bytes())).map_err(|source| {
+            io::Error::new(source.kind(), format!("interface {interface}: {source}"))
+        }),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn mark(socket: &Socket, v4: bool) -> io::Result<()> {
@@ -92,7 +129,12 @@ pub struct Udp {
 impl Udp {
     /// Until there may be something to receive.
     pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        poll_fn(|context| self.poll_readable(context)).await
+    }
+
+    /// The same for who waits for several: only the last task that asked is woken.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(context)
     }
 
     /// Gives what has come, at most `most` datagrams, and returns how many.
@@ -188,6 +230,15 @@ mod tests {
         assert_eq!(heard, [(from, b"one".to_vec()), (from, b"two".to_vec())]);
         ours.receive(9, |from, bytes| heard.push((from, bytes.to_vec())));
         assert_eq!(heard.len(), 3);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_named() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+
+        let refused = bind_to(address, Some("nowhere0")).unwrap_err().to_string();
+
+        assert!(refused.contains("interface nowhere0: "), "{refused}");
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Bench {
     fn run(self) -> io::Result<()> {
         drop(self.handle);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let ended = runtime.unwrap().block_on(self.pump.run(self.udp, self.tcp));
+        let ended = runtime.unwrap().block_on(self.pump.run(vec![(self.udp, self.tcp)]));
         drop(fs::remove_dir_all(&self.dir));
         ended
     }
